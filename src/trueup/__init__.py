@@ -1,0 +1,1 @@
+"""trueup brings two places that should agree into agreement, and keeps them there."""

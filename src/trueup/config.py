@@ -1,0 +1,245 @@
+"""Settings: `trueup.toml`, `.env` and the environment become frozen values.
+
+Environment beats file: `TRUEUP_<SECTION>__<KEY>`. A secret may be written `env:NAME` or `file:PATH`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from trueup.errors import ConfigError
+
+MODES: Final = ("two-way", "push", "pull")
+PREFERENCES: Final = ("right", "left", "newer", "older", "larger", "smaller", "none")
+COMPARISONS: Final = ("md5", "size-mtime", "size")
+
+_SECTIONS: Final = frozenset(
+    "database stores sync pool downloads reconcile ingest records alerts server schedule".split()
+)
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """One `[stores.NAME]`: a URL and the options of its store (secrets resolved). `name` is empty for a bare URL."""
+
+    url: str
+    name: str = ""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncConfig:
+    """How two trees are brought into agreement: one `[sync.NAME]`, or the flags of one command."""
+
+    mode: str = "two-way"
+    prefer: str = "right"
+    delete: bool = False
+    keep_loser: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    compare: str = "md5"
+    max_delete: str = "50%"
+    force: bool = False
+    trash: bool = True
+    workers: int = 32
+    bwlimit: int = 0
+    """Bytes a second over all transfers of the run; 0 is no limit."""
+    release: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("mode", self.mode, MODES),
+            ("prefer", self.prefer, PREFERENCES),
+            ("compare", self.compare, COMPARISONS),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"{name} = {value!r} is unknown", cure=f"Use one of: {', '.join(allowed)}")
+        if not re.fullmatch(r"\d+%?", self.max_delete):
+            raise ConfigError(f"max_delete = {self.max_delete!r} is unusable", cure="Write a number or a percentage")
+        if not 1 <= self.workers <= 256:
+            raise ConfigError(f"workers = {self.workers} is unusable", cure="Use 1 to 256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJob:
+    """A named pair."""
+
+    left: str
+    right: str
+    options: SyncConfig = field(default_factory=SyncConfig)
+
+
+def state_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where state lives: `TRUEUP_HOME`, else the platform's state folder."""
+    if home := environ.get("TRUEUP_HOME"):
+        return Path(home).expanduser()
+    if os.name == "nt":
+        return Path(environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "trueup"
+    # https://specifications.freedesktop.org/basedir-spec/latest/
+    return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "trueup"
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `5GiB`, `10M`, `1024`; units are binary. A rate may end in `/s`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?", text.strip().lower())
+    if not found:
+        raise ConfigError(f"{text!r} is not a size", cure="Write it like 500KiB, 10M or 5GiB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the settings files and the environment say."""
+
+    home: Path
+    environ: Mapping[str, str] = field(repr=False)
+    path: Path | None = None
+    stores: Mapping[str, StoreConfig] = field(default_factory=dict)
+    jobs: Mapping[str, SyncJob] = field(default_factory=dict)
+
+    def store(self, spec: str) -> StoreConfig:
+        """The store a word on the command line means: a name from `[stores]`, else a URL or a path."""
+        return self.stores.get(spec) or StoreConfig(url=spec)
+
+
+def load(path: str | Path | None = None, *, env_file: str | Path | None = None) -> Settings:
+    """Read the settings: `path`, else `TRUEUP_CONFIG`, else `./trueup.toml` if present. The environment is read after
+    `env_file`, `TRUEUP_ENV_FILE` or `./.env`, and wins over both. Raises `ConfigError`."""
+    environ = _environment(env_file)
+    chosen = path or environ.get("TRUEUP_CONFIG")
+    file = Path(chosen) if chosen else Path("trueup.toml")
+    document: dict[str, Any] = {}
+    if chosen or file.is_file():
+        try:
+            document = tomllib.loads(file.read_text("utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{file} is not there", cure="Name another --config, or write one: trueup init") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read: {error}") from error
+    unknown = sorted(set(document) - _SECTIONS)
+    if unknown:
+        raise ConfigError(f"{file}: unknown section [{unknown[0]}]", cure=f"Known: {', '.join(sorted(_SECTIONS))}")
+    _overlay(document, environ)
+    base = file.resolve().parent if document else Path.cwd()
+    stores = {name: _store(name, table, environ, base) for name, table in _tables(document, "stores")}
+    jobs = {name: _job(name, table) for name, table in _tables(document, "sync")}
+    return Settings(
+        home=state_home(environ), environ=environ, path=file if document else None, stores=stores, jobs=jobs
+    )
+
+
+def _environment(env_file: str | Path | None) -> dict[str, str]:
+    named = env_file or os.environ.get("TRUEUP_ENV_FILE")
+    file = Path(named) if named else Path(".env")
+    if named and not file.is_file():
+        raise ConfigError(f"the environment file {file} is not there")
+    found: dict[str, str] = {}
+    if file.is_file():
+        from dotenv import dotenv_values  # imported only where a file is read
+
+        found = {name: value for name, value in dotenv_values(file).items() if value is not None}
+    return found | dict(os.environ)
+
+
+def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """`TRUEUP_STORES__R2__ENDPOINT=x` sets `[stores.r2] endpoint = "x"`."""
+    for name, value in environ.items():
+        if not name.startswith("TRUEUP_") or "__" not in name:
+            continue
+        *tables, key = name.removeprefix("TRUEUP_").lower().split("__")
+        if not tables or tables[0] not in _SECTIONS:
+            raise ConfigError(f"{name} names no section", cure=f"Known: {', '.join(sorted(_SECTIONS))}")
+        table = document
+        for step in tables:
+            table = table.setdefault(step, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name} names a value, not a table")
+        table[key] = value
+
+
+def _tables(document: Mapping[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:
+    tables = document.get(section, {})
+    if not isinstance(tables, dict):
+        raise ConfigError(f"[{section}] must hold tables such as [{section}.name]")
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"[{section}] {name} must be a table: [{section}.{name}]")
+    return list(tables.items())
+
+
+def _store(name: str, table: dict[str, Any], environ: Mapping[str, str], base: Path) -> StoreConfig:
+    if not isinstance(table.get("url"), str):
+        raise ConfigError(f"[stores.{name}] has no url")
+    options = {
+        key: resolve_secret(str(value).lower() if isinstance(value, bool) else str(value), environ, base)
+        for key, value in table.items()
+        if key != "url"
+    }
+    url = table["url"]
+    if "://" not in url and not re.match(r"[A-Za-z]:[\\/]", url):
+        url = str(base / Path(url).expanduser())
+    return StoreConfig(name=name, url=url, options=options)
+
+
+def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:
+    """`env:NAME` and `file:PATH` (relative to the settings file) become what they point at."""
+    if value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in environ:
+            raise ConfigError(f"the environment variable {name} is not set", cure="Set it, or name another in trueup.toml")
+        return environ[name]
+    if value.startswith("file:"):
+        file = base / value.removeprefix("file:")
+        try:
+            return file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the secret file {file} cannot be read: {error}") from error
+    return value
+
+
+def _job(name: str, table: dict[str, Any]) -> SyncJob:
+    values = dict(table)
+    try:
+        left, right = str(values.pop("left")), str(values.pop("right"))
+    except KeyError as missing:
+        raise ConfigError(f"[sync.{name}] has no {missing.args[0]}") from None
+    return SyncJob(left=left, right=right, options=sync_config(values, where=f"[sync.{name}]"))
+
+
+def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
+    """A `SyncConfig` from loosely typed values (TOML, or text out of the environment). Raises `ConfigError`."""
+    defaults = SyncConfig()
+    known: dict[str, Any] = {}
+    for key, value in values.items():
+        if not hasattr(defaults, key):
+            raise ConfigError(f"{where} {key} is unknown", cure=f"Known: left, right, {', '.join(SyncConfig.__slots__)}")
+        default = getattr(defaults, key)
+        if isinstance(default, bool):
+            known[key] = _boolean(value, f"{where} {key}")
+        elif key == "bwlimit":
+            known[key] = parse_size(str(value))
+        elif isinstance(default, int):
+            if not str(value).isdigit():
+                raise ConfigError(f"{where} {key} = {value!r} is not a whole number")
+            known[key] = int(value)
+        elif isinstance(default, tuple):
+            known[key] = tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))
+        else:
+            known[key] = str(value)
+    return SyncConfig(**known)
+
+
+def _boolean(value: object, where: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise ConfigError(f"{where} = {value!r} is neither true nor false")
+    return text in {"true", "1", "yes", "on"}

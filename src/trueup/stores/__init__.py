@@ -1,0 +1,49 @@
+"""Places that hold bytes: `open_store` turns a URL into a `Store`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from trueup.config import StoreConfig
+from trueup.errors import MissingExtra, UnknownScheme, UsageError
+from trueup.stores.base import Entry, Features, OutOfOrder, Store
+
+__all__ = ["Entry", "Features", "OutOfOrder", "Store", "open_store"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+"""Two letters at least, so that `C:\\x` is a path."""
+
+
+def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
+    """The store a URL, a path or a `[stores.NAME]` means. `environ` is where credentials may come from.
+
+    Nothing is contacted yet. Raises `UnknownScheme`, `MissingExtra` or `ConfigError`.
+    """
+    if isinstance(config, str):
+        config = StoreConfig(url=config)
+    found = _SCHEME.fullmatch(config.url)
+    if not config.url:
+        raise UsageError("an empty string names no place", cure="Write ./ for the present folder")
+    scheme = found[1].lower() if found else "file"
+    match scheme:
+        case "file":
+            from trueup.stores.local import LocalStore
+
+            return LocalStore(Path(found[2] if found else config.url).expanduser())
+        case "memory":
+            from trueup.testing import MemoryStore
+
+            return MemoryStore.named(config.url)
+        case "s3" | "r2" | "gs" | "az":
+            from trueup.stores.cloud import CloudStore
+
+            return CloudStore.open(config, environ)
+        case "sftp":
+            raise MissingExtra("sftp://", "sftp")
+        case _ if scheme.startswith("fsspec+"):
+            raise MissingExtra(f"{scheme}://", "fsspec")
+    raise UnknownScheme(
+        f"no store answers to {scheme}://", cure="Known: a path, file, s3, r2, gs, az, sftp, memory, fsspec+PROTO"
+    )

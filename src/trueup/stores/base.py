@@ -1,0 +1,185 @@
+"""What a store is: the one protocol every place implements, and the record of what it can do.
+
+The docstrings here are the contract; `trueup.testing.StoreContract` holds every store to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+CHUNK = 1 << 20
+"""Bytes in one piece of a streamed body."""
+
+
+class Entry(NamedTuple):
+    """One file or object as a listing or a stat showed it. A named tuple, because a million of these are made in a run
+    (0.25 us each; a frozen dataclass takes 1.1 us)."""
+
+    key: str
+    """Relative key as the store spells it (not normalised)."""
+    size: int = 0
+    """Bytes."""
+    mtime_ns: int = 0
+    """Modification time, nanoseconds since 1970 UTC; for a cloud the server's LastModified; 0 when unknown."""
+    fingerprint: str = ""
+    """Fingerprint. While it stays the same the content is the same; when it differs the content may differ.
+    Local: mtime, ctime and inode. Cloud: ETag, or `md5:…` where the listing gives an MD5. Empty: ask again."""
+    md5: str = ""
+    """Hex MD5 of the content where the store tells it without reading, else empty."""
+    etag: str = ""
+    """ETag without quotes, where the store has one: what `if_match` takes."""
+    fault: str = ""
+    """Empty for an ordinary file. Otherwise the reason why this entry, and everything below it, is *not seen*:
+    `link`, `special`, `unreadable`, `unaddressable`, `marker` (a `dir/` object: skipped, hides nothing)."""
+    detail: str = ""
+    """With `fault`: the sentence that explains it to a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What a store can really do. A feature a server only claims to have is False until it was probed."""
+
+    tree: bool
+    """Paths are folders and files: `x` and `x/y` cannot both exist."""
+    folds_case: bool = False
+    """`A` and `a` are one file."""
+    if_absent: bool = False
+    """`write(if_absent=True)` is atomic on the server."""
+    if_match: bool = False
+    """`write(if_match=…)` is atomic on the server."""
+    delete_if_match: bool = False
+    """`delete(if_match=…)` is atomic on the server."""
+    start: bool = False
+    """`list(start=…)` begins at the key on the server, not by skipping here."""
+    sign: bool = False
+    """`sign` works."""
+    keeps_mtime: bool = False
+    """`write(mtime_ns=…)` sets the modification time that `stat` later shows."""
+
+
+class Store(Protocol):
+    """One place that holds bytes under keys. Safe to use from many threads.
+
+    Every method raises the errors of `trueup.errors` and no other: `NotFound`, `AccessDenied`, `BucketMissing`,
+    `Unreachable` (after retries), `Unaddressable`, `NoSpace`, `PreconditionFailed`, or plain `StoreError`.
+    Messages name the key and never hold a secret.
+    """
+
+    @property
+    def url(self) -> str:
+        """Canonical URL without credentials, equal for two spellings of the same place: endpoint, bucket and prefix."""
+        ...
+
+    @property
+    def features(self) -> Features:
+        """What this store can do. May probe the server at the first call (which writes below `.trueup/`)."""
+        ...
+
+    def list(self, start: str = "", *, ordered: bool = True) -> Iterator[Entry]:
+        """Every entry with `key >= start`, in ascending order of `trueup.keys.normal(key)`.
+
+        Names of trueup's own (`keys.is_reserved`) are left out. What cannot be seen is an entry with a `fault`, in
+        its place in the order, never a silent gap. Raises `ListingUnfinished` when the listing broke off, and
+        `OutOfOrder` when the store turned out not to list in order: the caller then asks again with `ordered=False`,
+        which sorts outside memory and always succeeds. Closing the iterator early is allowed. A missing root raises
+        `NotFound`.
+        """
+        ...
+
+    def stat(self, key: str) -> Entry:
+        """The entry now. `NotFound` when there is no file (a folder is not a file; a link is `NotFound` too, with the
+        word *link* in its message, because nothing is ever read or written through one)."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether the root is there: a folder, or a bucket that answers. A prefix in a bucket always is."""
+        ...
+
+    def create(self) -> None:
+        """Make the root of a tree. Buckets are never created."""
+        ...
+
+    def read(
+        self, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """The bytes of one object from `offset`, at most `length` of them, in pieces of at most `CHUNK` bytes or so.
+
+        With `expect` (the entry as planned) reading anything else raises `PreconditionFailed`. A source that breaks
+        off, or changes while it is read, raises before the iterator ends: who saw it end has seen one whole version.
+        """
+        ...
+
+    def write(
+        self,
+        key: str,
+        body: Iterable[bytes],
+        *,
+        size: int | None = None,
+        if_absent: bool = False,
+        if_match: Entry | None = None,
+        mtime_ns: int | None = None,
+        temporary: str = "",
+    ) -> Entry:
+        """Store the body under the key, whole or not at all, and return what was written: size, MD5 computed from the
+        bytes that passed, and the fingerprint the object will show in a listing.
+
+        `size` is the expected length: another length is a `StoreError` and nothing is published. An exception out of
+        `body` publishes nothing and passes through. `if_absent` and `if_match` (the entry as planned) raise
+        `PreconditionFailed`; where the server cannot check them (see `features`) the store looks first, then acts.
+        The returned fingerprint is empty when another writer may have come between.
+        `temporary`: a tree writes to `.trueup-<temporary>` beside the target first; the caller names it so that what a
+        killed process leaves can be found. Missing folders are made; nothing is written through a link."""
+        ...
+
+    def discard(self, key: str, temporary: str) -> None:
+        """Remove what an interrupted `write(key, temporary=…)` left behind, if anything."""
+        ...
+
+    def copy(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
+        """An independent copy inside this store, replacing the target; the bytes do not pass here where the store can
+        do without. `if_match` is the source as planned. Returns the target's entry."""
+        ...
+
+    def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
+        """Keep the present version of `source` under `target`, as cheaply as possible (a hard link will do), because
+        `source` is about to be replaced or removed. `if_match` is the source as planned."""
+        ...
+
+    def move(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
+        """Move inside this store; an existing target is `PreconditionFailed`. `if_match` is the source as planned.
+        Returns the target's entry. Folders that become empty on a tree are removed (never the root)."""
+        ...
+
+    def delete(self, key: str, *, if_match: Entry | None = None) -> None:
+        """Remove one object. Absent is fine, unless `if_match` is given: then `NotFound`. Folders that become empty
+        on a tree are removed (never the root)."""
+        ...
+
+    def flush(self, keys: Iterable[str]) -> None:
+        """Make what was written or moved under these keys survive a power cut (fsync of files and folders). Clouds
+        have nothing to do."""
+        ...
+
+    def sign(self, key: str, *, ttl: timedelta) -> str:
+        """A URL that reads this one object until `ttl` has passed, and can do nothing else."""
+        ...
+
+    def unaddressable(self, key: str) -> str | None:
+        """Why this store cannot hold an object of this name, or None."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and helper processes."""
+        ...
+
+
+class OutOfOrder(Exception):  # noqa: N818 - not an error: the signal to sort
+    """A listing met a key below its predecessor."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
