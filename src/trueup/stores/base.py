@@ -119,6 +119,7 @@ class Store(Protocol):
         body: Iterable[bytes],
         *,
         size: int | None = None,
+        md5: str = "",
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,
@@ -127,7 +128,8 @@ class Store(Protocol):
         """Store the body under the key, whole or not at all, and return what was written: size, MD5 computed from the
         bytes that passed, and the fingerprint the object will show in a listing.
 
-        `size` is the expected length: another length is a `StoreError` and nothing is published. An exception out of
+        `size` is the expected length and `md5` the expected hex MD5 (empty: unknown): anything else is a `StoreError`
+        and nothing is published. An exception out of
         `body` publishes nothing and passes through. `if_absent` and `if_match` (the entry as planned) raise
         `PreconditionFailed`; where the server cannot check them (see `features`) the store looks first, then acts.
         The returned fingerprint is empty when another writer may have come between.
