@@ -1,0 +1,161 @@
+"""The bytes of one file: read in pieces, or written beside its place and published whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from typing import Final
+
+from trueup import keys
+from trueup.errors import PreconditionFailed, StoreError
+from trueup.stores.base import CHUNK, Entry
+from trueup.stores.oserror import NO_LINKS, translated
+from trueup.stores.walk import fingerprint
+
+WINDOWS: Final = os.name == "nt"
+_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# O_NONBLOCK: opening a pipe that took a file's place must not hang; on a file it means nothing.
+READ: Final = os.O_RDONLY | _FLAGS | getattr(os, "O_NONBLOCK", 0)
+CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+_UTIME_BY_FD: Final = os.utime in os.supports_fd
+
+
+def kind(status: os.stat_result) -> str:
+    """What lies where a file was expected."""
+    if stat.S_ISLNK(status.st_mode):
+        return "a link"
+    if stat.S_ISDIR(status.st_mode):
+        return "a folder"
+    return "a file" if stat.S_ISREG(status.st_mode) else "a device, a pipe or a socket"
+
+
+def entry_of(key: str, status: os.stat_result) -> Entry:
+    return Entry(key, status.st_size, status.st_mtime_ns, fingerprint(status))
+
+
+def same_content(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two looks showed one unchanged file; its ctime may differ, because a hard link or a rename moves it."""
+    return (
+        one.st_ino == other.st_ino
+        and one.st_size == other.st_size
+        and one.st_mtime_ns == other.st_mtime_ns
+        and one.st_dev == other.st_dev
+    )
+
+
+def changed(key: str, when: str = "") -> PreconditionFailed:
+    return PreconditionFailed(
+        f"'{keys.display(key)}' changed {when or 'since it was looked at'}", cure="Run again to compare it anew"
+    )
+
+
+def pieces(
+    file: int, key: str, before: os.stat_result, offset: int, length: int | None
+) -> Generator[bytes, None, None]:
+    """The bytes from `offset` on. Raises `PreconditionFailed` before the end when the file changed meanwhile."""
+    end = before.st_size if length is None else min(before.st_size, offset + length)
+    position = offset
+    try:
+        if offset:
+            os.lseek(file, offset, os.SEEK_SET)
+        while position < end:
+            piece = os.read(file, min(CHUNK, end - position))
+            if not piece:
+                raise changed(key, "while it was read")
+            position += len(piece)
+            yield piece
+        after = os.fstat(file)
+    except OSError as error:
+        raise translated(error, key, "read") from error
+    if after.st_size != before.st_size or fingerprint(after) != fingerprint(before):
+        raise changed(key, "while it was read")
+
+
+def store(file: int, key: str, body: Iterable[bytes], size: int | None) -> tuple[int, str]:
+    """Write the body to an open file; its length in bytes and its hex MD5. What `body` raises passes through."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    total = 0
+    for piece in body:
+        md5.update(piece)
+        total += len(piece)
+        if size is not None and total > size:
+            break
+        try:
+            written = os.write(file, piece)
+            while written < len(piece):
+                written += os.write(file, memoryview(piece)[written:])
+        except OSError as error:
+            raise translated(error, key, "written") from error
+    if size is not None and total != size:
+        more = "more than " if total > size else f"{total} of "
+        raise StoreError(f"'{keys.display(key)}' brought {more}the expected {size} bytes", cure="Run again")
+    return total, md5.hexdigest()
+
+
+def seal(file: int, path: str, key: str, mtime_ns: int | None, replaced: os.stat_result | None) -> os.stat_result:
+    """Give a written file its time, and the permission bits of the file it replaces; what it then is."""
+    try:
+        if replaced is not None and not WINDOWS:
+            with suppress(PermissionError):  # FAT and some mounts know no permissions
+                os.fchmod(file, replaced.st_mode & 0o777)
+        if mtime_ns is not None:
+            os.utime(file if _UTIME_BY_FD else path, ns=(time.time_ns(), mtime_ns))
+        return os.fstat(file)
+    except OverflowError:
+        raise StoreError(f"'{keys.display(key)}' has a modification time this disk cannot hold: {mtime_ns}") from None
+    except OSError as error:
+        raise translated(error, key, "written") from error
+
+
+def publish(temporary: str, path: str, key: str, *, if_absent: bool) -> None:
+    """Put a sealed file in its place: atomically, and with `if_absent` never over another file."""
+    try:
+        if not if_absent:
+            os.replace(temporary, path)
+            return
+        if not WINDOWS:
+            try:
+                os.link(temporary, path)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                if os.path.lexists(path):
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+            else:
+                os.unlink(temporary)
+                return
+        os.rename(temporary, path)  # on Windows a rename never overwrites
+    except FileExistsError:
+        raise PreconditionFailed(f"'{keys.display(key)}' is there already") from None
+    except OSError as error:
+        raise translated(error, key, "written") from error
+
+
+def published(key: str, path: str, ours: os.stat_result) -> Entry:
+    """The entry of a file just put under `path`; its fingerprint is empty unless it is still the one we put there."""
+    try:
+        now = os.lstat(path)
+    except OSError:
+        now = None
+    if now is not None and same_content(now, ours):
+        return entry_of(key, now)
+    return Entry(key, ours.st_size, ours.st_mtime_ns)
+
+
+def sync_to_disk(path: str, key: str) -> None:
+    """`fsync` a file or a folder; what is not there needs none."""
+    try:
+        file = os.open(path, (os.O_RDWR if WINDOWS else os.O_RDONLY) | _FLAGS)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise translated(error, key, "flushed") from error
