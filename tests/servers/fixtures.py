@@ -1,0 +1,69 @@
+"""The fixtures: `seaweed_bucket`, `moto_bucket`, `azurite_container`, `gcs_bucket`, `faulty_s3`.
+
+Each test gets an empty bucket of its own; the server behind it is one for the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.servers import Bucket, kinds
+from tests.servers.faulty_s3 import FaultyS3
+from tests.servers.shared import shared
+
+
+@pytest.fixture(scope="session")
+def seaweed_server() -> dict[str, str]:
+    return shared("seaweed", kinds.seaweed)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> dict[str, str]:
+    return shared("moto", kinds.moto)
+
+
+@pytest.fixture(scope="session")
+def azurite_server() -> dict[str, str]:
+    return shared("azurite", kinds.azurite)
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> dict[str, str]:
+    return shared("gcs", kinds.gcs)
+
+
+@pytest.fixture
+def seaweed_bucket(seaweed_server: dict[str, str]) -> Iterator[Bucket]:
+    """A bucket in SeaweedFS, which honours conditions but maps keys to paths."""
+    bucket = kinds.make_s3_bucket(seaweed_server)
+    yield bucket
+    with closing(kinds.s3_client(seaweed_server["endpoint"])) as client:
+        client.delete_bucket(Bucket=bucket.name)  # frees its volumes
+
+
+@pytest.fixture
+def moto_bucket(moto_server: dict[str, str]) -> Bucket:
+    """A bucket in moto, which takes any key at all."""
+    return kinds.make_s3_bucket(moto_server)
+
+
+@pytest.fixture
+def azurite_container(azurite_server: dict[str, str]) -> Bucket:
+    """A container in Azurite."""
+    return kinds.make_azure_container(azurite_server)
+
+
+@pytest.fixture
+def gcs_bucket(gcs_server: dict[str, str]) -> Bucket:
+    """A bucket in fake-gcs-server, behind the shim that adds what it lacks."""
+    return kinds.make_gcs_bucket(gcs_server)
+
+
+@pytest.fixture
+def faulty_s3() -> Iterator[FaultyS3]:
+    """An S3 server inside the test whose answers can be spoilt."""
+    with FaultyS3() as server:
+        yield server
