@@ -11,6 +11,7 @@
     ├── Interrupted           130   the user asked the run to stop
     └── StoreError              1   a store refused us, could not be reached, or the item is not as expected
         ├── NotFound            1   the object or file is not there
+        │   └── Hidden          1   something is there that is never followed or read: a link, a device
         ├── BucketMissing       1   the bucket or container is not there
         ├── AccessDenied        1   wrong credentials, or too few rights
         │   └── CredentialsExpired
@@ -94,6 +95,10 @@ class StoreError(TrueupError):
 
 class NotFound(StoreError):
     """The object or file is not there."""
+
+
+class Hidden(NotFound):
+    """There is no file, but something else stands in the way (a link, a device), so nothing is known about the key."""
 
 
 class BucketMissing(StoreError):

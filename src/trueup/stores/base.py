@@ -5,7 +5,7 @@ The docstrings here are the contract; `trueup.testing.StoreContract` holds every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -79,7 +79,7 @@ class Store(Protocol):
         """What this store can do. May probe the server at the first call (which writes below `.trueup/`)."""
         ...
 
-    def list(self, start: str = "", *, ordered: bool = True) -> Iterator[Entry]:
+    def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry]:
         """Every entry with `key >= start`, in ascending order of `trueup.keys.normal(key)`.
 
         Names of trueup's own (`keys.is_reserved`) are left out. What cannot be seen is an entry with a `fault`, in
@@ -172,6 +172,10 @@ class Store(Protocol):
 
     def unaddressable(self, key: str) -> str | None:
         """Why this store cannot hold an object of this name, or None."""
+        ...
+
+    def clock_ahead_ns(self) -> int:
+        """Nanoseconds by which the clock that dates this store's entries is ahead of this machine's, measured now."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,138 @@
+"""One run's life: its id, its lock, and the history of runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trueup.errors import Busy, TrueupError
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """An id that sorts by time: `20261121T103400Z-3f9c1a`."""
+    return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def run_lock(path: Path, *, run: str) -> Iterator[None]:
+    """Hold the lock file for one run. Raises `Busy` at once when another process (or thread) holds it.
+
+    The operating system drops the lock with the process, so there are no stale locks. The file stays: removing it would
+    let two runs lock two files of one name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        if not _try_lock(file.fileno()):
+            file.seek(0)
+            holder = file.read(200).strip() or "another run"
+            raise Busy(f"these two places are being synced by {holder}", cure="Wait for it, or stop it")
+        file.truncate(0)
+        file.write(f"run {run} (process {os.getpid()})")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+if os.name == "nt":  # pragma: no cover - not run on the machines that test this
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        # msvcrt locks from the file position on; a byte far behind the text leaves the text readable.
+        os.lseek(handle, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        os.lseek(handle, 0, os.SEEK_SET)
+        return True
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One finished run, as history keeps it. `summary` is the run's JSON without its items."""
+
+    run: str
+    job: str
+    name: str
+    status: str
+    started: str
+    seconds: float
+    summary: Mapping[str, object]
+
+
+class RunLog:
+    """The history of runs on this machine: one small SQLite file in the state folder."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._path = home / "runs.db"
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            db = sqlite3.connect(self._path, timeout=30)
+        except sqlite3.Error as error:
+            raise TrueupError(f"the history {self._path} cannot be used: {error}") from error
+        try:
+            with db:
+                db.execute(
+                    "create table if not exists runs (run text primary key, job text, name text, status text, "
+                    "started text, seconds real, summary text) strict"
+                )
+                yield db
+        except sqlite3.DatabaseError as error:
+            raise TrueupError(
+                f"the history {self._path} cannot be used: {error}", cure="Move the file away to start a new one"
+            ) from error
+        finally:
+            db.close()
+
+    def add(self, record: RunRecord) -> None:
+        """Remember a run."""
+        row = (
+            record.run, record.job, record.name, record.status, record.started, record.seconds,
+            json.dumps(record.summary),
+        )  # fmt: skip
+        with self._open() as db:
+            db.execute("insert or replace into runs values (?,?,?,?,?,?,?)", row)
+
+    def latest(self, limit: int = 50) -> list[RunRecord]:
+        """The newest runs first."""
+        with self._open() as db:
+            rows = db.execute("select * from runs order by started desc, run desc limit ?", (limit,)).fetchall()
+        return [_record(row) for row in rows]
+
+    def get(self, run: str) -> RunRecord | None:
+        """One run by id, or by the beginning of an id if only one has it."""
+        with self._open() as db:
+            rows = db.execute(
+                "select * from runs where substr(run, 1, length(?1)) = ?1 order by run limit 2", (run,)
+            ).fetchall()
+        exact = [row for row in rows if row[0] == run]
+        found = exact or rows
+        return _record(found[0]) if len(found) == 1 and run else None
+
+
+def _record(row: tuple[str, str, str, str, str, float, str]) -> RunRecord:
+    run, job, name, status, started, seconds, summary = row
+    return RunRecord(
+        run=run, job=job, name=name, status=status, started=started, seconds=seconds, summary=json.loads(summary)
+    )

@@ -1,0 +1,317 @@
+"""Applying a plan: phase by phase, bounded in flight, journalled before and after."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from trueup import events, keys
+from trueup.errors import NotFound, StoreError
+from trueup.sync.content import Contents
+from trueup.sync.decide import Action
+from trueup.sync.effects import Done, Effects, Meter, log, target_key, target_side, temporary_name
+from trueup.sync.plan import Item, Phase, Plan
+from trueup.sync.planner import Sides
+from trueup.sync.state import JournalRow, PairState
+
+BATCH: Final = 256
+"""Intents announced, and results committed, in one transaction."""
+COMMIT_SECONDS: Final = 1.0
+"""A finished action waits no longer than this for its commit."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What an application did. `counts` by action for what was done, and by outcome for what was not."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    bytes_right: int = 0
+    bytes_left: int = 0
+    interrupted: bool = False
+
+
+def apply(
+    plan: Plan,
+    sides: Sides,
+    state: PairState,
+    *,
+    listener: events.Listener = events.ignore,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Applied:
+    """Do every item of a plan. The caller holds the run lock and has checked the guards. A failed item is an outcome;
+    an exception means that the state file itself failed."""
+    return _Application(plan, sides, state, listener, stopped).run()
+
+
+def recover(sides: Sides, state: PairState) -> int:
+    """Settle what a killed run had begun: remove its unfinished files; the next plan decides anew about the rest."""
+    stores = {state.left_side: sides.left, state.right_side: sides.right}
+    settled = []
+    for row in state.open_intents():
+        try:
+            stores[row.side].discard(row.target, temporary_name(row.run, row.seq))
+        except StoreError as error:
+            log.warning("cannot clean up after the interrupted run %s: %s", row.run, error)
+        settled.append(row._replace(state="interrupted"))
+    if settled:
+        with state.transaction():
+            state.write_journal(settled)
+    return len(settled)
+
+
+class _Application:
+    def __init__(
+        self,
+        plan: Plan,
+        sides: Sides,
+        state: PairState,
+        listener: events.Listener,
+        stopped: Callable[[], bool],
+    ) -> None:
+        header = plan.header
+        self._plan = plan
+        self._sides = sides
+        self._state = state
+        self._listener = listener
+        self._stopped = stopped
+        self._run = header.run
+        self._config = header.config
+        self._meter = Meter(header.config.bwlimit)
+        contents = Contents({"left": sides.left, "right": sides.right}, state)
+        self._effects = Effects(sides, header, self._meter, contents.md5)
+        self._results: SimpleQueue[Done] = SimpleQueue()
+        self._done: list[Done] = []
+        self._intents: dict[int, JournalRow] = {}
+        self._applied = Applied()
+        self._actions = plan.size()
+        self._bytes = sum(plan.bytes())
+        self._finished = 0
+        self._committed_at = self._reported_at = time.monotonic()
+
+    def run(self) -> Applied:
+        for side in ("left", "right"):
+            if self._actions and not self._sides[side].exists():
+                self._sides[side].create()
+        with ThreadPoolExecutor(self._config.workers, thread_name_prefix="transfer") as pool:
+            for phase in (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.DELETE):
+                # A move finishes before the next begins, because one may land where another left.
+                limit = 1 if phase is Phase.MOVE else self._config.workers * 2
+                self._run_phase(self._plan.items(phase), pool, limit)
+        self._record()
+        if self._plan.released:
+            self._state.release(self._plan.released)
+        return self._applied
+
+    def _run_phase(self, items: Iterator[Item], pool: ThreadPoolExecutor, limit: int) -> None:
+        in_flight = 0
+        while batch := list(islice(items, BATCH)):
+            if self._stopped():
+                self._skip(batch)
+                continue
+            self._announce(batch)
+            for number, item in enumerate(batch):
+                while in_flight >= limit:
+                    in_flight -= self._collect()
+                if self._stopped():
+                    self._skip(batch[number:])
+                    break
+                pool.submit(self._work, item)
+                in_flight += 1
+        while in_flight:
+            in_flight -= self._collect()
+        self._commit()
+
+    def _work(self, item: Item) -> None:
+        self._results.put(self._effects.do(item))
+
+    def _collect(self) -> int:
+        """Take at least one result if there is one within a moment; commit and report when it is time."""
+        taken = 0
+        try:
+            self._done.append(self._results.get(timeout=0.1))
+            taken = 1
+            while True:
+                self._done.append(self._results.get_nowait())
+                taken += 1
+        except Empty:
+            pass
+        now = time.monotonic()
+        if len(self._done) >= BATCH or (self._done and now - self._committed_at > COMMIT_SECONDS):
+            self._commit()
+        if now - self._reported_at > 0.1:
+            self._reported_at = now
+            self._progress(len(self._done))
+        return taken
+
+    def _announce(self, batch: Iterable[Item]) -> None:
+        """Write the intents of a batch before the first effect of any of its items."""
+        rows = []
+        for item in batch:
+            side = target_side(item)
+            replaced = item.right if side == "right" else item.left
+            moving = item.action in {Action.MOVE_LEFT, Action.MOVE_RIGHT}
+            rows.append(
+                JournalRow(
+                    run=self._run,
+                    seq=item.seq,
+                    key=item.key,
+                    action=item.action,
+                    reason=item.reason,
+                    state="intent",
+                    side=self._state.left_side if side == "left" else self._state.right_side,
+                    target=target_key(item),
+                    source=item.source_key,
+                    trashed=int(self._config.trash and replaced is not None and not moving),
+                    wrote_print="",
+                    wrote_size=0,
+                    bytes=item.bytes,
+                    error="",
+                    before=self._before(item),
+                )
+            )
+        self._intents |= {row.seq: row for row in rows}
+        with self._state.transaction():
+            self._state.write_journal(rows)
+
+    def _before(self, item: Item) -> str:
+        """The baseline rows this item will replace, for undo."""
+        if item.action in {Action.COPY_LEFT, Action.COPY_RIGHT} and item.reason == "new":
+            return "[]"
+        rows = [row for key in filter(None, (item.key, item.source)) if (row := self._state.agreed(key)) is not None]
+        return json.dumps(rows)
+
+    def _commit(self) -> None:
+        """Flush what was written, then let baseline, journal and plan say so, then tell."""
+        done, self._done = self._done, []
+        self._committed_at = time.monotonic()
+        if not done:
+            return
+        done = self._flushed(done)
+        rows = []
+        for result in done:
+            intent = self._intents.pop(result.item.seq)
+            wrote = result.wrote
+            rows.append(
+                intent._replace(
+                    state=result.outcome,
+                    error=result.error,
+                    wrote_print=wrote.fingerprint if wrote else "",
+                    wrote_size=wrote.size if wrote else 0,
+                )
+            )
+        with self._state.transaction():
+            self._state.forget(key for result in done for key in result.forgotten)
+            self._state.agree(row for result in done for row in result.agreed)
+            self._state.write_journal(rows)
+        self._plan.settle(
+            (result.outcome, result.error, result.bytes, result.item.seq) for result in done
+        )
+        self._finished += len(done)
+        for result in done:
+            self._tell(result)
+
+    def _flushed(self, done: list[Done]) -> list[Done]:
+        """fsync in one go, off the workers. A file that cannot be flushed is not agreed upon; it may have been moved
+        or removed since, which the next run will see."""
+        for side in ("left", "right"):
+            wanted = [key for result in done for where, key in result.touched if where == side]
+            if not wanted:
+                continue
+            try:
+                self._sides[side].flush(wanted)
+            except (StoreError, NotFound):
+                done = [self._flush_one(side, result) for result in done]
+        return done
+
+    def _flush_one(self, side: str, result: Done) -> Done:
+        try:
+            self._sides[side].flush([key for where, key in result.touched if where == side])
+        except StoreError as error:
+            outcome = "drifted" if isinstance(error, NotFound) else "failed"
+            return Done(result.item, outcome, f"written, but not safely on the disk: {error}")
+        return result
+
+    def _tell(self, result: Done) -> None:
+        item = result.item
+        if result.outcome == "done":
+            self._applied.counts[item.action] += 1
+            if item.action is Action.COPY_RIGHT:
+                self._applied.bytes_right += result.bytes
+            elif item.action is Action.COPY_LEFT:
+                self._applied.bytes_left += result.bytes
+        else:
+            self._applied.counts[result.outcome] += 1
+        _log_item(item, result, self._config.prefer)
+        self._listener(
+            events.ItemFinished(
+                run=self._run,
+                key=item.key,
+                action=item.action,
+                reason=item.reason,
+                bytes=result.bytes,
+                outcome=result.outcome,
+                error=result.error or None,
+                source=item.source or None,
+            )
+        )
+
+    def _skip(self, items: Iterable[Item]) -> None:
+        """What an interruption leaves undone; announced intents of it never began."""
+        rows = []
+        for item in items:
+            self._applied.interrupted = True
+            if (intent := self._intents.pop(item.seq, None)) is not None:
+                rows.append(intent._replace(state="skipped"))
+            self._plan.settle([("skipped", "the run was interrupted", 0, item.seq)])
+        with self._state.transaction():
+            self._state.write_journal(rows)
+
+    def _record(self) -> None:
+        """Items that only concern the baseline."""
+        rows = self._plan.items(Phase.RECORD)
+        while batch := list(islice(rows, 1000)):
+            agreed, forgotten, settled = [], [], []
+            for item in batch:
+                if item.action is Action.FORGET:
+                    forgotten.append(item.key)
+                elif item.left is not None and item.right is not None:
+                    agreed.append(self._effects.agreed(item.key, item.left, item.right, item.md5))
+                settled.append(("done", "", 0, item.seq))
+                if item.action is Action.ADOPT:
+                    self._applied.counts[item.action] += 1
+            with self._state.transaction():
+                self._state.forget(forgotten)
+                self._state.agree(agreed)
+            self._plan.settle(settled)
+
+    def _progress(self, waiting: int) -> None:
+        self._listener(
+            events.Progress(
+                run=self._run,
+                actions_done=self._finished + waiting,
+                actions=self._actions,
+                bytes_done=self._meter.total,
+                bytes=self._bytes,
+            )
+        )
+
+
+def _log_item(item: Item, result: Done, prefer: str) -> None:
+    name = keys.display(item.key)
+    if result.outcome != "done":
+        log.error("%s %s %s: %s", result.outcome, item.action, name, result.error)
+        return
+    if item.reason == "conflict":
+        winner = "left" if item.action is Action.COPY_RIGHT else "right"
+        log.info("conflict %s: both sides changed, the %s won (prefer=%s)", name, winner, prefer)
+    if item.source:
+        log.info("%s %s -> %s", item.action, keys.display(item.source), name)
+    else:
+        log.info("%s %s (%s, %d bytes)", item.action, name, item.reason, result.bytes)

@@ -1,0 +1,87 @@
+"""A file where the other side has a folder: `x` against `x/…`.
+
+Keys stream past in order, but `x` and `x/…` need not be neighbours (`x-1` lies between), so each key that may still
+meet something below it is kept on a stack until the keys have passed it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from trueup.sync.decide import Action, Decision
+from trueup.sync.pair import Pair
+from trueup.sync.plan import Phase, Plan
+
+
+class _Seen(NamedTuple):
+    key: str
+    now: tuple[bool, bool]
+    after: tuple[bool, bool]
+
+
+@dataclass(slots=True, kw_only=True)
+class Clashes:
+    """Watches decided pairs go by, then mends the plan. Holds one key for each level of nesting, and each clash."""
+
+    left_is_tree: bool
+    right_is_tree: bool
+    blocked: set[str] = field(default_factory=set)
+    """Files that would have to be a folder too after the run: nothing at or below them is touched."""
+    freed: set[str] = field(default_factory=set)
+    """Names where a delete makes room for a copy."""
+    _stack: list[_Seen] = field(default_factory=list)
+
+    def watch(self, pair: Pair, decision: Decision) -> None:
+        """Note one pair and what was decided about it."""
+        stack, key = self._stack, pair.key
+        while stack and not key.startswith(stack[-1].key):
+            stack.pop()
+        now = (pair.left is not None, pair.right is not None)
+        after = _after(now, decision.action)
+        for above in stack:
+            if key.startswith(above.key + "/"):
+                for side, is_tree in enumerate((self.left_is_tree, self.right_is_tree)):
+                    if not is_tree:
+                        continue
+                    if above.after[side] and after[side]:
+                        self.blocked.add(above.key)
+                    elif (above.now[side] and after[side]) or (above.after[side] and now[side]):
+                        self.freed.add(above.key)
+        stack.append(_Seen(key, now, after))
+
+    def mend(self, plan: Plan) -> None:
+        """Turn each blocked folder into one conflict, and bring deletes that free a path forward."""
+        plan.flush()
+        for key in sorted(self.blocked):
+            below = (key, f"{key}/", f"{key}0")  # "0" is the character after "/"
+            plan.db.execute(
+                "delete from items where phase in (1, 2, 3) and (key = ? or (key >= ? and key < ?))", below
+            )
+            plan.add(
+                key,
+                Action.CONFLICT,
+                "file-and-folder",
+                error="a file on one side has the name of a folder on the other; rename one of them",
+            )
+        for key in self.freed - self.blocked:
+            plan.db.execute(
+                "update items set phase = ? where phase = ? and (key = ? or (key >= ? and key < ?))",
+                (Phase.FREE, Phase.DELETE, key, f"{key}/", f"{key}0"),
+            )
+        plan.flush()
+
+    def touches(self, key: str) -> bool:
+        """Whether a key lies at or below a clash."""
+        return any(key == clash or key.startswith(clash + "/") for clash in self.blocked | self.freed)
+
+
+def _after(now: tuple[bool, bool], action: Action) -> tuple[bool, bool]:
+    match action:
+        case Action.COPY_RIGHT | Action.COPY_LEFT:
+            return True, True
+        case Action.DELETE_LEFT:
+            return False, now[1]
+        case Action.DELETE_RIGHT:
+            return now[0], False
+    return now

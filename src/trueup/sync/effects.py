@@ -1,0 +1,268 @@
+"""Doing one item of a plan: each effect re-checks its own precondition and touches nothing else.
+
+An item that is no longer as planned raises `PreconditionFailed` or `NotFound` and becomes a *drifted* outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from trueup import keys
+from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError
+from trueup.stores.base import Entry, Store
+from trueup.sync import trash
+from trueup.sync.decide import Action
+from trueup.sync.pair import Agreed
+from trueup.sync.plan import Header, Item
+from trueup.sync.planner import Sides
+
+log = logging.getLogger("trueup.sync")
+
+RACY_NS: Final = 2_000_000_000
+"""A file modified this shortly before the listing could change again without showing it."""
+
+_TARGETS: Final = {
+    Action.COPY_RIGHT: "right",
+    Action.DELETE_RIGHT: "right",
+    Action.MOVE_RIGHT: "right",
+    Action.COPY_LEFT: "left",
+    Action.DELETE_LEFT: "left",
+    Action.MOVE_LEFT: "left",
+}
+
+
+class Done(NamedTuple):
+    """What became of one item, and what the baseline should learn from it."""
+
+    item: Item
+    outcome: str
+    """done, failed or drifted."""
+    error: str = ""
+    bytes: int = 0
+    agreed: tuple[Agreed, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    wrote: Entry | None = None
+    """The target as the effect left it."""
+    touched: tuple[tuple[str, str], ...] = ()
+    """(side, raw key) of everything written, to be flushed before the journal says so."""
+
+
+def target_side(item: Item) -> str:
+    """The side an item writes."""
+    return _TARGETS[item.action]
+
+
+def target_key(item: Item) -> str:
+    """The raw key an item writes there."""
+    return item.right_key if target_side(item) == "right" else item.left_key
+
+
+class Meter:
+    """Counts the bytes that passed over all transfers, and holds them to a rate (bytes a second; 0 is none)."""
+
+    def __init__(self, rate: int = 0) -> None:
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._free_at = time.monotonic()
+        self.total = 0
+
+    def through(self, body: Iterator[bytes]) -> Iterator[bytes]:
+        """The same bytes, counted and paced."""
+        for piece in body:
+            self._take(len(piece))
+            yield piece
+
+    def _take(self, size: int) -> None:
+        with self._lock:
+            self.total += size
+            if not self._rate:
+                return
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + size / self._rate
+            pause = self._free_at - now
+        time.sleep(pause)
+
+
+class Effects:
+    """Does items. Called from many threads; holds nothing that changes but the meter."""
+
+    def __init__(self, sides: Sides, header: Header, meter: Meter, md5: Callable[[str, Entry], str]) -> None:
+        self._sides = sides
+        self._run = header.run
+        self._config = header.config
+        self._racy_after_ns = header.started_ns - RACY_NS
+        self._meter = meter
+        self._md5 = md5
+
+    def do(self, item: Item) -> Done:
+        """Do one item. Never raises for what a store can do to it."""
+        try:
+            match item.action:
+                case Action.COPY_LEFT | Action.COPY_RIGHT:
+                    return self._copy(item)
+                case Action.DELETE_LEFT | Action.DELETE_RIGHT:
+                    return self._delete(item)
+                case Action.MOVE_LEFT | Action.MOVE_RIGHT:
+                    return self._move(item)
+            raise ValueError(f"{item.action} has no effect")
+        except (PreconditionFailed, NotFound) as error:
+            return Done(item, "drifted", f"not as planned any more: {error}")
+        except StoreError as error:
+            log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)
+            return Done(item, "failed", str(error))
+        except Exception as error:  # one bad item is not a bad run; the log has the traceback
+            log.exception("%s of %s failed in an unforeseen way", item.action, keys.display(item.key))
+            return Done(item, "failed", f"unforeseen {type(error).__name__}: {error}")
+
+    def _copy(self, item: Item) -> Done:
+        side = target_side(item)
+        target, origin = self._sides[side], self._sides[_opposite(side)]
+        source, replaced = (item.left, item.right) if side == "right" else (item.right, item.left)
+        if source is None:
+            raise PreconditionFailed("the source is not in the plan")
+        beside: tuple[Agreed, ...] = ()
+        touched: tuple[tuple[str, str], ...] = ()
+        if replaced is not None:
+            if item.reason == "conflict" and self._config.keep_loser:
+                kept = self._keep_loser(item, side, replaced)
+                beside, touched = (kept,), (("left", kept.left_key), ("right", kept.right_key))
+            if self._config.trash:
+                trash.preserve(target, self._run, replaced)
+        key = target_key(item)
+        with origin.read(source.key, expect=source) as body:
+            written = target.write(
+                key,
+                self._meter.through(body),
+                size=source.size,
+                md5=item.md5,
+                if_absent=replaced is None,
+                if_match=replaced,
+                mtime_ns=source.mtime_ns or None,
+                temporary=temporary_name(self._run, item.seq),
+            )
+        left, right = (source, written) if side == "right" else (written, source)
+        return Done(
+            item,
+            "done",
+            bytes=source.size,
+            agreed=(*beside, self.agreed(item.key, left, right, written.md5)),
+            wrote=written,
+            touched=(*touched, (side, key)),
+        )
+
+    def _keep_loser(self, item: Item, side: str, loser: Entry) -> Agreed:
+        """Put the losing version beside the winner on both sides, under the first free number; a number that already
+        holds these very bytes (an earlier try) is used again."""
+        stores = self._sides
+        for number in range(1, 10_000):
+            name = conflict_name(loser.key, side, number)
+            found = {where: _found(stores[where], name) for where in ("left", "right")}
+            present = {where: entry for where, entry in found.items() if entry is not None}
+            if any(entry.size != loser.size for entry in present.values()):
+                continue
+            if present and any(self._md5(where, entry) != self._md5(side, loser) for where, entry in present.items()):
+                continue
+            if side not in present:
+                present[side] = stores[side].copy(loser.key, name, if_match=loser)
+            other = _opposite(side)
+            if other not in present:
+                with stores[side].read(name, expect=present[side]) as body:
+                    present[other] = stores[other].write(
+                        name,
+                        self._meter.through(body),
+                        size=loser.size,
+                        if_absent=True,
+                        mtime_ns=loser.mtime_ns or None,
+                        temporary=temporary_name(self._run, item.seq),
+                    )
+            md5 = present[other].md5 or present[side].md5
+            return self.agreed(keys.normal(name), present["left"], present["right"], md5)
+        raise PreconditionFailed(f"every conflict name for {keys.display(loser.key)} is taken")
+
+    def _delete(self, item: Item) -> Done:
+        side = target_side(item)
+        doomed, other_key = (item.right, item.left_key) if side == "right" else (item.left, item.right_key)
+        if doomed is None:
+            raise PreconditionFailed("the file to delete is not in the plan")
+        self._confirm_absent(_opposite(side), other_key)
+        self._remove(self._sides[side], doomed)
+        return Done(item, "done", forgotten=(item.key,), touched=())
+
+    def _remove(self, store: Store, entry: Entry) -> None:
+        if self._config.trash:
+            trash.take_away(store, self._run, entry)
+        else:
+            store.delete(entry.key, if_match=entry)
+
+    def _move(self, item: Item) -> Done:
+        side = target_side(item)
+        other = _opposite(side)
+        moved, fresh = (item.right, item.left) if side == "right" else (item.left, item.right)
+        if moved is None or fresh is None:
+            raise PreconditionFailed("the file to move is not in the plan")
+        for spelling in {item.source, item.source_key}:
+            self._confirm_absent(other, spelling)
+        now = self._sides[other].stat(fresh.key)
+        if (now.size, now.fingerprint) != (fresh.size, fresh.fingerprint):
+            raise PreconditionFailed(f"{keys.display(fresh.key)} changed on the {other}")
+        key = target_key(item)
+        arrived = self._sides[side].move(moved.key, key, if_match=moved)
+        left, right = (fresh, arrived) if side == "right" else (arrived, fresh)
+        return Done(
+            item,
+            "done",
+            agreed=(self.agreed(item.key, left, right, item.md5),),
+            forgotten=(item.source,),
+            wrote=arrived,
+            touched=((side, key),),
+        )
+
+    def _confirm_absent(self, side: str, key: str) -> None:
+        """Absence is confirmed by asking, so that a listing that was too short can delete nothing."""
+        try:
+            self._sides[side].stat(key)
+        except Hidden:
+            raise PreconditionFailed(f"{keys.display(key)} cannot be seen on the {side}") from None
+        except NotFound:
+            return
+        raise PreconditionFailed(f"{keys.display(key)} is there on the {side}, although its listing did not show it")
+
+    def agreed(self, key: str, left: Entry, right: Entry, md5: str) -> Agreed:
+        """The baseline row for a pair that now agrees."""
+        return Agreed(
+            key, left.key, right.key, left.size, md5, self._trusted("left", left), self._trusted("right", right)
+        )
+
+    def _trusted(self, side: str, entry: Entry) -> str:
+        """A fingerprint made of times says nothing about a file that was modified a moment ago."""
+        if entry.mtime_ns > self._racy_after_ns and self._sides[side].features.keeps_mtime:
+            return ""
+        return entry.fingerprint
+
+
+def temporary_name(run: str, seq: int) -> str:
+    """What an item's unfinished local file is called, so that what a killed run leaves can be found."""
+    return f"{run}-{seq}"
+
+
+def conflict_name(key: str, side: str, number: int) -> str:
+    """`a/name.ext` -> `a/name.conflict-left-1.ext`."""
+    folder, name = posixpath.split(key)
+    stem, extension = posixpath.splitext(name)
+    return posixpath.join(folder, f"{stem}.conflict-{side}-{number}{extension}")
+
+
+def _found(store: Store, key: str) -> Entry | None:
+    try:
+        return store.stat(key)
+    except NotFound:
+        return None
+
+
+def _opposite(side: str) -> str:
+    return "left" if side == "right" else "right"

@@ -1,0 +1,382 @@
+"""A plan as a value: what a sync would do, kept outside memory, printable, savable and loadable.
+
+The rows live in a temporary SQLite file, so a plan of ten million actions takes no memory; the saved form is JSON lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, TextIO
+
+from trueup import keys
+from trueup.config import SyncConfig, sync_config
+from trueup.errors import TrueupError, UsageError
+from trueup.stores.base import Entry
+from trueup.sync.decide import Action
+
+FORMAT: Final = 1
+
+
+class Phase(IntEnum):
+    """When an item runs. Phases run in this order; items of `MOVE` one by one, the others at once."""
+
+    FREE = 0
+    """A delete that frees a path another item needs."""
+    MOVE = 1
+    COPY = 2
+    DELETE = 3
+    RECORD = 4
+    """Only the baseline changes."""
+    NOTE = 5
+    """Nothing runs; people are told."""
+
+
+PHASES: Final = {
+    Action.COPY_LEFT: Phase.COPY,
+    Action.COPY_RIGHT: Phase.COPY,
+    Action.DELETE_LEFT: Phase.DELETE,
+    Action.DELETE_RIGHT: Phase.DELETE,
+    Action.MOVE_LEFT: Phase.MOVE,
+    Action.MOVE_RIGHT: Phase.MOVE,
+    Action.ADOPT: Phase.RECORD,
+    Action.FORGET: Phase.RECORD,
+    Action.UNCHANGED: Phase.RECORD,
+}
+"""The phase of each action; every other action is a note. `UNCHANGED` items refresh a fingerprint."""
+
+HIDDEN: Final = (Action.FORGET, Action.UNCHANGED)
+"""Bookkeeping that no report mentions."""
+
+
+class Item(NamedTuple):
+    """One row of a plan: everything needed to do it, and to notice that it must not be done any more."""
+
+    seq: int
+    phase: Phase
+    key: str
+    """Normal form."""
+    action: Action
+    reason: str
+    bytes: int
+    """Bytes that will move."""
+    left_key: str
+    right_key: str
+    """The key as each side spells it, or would."""
+    left: Entry | None
+    right: Entry | None
+    """Both sides as planned."""
+    md5: str = ""
+    """Hex MD5 of the content concerned, where the plan knows it."""
+    source: str = ""
+    """For a move: the normal key it comes from. The side's entry is then the one at the source."""
+    source_key: str = ""
+    """For a move: `source` as the side spells it."""
+    outcome: str = ""
+    """Empty until settled: done, failed, drifted or skipped."""
+    error: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The row as `sync --json` shows it."""
+        row: dict[str, object] = {
+            "key": self.key,
+            "action": self.action.value,
+            "reason": self.reason,
+            "bytes": self.bytes,
+            "outcome": self.outcome or ("skipped" if self.phase is Phase.NOTE else "planned"),
+            "error": self.error or None,
+        }
+        if self.source:
+            row["from"] = self.source
+        return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a plan is about, and the totals its guards were checked with."""
+
+    run: str
+    left: str
+    right: str
+    """The places as the user named them."""
+    left_url: str
+    right_url: str
+    config: SyncConfig
+    left_entries: int = 0
+    right_entries: int = 0
+    baseline_rows: int = 0
+    unchanged: int = 0
+    """Keys in scope, and pairs that needed nothing."""
+    started_ns: int = 0
+    """When the listings began: a file modified within two seconds of it is asked again next time."""
+
+
+_ENTRY: Final = ("size", "mtime_ns", "fingerprint", "md5", "etag")
+_SIDE_COLUMNS: Final = ", ".join(
+    f"{side}_key text, {side}_size integer, {side}_mtime_ns integer, {side}_fingerprint text, {side}_md5 text, "
+    f"{side}_etag text"
+    for side in ("left", "right")
+)
+_ABSENT: Final = (None, None, None, None, None)
+
+
+class Plan:
+    """The items of one planned run. Use as a context manager, or `close` it: the temporary file goes with it."""
+
+    header: Header
+
+    def __init__(self, header: Header, *, folder: Path | None = None) -> None:
+        self.header = header
+        self.released: list[str] = []
+        """Held keys that changed since, so that they need not be held any more."""
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="plan-", suffix=".db", dir=folder)
+        os.close(handle)
+        self._path = Path(name)
+        self.db = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+        """For the steps of planning that rewrite rows in place (moves, clashes)."""
+        for pragma in ("journal_mode=off", "synchronous=off", "temp_store=file", "cache_size=-4000"):
+            self.db.execute(f"pragma {pragma}")
+        self.db.execute(
+            "create table items (seq integer primary key, phase integer, key text, action text, reason text, "
+            f"bytes integer, {_SIDE_COLUMNS}, md5 text, source text, source_key text, outcome text, error text)"
+        )
+        self.db.execute("begin")
+        self._buffer: list[tuple[object, ...]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self.db.close()
+        self._path.unlink(missing_ok=True)
+
+    # Building
+
+    def add(  # noqa: PLR0913 - one row, all named
+        self,
+        key: str,
+        action: Action,
+        reason: str,
+        *,
+        left: Entry | None = None,
+        right: Entry | None = None,
+        left_key: str = "",
+        right_key: str = "",
+        bytes: int = 0,  # noqa: A002 - the name in the contract
+        md5: str = "",
+        source: str = "",
+        source_key: str = "",
+        error: str = "",
+    ) -> None:
+        """Append a row; its phase follows from the action."""
+        phase = PHASES.get(action, Phase.NOTE)
+        self._buffer.append(
+            (phase, _text(key), action, reason, bytes)
+            + _columns(left, left_key)
+            + _columns(right, right_key)
+            + (md5, source, source_key, "", _text(error))
+        )
+        if len(self._buffer) >= 1000:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write buffered rows."""
+        if self._buffer:
+            self.db.executemany(f"insert into items values (null{',?' * 22})", self._buffer)  # noqa: S608 - constants
+            self._buffer.clear()
+
+    # Reading
+
+    def items(self, *phases: Phase, hidden: bool = True) -> Iterator[Item]:
+        """Rows in order of phase and key order, of these phases or all."""
+        self.flush()
+        where = f"where phase in ({','.join(str(int(phase)) for phase in phases)})" if phases else ""
+        if not hidden:
+            listed = ", ".join(f"'{action}'" for action in HIDDEN)
+            where += f" {'and' if where else 'where'} action not in ({listed})"
+        after = (-1, -1)
+        while True:  # pages, not one long cursor: rows may be updated meanwhile
+            rows = self.db.execute(
+                f"select * from items {where} {'and' if where else 'where'} (phase, seq) > (?, ?) "  # noqa: S608 - constants
+                "order by phase, seq limit 1000",
+                after,
+            ).fetchall()
+            for row in rows:
+                yield _item(row)
+            if len(rows) < 1000:
+                return
+            after = (rows[-1][1], rows[-1][0])
+
+    def counts(self) -> Counter[str]:
+        """Rows by action (planned items), without bookkeeping."""
+        self.flush()
+        found: Counter[str] = Counter()
+        for action, number in self.db.execute("select action, count(*) from items group by action"):
+            if action not in HIDDEN:
+                found[action] = number
+        return found
+
+    def bytes(self) -> tuple[int, int]:
+        """Bytes that will move to the right, and to the left."""
+        self.flush()
+        sums = dict(self.db.execute("select action, sum(bytes) from items where phase = 2 group by action"))
+        return int(sums.get(Action.COPY_RIGHT) or 0), int(sums.get(Action.COPY_LEFT) or 0)
+
+    def size(self) -> int:
+        """How many actions have an effect on a side."""
+        self.flush()
+        return int(self.db.execute("select count(*) from items where phase <= 3").fetchone()[0])
+
+    def settle(self, rows: Iterable[tuple[str, str, int, int]]) -> None:
+        """Record (outcome, error, bytes moved, seq)."""
+        self.db.executemany("update items set outcome = ?, error = ?, bytes = ? where seq = ?", rows)
+
+    # Saving
+
+    def save(self, file: TextIO) -> None:
+        """Write the plan as JSON lines: a header, then an item a line. It holds no credentials."""
+        header = asdict(self.header)
+        file.write(json.dumps({"trueup_plan": FORMAT, **header}) + "\n")
+        for item in self.items():
+            row = item._asdict() | {"phase": int(item.phase), "action": item.action.value}
+            for side in ("left", "right"):
+                entry = row[side]
+                row[side] = entry and dict(zip(_ENTRY, entry[1:6], strict=True))
+            del row["seq"], row["outcome"]
+            file.write(json.dumps(row) + "\n")
+
+    @classmethod
+    def load(cls, lines: Iterable[str], *, folder: Path | None = None, run: str = "") -> Plan:
+        """Read a saved plan, which is untrusted input: every field is checked, every key validated again. `run` is the
+        id the plan will be applied under. Raises `UsageError`."""
+        plan: Plan | None = None
+        number = 0
+        try:
+            for number, line in enumerate(lines, 1):  # noqa: B007 - used in the message
+                row = json.loads(line)
+                if plan is None:
+                    plan = cls(_header(row, run), folder=folder)
+                else:
+                    plan._insert_loaded(row)
+        except (ValueError, TypeError, KeyError, AttributeError, TrueupError) as error:
+            if plan is not None:
+                plan.close()
+            raise UsageError(f"line {number} is not part of a trueup plan: {error}") from error
+        if plan is None:
+            raise UsageError("the file holds no plan", cure="Write one with: trueup sync LEFT RIGHT --plan-out FILE")
+        plan.flush()
+        return plan
+
+    def _insert_loaded(self, row: Mapping[str, Any]) -> None:
+        action = Action(row["action"])
+        phase = Phase(row["phase"])
+        frees = phase is Phase.FREE and action in (Action.DELETE_LEFT, Action.DELETE_RIGHT)
+        if phase is not PHASES.get(action, Phase.NOTE) and not frees:
+            raise ValueError(f"a {action} cannot run in phase {phase}")
+        if phase is not Phase.NOTE:
+            for name in ("key", "left_key", "right_key", "source", "source_key"):
+                key = _string(row[name])
+                problem = keys.unaddressable(key) if key else None
+                if problem or (key and keys.is_reserved(key)) or (name == "key" and not key):
+                    raise ValueError(f"{name} {key!a} may not be used: {problem or 'it belongs to trueup'}")
+        entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
+        self._buffer.append(
+            (phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"]))
+            + _columns(entries["left"], _string(row["left_key"]))
+            + _columns(entries["right"], _string(row["right_key"]))
+            + (_string(row["md5"]), _string(row["source"]), _string(row["source_key"]), "", _string(row["error"]))
+        )
+        if len(self._buffer) >= 1000:
+            self.flush()
+
+
+def _columns(entry: Entry | None, key: str) -> tuple[object, ...]:
+    if entry is None:
+        return (_text(key), *_ABSENT)
+    return (_text(key or entry.key), entry.size, entry.mtime_ns, entry.fingerprint, entry.md5, entry.etag)
+
+
+def _text(key: str) -> str:
+    """Names that are not valid Unicode occur in notes only; there they are shown escaped."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return keys.display(key)
+    return key
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    seq, phase, key, action, reason, size = row[:6]
+    left_key, right_key = row[6], row[12]
+    source_key = row[20]
+    left = None if row[7] is None else Entry(left_key, *row[7:12])
+    right = None if row[13] is None else Entry(right_key, *row[13:18])
+    if source_key:  # the entry that moves stands at its old key
+        left = left and (left._replace(key=source_key) if action == Action.MOVE_LEFT else left)
+        right = right and (right._replace(key=source_key) if action == Action.MOVE_RIGHT else right)
+    return Item(
+        seq, Phase(phase), key, Action(action), reason, size, left_key, right_key, left, right, row[18], row[19],
+        source_key, row[21], row[22],
+    )  # fmt: skip
+
+
+def _header(row: Mapping[str, Any], run: str) -> Header:
+    if row.get("trueup_plan") != FORMAT:
+        raise ValueError("the first line is not the header of a plan this version can read")
+    names = ("left", "right", "left_url", "right_url")
+    numbers = ("left_entries", "right_entries", "baseline_rows", "unchanged", "started_ns")
+    config = row["config"]
+    config = config | {"include": tuple(config["include"]), "exclude": tuple(config["exclude"])}
+    return Header(
+        run=run or _string(row["run"]),
+        config=sync_config(config, where="config"),
+        **{name: _string(row[name]) for name in names},
+        **{name: _number(row[name]) for name in numbers},
+    )
+
+
+def _loaded_entry(row: Mapping[str, Any], side: str) -> Entry | None:
+    values = row[side]
+    if values is None:
+        return None
+    return Entry(
+        _string(row[f"{side}_key"]),
+        _number(values["size"]),
+        _number(values["mtime_ns"]),
+        _string(values["fingerprint"]),
+        _string(values["md5"]),
+        _string(values["etag"]),
+    )
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise TypeError(f"{value!r} is not a whole number")
+    return value

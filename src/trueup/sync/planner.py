@@ -1,0 +1,339 @@
+"""Observe both sides, pair, decide: from two stores and a baseline to a plan."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from trueup import events
+from trueup.config import SyncConfig
+from trueup.errors import Interrupted, NotFound, Refused, StoreError
+from trueup.stores.base import Entry, Store
+from trueup.sync.clashes import Clashes
+from trueup.sync.content import Answer, Contents, quick_answer
+from trueup.sync.decide import Action, Decision, State, decide
+from trueup.sync.filters import Scope
+from trueup.sync.moves import find_moves
+from trueup.sync.pair import Pair, SideOutOfOrder, pair
+from trueup.sync.plan import Header, Plan
+from trueup.sync.state import Held, PairState
+
+LOOKAHEAD: Final = 512
+"""Pairs kept waiting behind one whose content is being read."""
+
+_VEILS: Final = {
+    "link": Action.LINK,
+    "special": Action.LINK,
+    "marker": Action.MARKER,
+    "unaddressable": Action.UNADDRESSABLE,
+    "unreadable": Action.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """The two places of a run, opened."""
+
+    left: Store
+    right: Store
+
+    def __getitem__(self, side: str) -> Store:
+        return self.left if side == "left" else self.right
+
+
+@dataclass(slots=True)
+class _Tally:
+    left: int = 0
+    right: int = 0
+    baseline: int = 0
+    unchanged: int = 0
+
+
+def build(  # noqa: PLR0913 - the inputs of a plan, all named
+    sides: Sides,
+    state: PairState,
+    header: Header,
+    *,
+    folder: Path,
+    listener: events.Listener = events.ignore,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Plan:
+    """The plan that brings both sides into agreement. Writes nothing but the hash cache.
+
+    Raises `Refused` (a missing root), `ListingUnfinished`, `Interrupted`, or the `StoreError` of a side that could not
+    be listed at all.
+    """
+    config = header.config
+    _check_roots(sides, state, header)
+    unordered = {side for side in ("left", "right") if state.note(f"unordered:{sides[side].url}")}
+    while True:
+        plan = Plan(replace(header, started_ns=time.time_ns()), folder=folder)
+        try:
+            builder = _Builder(sides, state, plan, config, listener, stopped)
+            builder.run(unordered)
+        except SideOutOfOrder as signal:
+            # Never mispair: what was planned so far is dropped and the sort takes over, next time from the start.
+            plan.close()
+            unordered.add(signal.side)
+            state.set_note(f"unordered:{sides[signal.side].url}", "1")
+        except BaseException:
+            plan.close()
+            raise
+        else:
+            return plan
+
+
+def _check_roots(sides: Sides, state: PairState, header: Header) -> None:
+    mode = header.config.mode
+    missing = [side for side in ("left", "right") if not sides[side].exists()]
+    if not missing:
+        return
+    targets = {"push": {"right"}, "pull": {"left"}}.get(mode, {"left", "right"})
+    known = next(iter(state.baseline()), None) is not None
+    for side in missing:
+        if known or side not in targets or len(missing) == 2:
+            place = header.left if side == "left" else header.right
+            why = "although it was there at the last run" if known else "and there is nothing to make it from"
+            raise Refused(
+                f"the {side} ({place}) is not there, {why}; nothing was done",
+                cure="Is a disk not mounted, or the path mistyped?",
+            )
+
+
+class _Builder:
+    """One pass over both listings."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - private, called once
+        self,
+        sides: Sides,
+        state: PairState,
+        plan: Plan,
+        config: SyncConfig,
+        listener: events.Listener,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._sides = sides
+        self._state = state
+        self._plan = plan
+        self._config = config
+        self._listener = listener
+        self._stopped = stopped
+        self._tally = _Tally()
+        self._contents = Contents({"left": sides.left, "right": sides.right}, state)
+        self._held = {} if config.release else state.held()
+        self._released: list[str] = []
+        self._scope = Scope(config.include, config.exclude)
+        self._clashes = Clashes(
+            left_is_tree=sides.left.features.tree, right_is_tree=sides.right.features.tree
+        )
+        self._clock_ahead_ns = 0
+        if config.prefer in {"newer", "older"}:
+            self._clock_ahead_ns = sides.right.clock_ahead_ns() - sides.left.clock_ahead_ns()
+        self._next_report = 0.0
+
+    def run(self, unordered: set[str]) -> None:
+        with ThreadPoolExecutor(min(8, self._config.workers), thread_name_prefix="hash") as pool:
+            try:
+                self._observe(pool, unordered)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            self._clashes.mend(self._plan)
+            if self._config.delete:
+                find_moves(self._plan, self._contents.md5, pool, touches_clash=self._clashes.touches)
+        self._contents.save()
+        tally = self._tally
+        self._plan.header = replace(
+            self._plan.header,
+            left_entries=tally.left,
+            right_entries=tally.right,
+            baseline_rows=tally.baseline,
+            unchanged=tally.unchanged,
+        )
+        self._report(final=True)
+
+    def _observe(self, pool: ThreadPoolExecutor, unordered: set[str]) -> None:
+        left = self._listing("left", ordered="left" not in unordered)
+        right = self._listing("right", ordered="right" not in unordered)
+        try:
+            pairs = pair(left, right, self._scope.agreed(self._state.baseline()))
+            self._decide_all(pairs, pool)
+        finally:
+            for listing in (left, right):
+                listing.close()
+
+    def _listing(self, side: str, *, ordered: bool) -> Generator[Entry]:
+        store = self._sides[side]
+        if store.exists():
+            with closing(store.list(ordered=ordered)) as entries:
+                yield from self._scope.entries(entries)
+
+    def _decide_all(self, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> None:
+        """Decide in key order; pairs whose content must be read are answered in the pool while later pairs wait."""
+        mode, compare = self._config.mode, self._config.compare
+        tally = self._tally
+        waiting: deque[tuple[Pair, Answer | Future[Answer] | None]] = deque()
+        same = State.SAME
+        count = 0
+        for item in pairs:
+            count += 1
+            if not count & 0xFFF:
+                self._report()
+            _, left, right, base, veil = item
+            if left is not None:
+                tally.left += 1
+            if right is not None:
+                tally.right += 1
+            if base is not None:
+                tally.baseline += 1
+            if veil is None:
+                answer: Answer | Future[Answer] | None = quick_answer(item, mode, compare)
+                if answer is None:
+                    answer = pool.submit(self._contents.answer, item, mode, compare)
+                elif not waiting and answer[0] is same and answer[1] is same and not self._held:
+                    tally.unchanged += 1
+                    self._clashes.watch(item, _SAME)
+                    continue
+            else:
+                answer = None
+            waiting.append((item, answer))
+            while waiting and (
+                len(waiting) > LOOKAHEAD or not isinstance(waiting[0][1], Future) or waiting[0][1].done()
+            ):
+                self._take(*waiting.popleft())
+        while waiting:
+            self._report()
+            self._take(*waiting.popleft())
+        self._state_released()
+
+    def _take(self, item: Pair, answer: Answer | Future[Answer] | None) -> None:
+        if answer is None:
+            self._note_veil(item)
+            return
+        if isinstance(answer, Future):
+            try:
+                answer = answer.result()
+            except NotFound:
+                self._note(item, Action.UNKNOWN, "vanished", "it vanished while it was being read; run again")
+                return
+            except StoreError as error:
+                self._note(item, Action.UNKNOWN, "unreadable", str(error))
+                return
+            self._contents.save()
+        if item.key in self._held and self._still_held(item, self._held[item.key]):
+            self._note(item, Action.HELD, "undone", "an undo restored it; it is skipped until a side changes, or --release")
+            return
+        decision = decide(
+            item.left,
+            item.right,
+            left_state=answer.left,
+            right_state=answer.right,
+            equal=answer.equal,
+            config=self._config,
+            clock_ahead_ns=self._clock_ahead_ns,
+        )
+        if (problem := self._unaddressable(item, decision.action)) is not None:
+            self._note(item, Action.UNADDRESSABLE, "name", problem)
+            return
+        self._clashes.watch(item, decision)
+        self._add(item, decision)
+
+    def _add(self, item: Pair, decision: Decision) -> None:
+        key, left, right, base, _ = item
+        action = decision.action
+        if action is Action.UNCHANGED:
+            self._tally.unchanged += 1
+            if base is None or left is None or right is None:
+                return
+            if left.fingerprint == base.left_print and right.fingerprint == base.right_print:
+                return
+        left_key = left.key if left else base.left_key if base else right.key if right else key
+        right_key = right.key if right else base.right_key if base else left.key if left else key
+        source = left if action is Action.COPY_RIGHT else right if action is Action.COPY_LEFT else None
+        error = "both sides changed and no rule prefers one" if action is Action.CONFLICT else ""
+        self._plan.add(
+            key,
+            action,
+            decision.reason,
+            left=left,
+            right=right,
+            left_key=left_key,
+            right_key=right_key,
+            bytes=source.size if source else 0,
+            md5=self._known_md5(item, decision),
+            error=error,
+        )
+
+    def _known_md5(self, item: Pair, decision: Decision) -> str:
+        """The MD5 of the content an item speaks of: of the source of a copy, else of what both sides hold."""
+        match decision.action:
+            case Action.COPY_RIGHT if item.left is not None:
+                entry, known = item.left, item.base.left_print if item.base else ""
+            case Action.COPY_LEFT if item.right is not None:
+                entry, known = item.right, item.base.right_print if item.base else ""
+            case Action.ADOPT if item.left is not None and item.right is not None:
+                if item.left.size == 0:
+                    return _EMPTY_MD5
+                if self._config.compare != "md5":
+                    return ""
+                return self._contents.md5("left", item.left)
+            case _:
+                return item.base.md5 if item.base else ""
+        if entry.md5:
+            return entry.md5 if entry.fingerprint != entry.md5 else ""
+        return item.base.md5 if item.base and known and known == entry.fingerprint else ""
+
+    def _still_held(self, item: Pair, held: Held) -> bool:
+        prints = tuple("" if entry is None else entry.fingerprint for entry in (item.left, item.right))
+        if prints == (held.left_print, held.right_print):
+            return True
+        self._released.append(item.key)
+        return False
+
+    def _state_released(self) -> None:
+        if self._released:
+            self._plan.released = self._released
+
+    def _unaddressable(self, item: Pair, action: Action) -> str | None:
+        """Why the side to be written cannot hold this key."""
+        if action is Action.COPY_RIGHT and item.right is None and item.left is not None:
+            return self._sides.right.unaddressable(item.base.right_key if item.base else item.left.key)
+        if action is Action.COPY_LEFT and item.left is None and item.right is not None:
+            return self._sides.left.unaddressable(item.base.left_key if item.base else item.right.key)
+        return None
+
+    def _note_veil(self, item: Pair) -> None:
+        veil = item.veil
+        if veil is None:
+            raise ValueError("only a veiled pair has no answer")
+        own = veil in {item.left, item.right}
+        if not own and item.left is None and item.right is None:
+            return  # a baseline row below what cannot be seen: kept, and nothing to say
+        detail = veil.detail if own else f"it lies below {veil.key}: {veil.detail}"
+        self._note(item, _VEILS.get(veil.fault, Action.UNKNOWN), veil.fault, detail)
+
+    def _note(self, item: Pair, action: Action, reason: str, detail: str) -> None:
+        self._plan.add(item.key, action, reason, error=detail)
+
+    def _report(self, *, final: bool = False) -> None:
+        if self._stopped():
+            raise Interrupted("stopped while planning; nothing was done")
+        now = time.monotonic()
+        if final or now >= self._next_report:
+            self._next_report = now + 0.1
+            self._listener(
+                events.Listing(
+                    run=self._plan.header.run, left_entries=self._tally.left, right_entries=self._tally.right
+                )
+            )
+
+
+_SAME: Final = Decision(Action.UNCHANGED, "same")
+_EMPTY_MD5: Final = "d41d8cd98f00b204e9800998ecf8427e"
+

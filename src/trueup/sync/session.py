@@ -1,0 +1,57 @@
+"""A run's surroundings: both stores opened, the pair's state, its lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trueup.config import Settings
+from trueup.errors import UsageError
+from trueup.runs import run_lock
+from trueup.stores import open_store
+from trueup.sync.planner import Sides
+from trueup.sync.state import PairState, pair_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Everything a run works with."""
+
+    left: str
+    right: str
+    sides: Sides
+    state: PairState
+    folder: Path
+    """Where plans lie while they are made."""
+
+
+@contextmanager
+def session(left: str, right: str, settings: Settings, *, run: str, lock: bool = True) -> Iterator[Session]:
+    """Open both places and their shared state. Raises `UsageError` for two places that overlap, `Busy` when another
+    run works on this pair, and what opening a store raises."""
+    with ExitStack() as stack:
+        sides = Sides(
+            left=stack.enter_context(closing(open_store(settings.store(left), settings.environ))),
+            right=stack.enter_context(closing(open_store(settings.store(right), settings.environ))),
+        )
+        refuse_overlap(sides.left.url, sides.right.url)
+        name = pair_id(sides.left.url, sides.right.url)
+        if lock:
+            stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))
+        state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
+        yield Session(left=left, right=right, sides=sides, state=state, folder=settings.home / "plans")
+
+
+def refuse_overlap(left_url: str, right_url: str) -> None:
+    """One place cannot be synced with itself or with a part of itself."""
+    left, right = (re.sub(r"/+$", "", url) + "/" for url in (left_url, right_url))
+    if left == right:
+        raise UsageError(f"both sides are the same place: {left_url}")
+    if left.startswith(right) or right.startswith(left):
+        raise UsageError(
+            f"one side lies inside the other: {left_url} and {right_url}",
+            cure="Use two places that do not overlap",
+        )

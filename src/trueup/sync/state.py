@@ -1,0 +1,267 @@
+"""The local memory of one pair of places: baseline, hash cache, held keys and journal, in one SQLite file.
+
+Rows are kept for sides `a` and `b` in the order of the canonical URLs, so `sync X Y` and `sync Y X` share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from trueup.errors import TrueupError
+from trueup.sync.pair import Agreed
+
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = """
+create table baseline (
+    key text primary key, a_key text not null, b_key text not null, size integer not null, md5 text not null,
+    a_print text not null, b_print text not null
+) strict, without rowid;
+create table hashes (
+    side text not null, key text not null, print text not null, size integer not null, md5 text not null,
+    primary key (side, key)
+) strict, without rowid;
+create table held (
+    key text primary key, a_print text not null, b_print text not null, run text not null
+) strict, without rowid;
+create table journal (
+    run text not null, seq integer not null, key text not null, action text not null, reason text not null,
+    state text not null, side text not null, target text not null, source text not null, trashed integer not null,
+    wrote_print text not null, wrote_size integer not null, bytes integer not null, error text not null,
+    before text not null,
+    primary key (run, seq)
+) strict, without rowid;
+create table runs (
+    run text primary key, left_url text not null, right_url text not null, left_spec text not null,
+    right_spec text not null, started_ns integer not null, trash text not null
+) strict;
+create table meta (name text primary key, value text not null) strict, without rowid;
+"""
+
+
+def pair_id(left_url: str, right_url: str) -> str:
+    """The identity of a pair: the canonical URLs of both sides, in either order."""
+    return hashlib.sha256("\n".join(sorted((left_url, right_url))).encode()).hexdigest()[:16]
+
+
+class Held(NamedTuple):
+    """A key that an undo restored: skipped until either side changes."""
+
+    left_print: str
+    right_print: str
+    run: str
+
+
+class JournalRow(NamedTuple):
+    """One action of one run. `state`: intent, done, failed or drifted.
+
+    `side` is the side written (`a`/`b`), `target` the raw key there, `source` the raw key a move came from, `trashed`
+    whether the previous version lies in the trash of the run, `wrote_*` what the target showed afterwards, `before`
+    the baseline rows replaced (JSON)."""
+
+    run: str
+    seq: int
+    key: str
+    action: str
+    reason: str
+    state: str
+    side: str
+    target: str
+    source: str
+    trashed: int
+    wrote_print: str
+    wrote_size: int
+    bytes: int
+    error: str
+    before: str
+
+
+class RunRow(NamedTuple):
+    """One run that may have left something to undo. `trash`: `kept`, `none` or `expired`."""
+
+    run: str
+    left_url: str
+    right_url: str
+    left_spec: str
+    right_spec: str
+    started_ns: int
+    trash: str
+
+
+class PairState:
+    """The state file of one pair. One writer at a time (the caller holds the run lock); readers may come and go."""
+
+    def __init__(self, path: Path, *, left_url: str, right_url: str) -> None:
+        self.path = path
+        self.left_side, self.right_side = ("b", "a") if left_url > right_url else ("a", "b")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+            self._db.execute("pragma journal_mode=wal")
+            # The journal must not run behind the effects it announces, not even over a power cut.
+            self._db.execute("pragma synchronous=full")
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise TrueupError(
+                f"the state file {path} cannot be used: {error}",
+                cure="Move it away to start afresh: a first run copies what differs and deletes nothing",
+            ) from error
+
+    @classmethod
+    def at(cls, home: Path, left_url: str, right_url: str) -> PairState:
+        """The state of this pair below the state folder."""
+        return cls(home / "pairs" / f"{pair_id(left_url, right_url)}.db", left_url=left_url, right_url=right_url)
+
+    def _prepare(self) -> None:
+        version = self._db.execute("pragma user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise TrueupError(
+                f"the state file {self.path} was written by a newer trueup", cure="Update trueup, or move the file away"
+            )
+        if version == 0:
+            with self.transaction():
+                for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"pragma user_version={SCHEMA_VERSION}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # Baseline
+
+    def _agreed_columns(self) -> str:
+        left, right = self.left_side, self.right_side
+        return f"key, {left}_key, {right}_key, size, md5, {left}_print, {right}_print"
+
+    def baseline(self) -> Iterator[Agreed]:
+        """Every row in key order. SQLite compares text as UTF-8 bytes, the order of keys."""
+        cursor = self._db.execute(f"select {self._agreed_columns()} from baseline order by key")  # noqa: S608 - constants
+        while rows := cursor.fetchmany(5000):
+            yield from map(Agreed._make, rows)
+
+    def agreed(self, key: str) -> Agreed | None:
+        """One row by normal key."""
+        row = self._db.execute(f"select {self._agreed_columns()} from baseline where key = ?", (key,)).fetchone()  # noqa: S608 - constants
+        return Agreed._make(row) if row else None
+
+    def agree(self, rows: Iterable[Agreed]) -> None:
+        """Record agreements, replacing earlier ones."""
+        self._db.executemany(f"insert or replace into baseline ({self._agreed_columns()}) values (?,?,?,?,?,?,?)", rows)  # noqa: S608 - constants
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop rows."""
+        self._db.executemany("delete from baseline where key = ?", ((key,) for key in keys))
+
+    # Hash cache
+
+    def cached_md5(self, side: str, key: str, fingerprint: str, size: int) -> str:
+        """The MD5 of this version if it was computed before, else empty. `side` is `left` or `right`."""
+        row = self._db.execute(
+            "select md5 from hashes where side = ? and key = ? and print = ? and size = ?",
+            (self._side(side), key, fingerprint, size),
+        ).fetchone()
+        return str(row[0]) if row else ""
+
+    def cache_md5s(self, rows: Iterable[tuple[str, str, str, int, str]]) -> None:
+        """Remember (side, raw key, fingerprint, size, MD5)."""
+        self._db.executemany(
+            "insert or replace into hashes (side, key, print, size, md5) values (?,?,?,?,?)",
+            ((self._side(side), *rest) for side, *rest in rows),
+        )
+
+    def _side(self, side: str) -> str:
+        return self.left_side if side == "left" else self.right_side
+
+    # Held keys
+
+    def held(self) -> dict[str, Held]:
+        """Keys an undo restored."""
+        left, right = self.left_side, self.right_side
+        rows = self._db.execute(f"select key, {left}_print, {right}_print, run from held")  # noqa: S608 - constants
+        return {key: Held(*rest) for key, *rest in rows}
+
+    def hold(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """Hold (key, left fingerprint, right fingerprint, run that was undone)."""
+        left, right = self.left_side, self.right_side
+        self._db.executemany(
+            f"insert or replace into held (key, {left}_print, {right}_print, run) values (?,?,?,?)",  # noqa: S608 - constants
+            rows,
+        )
+
+    def release(self, keys: Iterable[str] | None = None) -> None:
+        """Let keys go; all of them for None."""
+        if keys is None:
+            self._db.execute("delete from held")
+        else:
+            self._db.executemany("delete from held where key = ?", ((key,) for key in keys))
+
+    # Journal
+
+    def start_run(self, row: RunRow) -> None:
+        """Announce a run."""
+        self._db.execute("insert or replace into runs values (?,?,?,?,?,?,?)", row)
+
+    def run(self, run: str) -> RunRow | None:
+        """One run."""
+        row = self._db.execute("select * from runs where run = ?", (run,)).fetchone()
+        return RunRow._make(row) if row else None
+
+    def runs(self) -> list[RunRow]:
+        """Every run the journal still holds, oldest first."""
+        return [RunRow._make(row) for row in self._db.execute("select * from runs order by started_ns, run")]
+
+    def set_trash(self, run: str, trash: str) -> None:
+        """Say what became of a run's trash."""
+        self._db.execute("update runs set trash = ? where run = ?", (trash, run))
+
+    def write_journal(self, rows: Iterable[JournalRow]) -> None:
+        """Write rows, replacing the intents they settle."""
+        self._db.executemany(f"insert or replace into journal values ({','.join('?' * 15)})", rows)  # noqa: S608 - constants
+
+    def journal(self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = ()) -> Iterator[JournalRow]:
+        """A run's rows by sequence, only those in `states` if given."""
+        where = f"and state in ({','.join('?' * len(states))})" if states else ""
+        order = "desc" if newest_first else "asc"
+        cursor = self._db.execute(
+            f"select * from journal where run = ? {where} order by seq {order}",  # noqa: S608 - constants
+            (run, *states),
+        )
+        while rows := cursor.fetchmany(1000):
+            yield from map(JournalRow._make, rows)
+
+    def open_intents(self) -> list[JournalRow]:
+        """What a killed run had begun and not settled."""
+        return [JournalRow._make(row) for row in self._db.execute("select * from journal where state = 'intent'")]
+
+    def drop_run(self, run: str) -> None:
+        """Forget a run and its journal."""
+        self._db.execute("delete from journal where run = ?", (run,))
+        self._db.execute("delete from runs where run = ?", (run,))
+
+    # Small facts
+
+    def note(self, name: str) -> str:
+        """A remembered fact about the pair, or empty."""
+        row = self._db.execute("select value from meta where name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_note(self, name: str, value: str) -> None:
+        """Remember a fact about the pair."""
+        self._db.execute("insert or replace into meta values (?,?)", (name, value))

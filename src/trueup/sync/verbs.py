@@ -1,0 +1,308 @@
+"""The verbs of sync: plan, apply, and both in one run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TextIO
+
+from trueup import events
+from trueup.config import Settings, SyncConfig, load, sync_config
+from trueup.errors import Busy, Interrupted, Refused, StoreError, UsageError
+from trueup.runs import RunLog, RunRecord, new_run_id
+from trueup.sync import guards, trash
+from trueup.sync.apply import Applied, log, recover
+from trueup.sync.apply import apply as apply_items
+from trueup.sync.plan import Header, Plan
+from trueup.sync.planner import build
+from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
+from trueup.sync.session import Session, session
+from trueup.sync.state import RunRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What a run writes besides its result, and who listens."""
+
+    listener: events.Listener = events.ignore
+    stopped: Callable[[], bool] = lambda: False
+    plan_out: TextIO | None = None
+    items_out: TextIO | None = None
+
+
+def plan(left: str, right: str, *, settings: Settings | None = None, **options: object) -> Plan:
+    """What would bring `left` and `right` into agreement. Writes nothing to either side.
+
+    `options` are the settings of a `[sync.NAME]` (`mode`, `prefer`, `delete`, `include`, ...). Close the plan, or use it
+    as a context manager. Raises `Refused`, `ListingUnfinished`, `UsageError` or a `StoreError`.
+    """
+    settings = settings or load()
+    run = new_run_id()
+    with session(left, right, settings, run=run, lock=False) as opened:
+        return _build(opened, run, sync_config(options), Outputs())
+
+
+def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
+    """Apply a plan made earlier. Guards run again, and each item is done only where it still is as planned.
+
+    Raises `Refused`, `Busy`, `UsageError` or the `StoreError` of a place that cannot be reached.
+    """
+    settings = settings or load()
+    outputs = outputs or Outputs()
+    header = plan.header
+    with _Recording(header, settings, outputs) as record, session(
+        header.left, header.right, settings, run=header.run
+    ) as opened:
+        if {header.left_url, header.right_url} != {opened.sides.left.url, opened.sides.right.url}:
+            raise UsageError(
+                f"the plan was made for {header.left_url} and {header.right_url}, which are not what "
+                f"{header.left} and {header.right} mean here"
+            )
+        outputs.listener(_started(header))
+        recover(opened.sides, opened.state)
+        return record(_apply(opened, plan, outputs))
+
+
+def sync(  # noqa: PLR0913 - the front ends' one entry
+    left: str,
+    right: str,
+    *,
+    config: SyncConfig | None = None,
+    settings: Settings | None = None,
+    dry_run: bool = False,
+    outputs: Outputs | None = None,
+) -> SyncRun:
+    """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
+
+    Returns a run with status ok, partial, interrupted or dry-run; a dry run that a guard would refuse has status
+    refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the `StoreError` of a place that cannot be
+    listed; nothing was done then.
+    """
+    settings = settings or load()
+    outputs = outputs or Outputs()
+    header = Header(
+        run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig()
+    )
+    if dry_run:
+        with session(left, right, settings, run=header.run, lock=False) as opened:
+            return _dry_run(opened, header, outputs)
+    with _Recording(header, settings, outputs) as record, session(left, right, settings, run=header.run) as opened:
+        outputs.listener(_started(header))
+        recover(opened.sides, opened.state)
+        if header.config.release:
+            opened.state.release()
+        with _build(opened, header.run, header.config, outputs) as planned:
+            if outputs.plan_out is not None:
+                planned.save(outputs.plan_out)
+            return record(_apply(opened, planned, outputs))
+
+
+def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs) -> Plan:
+    header = Header(
+        run=run,
+        left=opened.left,
+        right=opened.right,
+        left_url=opened.sides.left.url,
+        right_url=opened.sides.right.url,
+        config=config,
+    )
+    return build(
+        opened.sides,
+        opened.state,
+        header,
+        folder=opened.folder,
+        listener=outputs.listener,
+        stopped=outputs.stopped,
+    )
+
+
+def _dry_run(opened: Session, header: Header, outputs: Outputs) -> SyncRun:
+    began = time.monotonic()
+    with _build(opened, header.run, header.config, outputs) as planned:
+        outputs.listener(_planned(planned))
+        if outputs.plan_out is not None:
+            planned.save(outputs.plan_out)
+        refusal = None
+        try:
+            guards.check(planned)
+        except Refused as error:
+            refusal = str(error)
+        _write_items(planned, outputs.items_out)
+        right, left = planned.bytes()
+        items, truncated = shown_items(planned)
+        run = SyncRun(
+            run=header.run,
+            status="refused" if refusal else "dry-run",
+            reason=refusal,
+            left=header.left,
+            right=header.right,
+            mode=header.config.mode,
+            counts=planned.counts() | {"unchanged": planned.header.unchanged},
+            bytes_right=right,
+            bytes_left=left,
+            seconds=time.monotonic() - began,
+            differences=_differs(planned),
+            items=items,
+            items_truncated=truncated,
+        )
+    outputs.listener(_finished(run))
+    return run
+
+
+def _differs(planned: Plan) -> bool:
+    counts = planned.counts()
+    return planned.size() > 0 or bool(counts["conflict"] or counts["unknown"])
+
+
+def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
+    """Guards, journal, effects, trash, result: the same for a plan of this minute and for a saved one."""
+    header = planned.header
+    outputs.listener(_planned(planned))
+    guards.check(planned)
+    differences = _differs(planned)
+    notes = planned.counts()
+    if differences:
+        opened.state.start_run(
+            RunRow(
+                run=header.run,
+                left_url=opened.sides.left.url,
+                right_url=opened.sides.right.url,
+                left_spec=header.left,
+                right_spec=header.right,
+                started_ns=time.time_ns(),
+                trash="kept" if header.config.trash else "none",
+            )
+        )
+    applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
+    _expire(opened, outputs, header.run)
+    _write_items(planned, outputs.items_out)
+    return _result(planned, applied, notes, differences=differences)
+
+
+def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differences: bool) -> SyncRun:
+    header = planned.header
+    counts = dict(applied.counts) | {"unchanged": header.unchanged}
+    for name in ("conflict", "unaddressable", "unknown", "marker", "link", "held"):
+        counts[name] = notes.get(name, 0)
+    items, truncated = shown_items(planned)
+    return SyncRun(
+        run=header.run,
+        status=settled_status(counts, interrupted=applied.interrupted),
+        left=header.left,
+        right=header.right,
+        mode=header.config.mode,
+        counts=counts,
+        bytes_right=applied.bytes_right,
+        bytes_left=applied.bytes_left,
+        differences=differences,
+        items=items,
+        items_truncated=truncated,
+    )
+
+
+def _expire(opened: Session, outputs: Outputs, run: str) -> None:
+    """Empty old trash. A failure here is a warning: the run itself is done."""
+    stores = {opened.state.left_side: opened.sides.left, opened.state.right_side: opened.sides.right}
+    for old in trash.expired(opened.state):
+        _, problems = trash.empty(opened.state, old, stores)
+        for problem in problems:
+            outputs.listener(events.Warned(run=run, message=f"the trash of {old} could not be emptied: {problem}"))
+        if not problems:
+            opened.state.drop_run(old)
+
+
+def _write_items(planned: Plan, file: TextIO | None) -> None:
+    if file is not None:
+        rows: Iterable[object] = item_rows(planned)
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+class _Recording:
+    """Times a run, tells the listener how it ended, and writes it to the history, whether it ended well or not."""
+
+    def __init__(self, header: Header, settings: Settings, outputs: Outputs) -> None:
+        self._header = header
+        self._settings = settings
+        self._outputs = outputs
+        self._started = datetime.now(UTC)
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Callable[[SyncRun], SyncRun]:
+        return self._finish
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        status = _status_of(error)
+        if status is not None:
+            header = self._header
+            self._finish(
+                SyncRun(
+                    run=header.run,
+                    status=status,
+                    reason=str(error),
+                    left=header.left,
+                    right=header.right,
+                    mode=header.config.mode,
+                )
+            )
+
+    def _finish(self, run: SyncRun) -> SyncRun:
+        run = replace(run, seconds=time.monotonic() - self._began)
+        if run.status != "busy":
+            RunLog(self._settings.home).add(
+                RunRecord(
+                    run=run.run,
+                    job="sync",
+                    name=f"{run.left} {run.right}",
+                    status=run.status,
+                    started=self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    seconds=run.seconds,
+                    summary=run.summary(),
+                )
+            )
+        self._outputs.listener(_finished(run))
+        return run
+
+
+def _status_of(error: BaseException) -> str | None:
+    """How a run that ended with this error is recorded; None for wrong usage, which is no run at all."""
+    match error:
+        case UsageError():
+            return None
+        case Refused():
+            return "refused"
+        case Busy():
+            return "busy"
+        case Interrupted() | KeyboardInterrupt():
+            return "interrupted"
+        case StoreError():
+            return "failed"
+    log.debug("the run ended with an error", exc_info=error)
+    return "failed"
+
+
+def _started(header: Header) -> events.RunStarted:
+    return events.RunStarted(
+        run=header.run, job="sync", left=header.left, right=header.right, mode=header.config.mode
+    )
+
+
+def _planned(planned: Plan) -> events.Planned:
+    right, left = planned.bytes()
+    return events.Planned(
+        run=planned.header.run,
+        counts=dict(planned.counts()) | {"unchanged": planned.header.unchanged},
+        bytes_right=right,
+        bytes_left=left,
+        actions=planned.size(),
+    )
+
+
+def _finished(run: SyncRun) -> events.RunFinished:
+    return events.RunFinished(
+        run=run.run, status=run.status, reason=run.reason, counts=dict(run.counts), seconds=run.seconds
+    )
