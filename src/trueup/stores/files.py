@@ -17,6 +17,9 @@ from trueup.stores.base import CHUNK, Entry
 from trueup.stores.oserror import NO_LINKS, translated
 from trueup.stores.walk import fingerprint
 
+Made = list[str]
+"""Paths of folders made for one write, outermost first."""
+
 WINDOWS: Final = os.name == "nt"
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # O_NONBLOCK: opening a pipe that took a file's place must not hang; on a file it means nothing.
@@ -35,6 +38,7 @@ def kind(status: os.stat_result) -> str:
 
 
 def entry_of(key: str, status: os.stat_result) -> Entry:
+    """An ordinary file's entry; its MD5 is not known."""
     return Entry(key, status.st_size, status.st_mtime_ns, fingerprint(status))
 
 
@@ -49,9 +53,15 @@ def same_content(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 def changed(key: str, when: str = "") -> PreconditionFailed:
+    """The error for a file that is another one now than the one planned with, or begun with."""
     return PreconditionFailed(
         f"'{keys.display(key)}' changed {when or 'since it was looked at'}", cure="Run again to compare it anew"
     )
+
+
+def present_already(key: str) -> PreconditionFailed:
+    """The error for a file in a place that was to be free."""
+    return PreconditionFailed(f"'{keys.display(key)}' is there already", cure="Run again to compare it")
 
 
 def pieces(
@@ -76,8 +86,9 @@ def pieces(
         raise changed(key, "while it was read")
 
 
-def store(file: int, key: str, body: Iterable[bytes], size: int | None) -> tuple[int, str]:
-    """Write the body to an open file; its length in bytes and its hex MD5. What `body` raises passes through."""
+def store(file: int, key: str, body: Iterable[bytes], size: int | None, expected: str) -> tuple[int, str]:
+    """Write the body to an open file; its length in bytes and its hex MD5, both as expected where that is known.
+    What `body` raises passes through."""
     md5 = hashlib.md5(usedforsecurity=False)
     total = 0
     for piece in body:
@@ -94,7 +105,18 @@ def store(file: int, key: str, body: Iterable[bytes], size: int | None) -> tuple
     if size is not None and total != size:
         more = "more than " if total > size else f"{total} of "
         raise StoreError(f"'{keys.display(key)}' brought {more}the expected {size} bytes", cure="Run again")
-    return total, md5.hexdigest()
+    found = md5.hexdigest()
+    if expected and found != expected:
+        raise StoreError(f"'{keys.display(key)}' brought other bytes than expected: its MD5 is {found}, not {expected}")
+    return total, found
+
+
+def close(file: int, key: str) -> None:
+    """Close a written file, which may be the first to say that the bytes did not fit."""
+    try:
+        os.close(file)
+    except OSError as error:
+        raise translated(error, key, "written") from error
 
 
 def seal(file: int, path: str, key: str, mtime_ns: int | None, replaced: os.stat_result | None) -> os.stat_result:
@@ -131,7 +153,7 @@ def publish(temporary: str, path: str, key: str, *, if_absent: bool) -> None:
                 return
         os.rename(temporary, path)  # on Windows a rename never overwrites
     except FileExistsError:
-        raise PreconditionFailed(f"'{keys.display(key)}' is there already") from None
+        raise present_already(key) from None
     except OSError as error:
         raise translated(error, key, "written") from error
 

@@ -11,20 +11,18 @@ import errno
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from trueup import keys
-from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
+from trueup.errors import NotFound, PreconditionFailed, StoreError
 from trueup.stores import files
 from trueup.stores.base import Entry, Features
 from trueup.stores.oserror import NO_LINKS, translated
+from trueup.stores.tree import Tree, temporary_path, unmake
 from trueup.stores.walk import fingerprint, walk
 
 RACY_NS: Final = 2_000_000_000
@@ -49,50 +47,50 @@ class LocalStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(os.path.realpath(root))
-        self._root = str(self.root)
-        self._below = self._root if self._root.endswith(os.sep) else self._root + os.sep
-        self._folds: bool | None = None
+        self._tree = Tree(str(self.root))
         # `preserve` changes a file's ctime, and so its fingerprint, but the entry as planned must stay good:
         # key -> (fingerprint as planned, fingerprint after the link was made).
         self._relinked: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:
-        return f"LocalStore({self._root!r})"
+        return f"LocalStore({str(self.root)!r})"
 
     @property
     def url(self) -> str:
-        return "file://" + ("" if self._root.startswith("/") else "/") + self.root.as_posix()
+        path = self.root.as_posix()
+        return f"file://{path}" if path.startswith("/") else f"file:///{path}"
 
     @property
     def features(self) -> Features:
-        if self._folds is None:
-            self._folds = _folds_case(self._root)
-        return Features(tree=True, folds_case=self._folds, if_absent=True, keeps_mtime=True)
+        # Without a root there is nothing to ask yet, and the answer must not be remembered.
+        folds = self._tree.folds_case if self.exists() else Tree(self._tree.root).folds_case
+        return Features(tree=True, folds_case=folds, if_absent=True, keeps_mtime=True)
 
-    def list(self, start: str = "", *, ordered: bool = True) -> Iterator[Entry]:
-        return walk(self._root, start, ordered=ordered)
+    def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
+        """See `Store.list`. A fault on a folder above `start` is given too: it hides keys that were asked for."""
+        return walk(self._tree.root, start, ordered=ordered)
 
     def stat(self, key: str) -> Entry:
-        return files.entry_of(key, self._source(key, self._reach(key), None))
+        return files.entry_of(key, self._source(key, self._tree.reach(key), None))
 
     def exists(self) -> bool:
-        return os.path.isdir(self._root)
+        return os.path.isdir(self._tree.root)
 
     def create(self) -> None:
         try:
-            os.makedirs(self._root, exist_ok=True)
+            os.makedirs(self._tree.root, exist_ok=True)
         except OSError as error:
-            raise translated(error, self._root, "made") from error
+            raise translated(error, self._tree.root, "made") from error
 
     @contextmanager
     def read(
         self, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
     ) -> Generator[Iterator[bytes], None, None]:
-        path = self._reach(key)
+        path = self._tree.reach(key)
         try:
             file = os.open(path, files.READ)
         except OSError as error:
-            self._look(key, path, NotFound)  # says what is in the way: a link, a socket
+            self._tree.look(key, path, NotFound)  # says what is in the way: a link, a socket
             raise translated(error, key, "read") from error
         try:
             before = os.fstat(file)
@@ -114,49 +112,47 @@ class LocalStore:
         body: Iterable[bytes],
         *,
         size: int | None = None,
+        md5: str = "",
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,
         temporary: str = "",
     ) -> Entry:
-        path = self._target(key)
-        made: list[str] = []
-        temporary_path = ""
+        path = self._tree.target(key)
+        made = files.Made()
+        written = ""
         try:
-            self._make_parents(key, made)
-            present = self._occupant(key, path)
-            if if_absent and present is not None:
-                raise PreconditionFailed(f"'{keys.display(key)}' is there already")
-            if if_match is not None and (present is None or not self._matches(key, if_match, present)):
-                raise files.changed(key)
-            file, temporary_path = self._create(key, path, temporary, made)
+            self._tree.make_parents(key, made)
+            replaced = self._tree.occupant(key, path)
+            if if_absent and replaced is not None:
+                raise files.present_already(key)
+            self._require(key, if_match, replaced)
+            file, written = self._create(key, path, temporary, made)
             try:
-                total, md5 = files.store(file, key, body, size)
-                ours = files.seal(file, temporary_path, key, mtime_ns, present)
+                total, found = files.store(file, key, body, size, md5)
+                ours = files.seal(file, written, key, mtime_ns, replaced)
             finally:
-                _close(file, key)
+                files.close(file, key)
             if if_match is not None:
-                present = self._occupant(key, path)
-                if present is None or not self._matches(key, if_match, present):
-                    raise files.changed(key)
-            files.publish(temporary_path, path, key, if_absent=if_absent)
+                self._require(key, if_match, self._tree.occupant(key, path))
+            files.publish(written, path, key, if_absent=if_absent)
         except BaseException:
-            if temporary_path:
+            if written:
                 with suppress(OSError):
-                    os.unlink(temporary_path)
-            _unmake(made)
+                    os.unlink(written)
+            unmake(made)
             raise
         self._relinked.pop(key, None)
-        return files.published(key, path, ours)._replace(size=total, md5=md5)
+        return files.published(key, path, ours)._replace(size=total, md5=found)
 
     def discard(self, key: str, temporary: str) -> None:
         with suppress(NotFound):
-            path = self._reach(key)
+            path = self._tree.reach(key)
             try:
-                os.unlink(_temporary(path, temporary))
+                os.unlink(temporary_path(path, temporary))
             except OSError as error:
                 raise translated(error, key, "cleaned up") from error
-            self._prune(path)
+            self._tree.prune(path)
 
     def copy(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
         planned = if_match or self.stat(source)
@@ -166,208 +162,112 @@ class LocalStore:
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         """A hard link where the disk has them, else a copy. An older version under `target` is replaced. The entry of
         `source` as planned stays good for the next `write`, `move` or `delete` of it through this store."""
-        origin = self._reach(source)
+        origin = self._tree.reach(source)
         present = self._source(source, origin, if_match)
-        path = self._target(target)
-        made: list[str] = []
+        path = self._tree.target(target)
+        made = files.Made()
         try:
-            self._make_parents(target, made)
-            kept = self._occupant(target, path)
+            self._tree.make_parents(target, made)
+            kept = self._tree.occupant(target, path)
             if kept is not None and os.path.samestat(kept, present):
                 return
             try:
                 if kept is not None:
                     os.unlink(path)
                 self._link(source, origin, target, path, made)
+                linked = self._linked(source, path, present)
             except OSError as error:
                 if error.errno not in NO_LINKS:
                     raise translated(error, target, "kept") from error
                 self.copy(source, target, if_match=if_match or files.entry_of(source, present))
                 return
-            self._check_linked(source, path, present)
         except BaseException:
-            _unmake(made)
+            unmake(made)
             raise
         seen = fingerprint(present)
         planned, known = self._relinked.get(source, ("", ""))
-        if known != seen:
-            planned = seen
-        self._relinked[source] = (planned, fingerprint(os.lstat(origin)))
+        self._relinked[source] = (planned if known == seen else seen, fingerprint(linked))
 
     def move(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
-        origin = self._reach(source)
+        origin = self._tree.reach(source)
         present = self._source(source, origin, if_match)
-        path = self._target(target)
-        made: list[str] = []
+        path = self._tree.target(target)
+        made = files.Made()
         try:
-            self._make_parents(target, made)
-            occupant = self._occupant(target, path)
-            # On a disk that folds case, `a` is found under `A`: that is the source itself.
-            if occupant is not None and not (self.features.folds_case and os.path.samestat(occupant, present)):
-                raise PreconditionFailed(f"'{keys.display(target)}' is there already")
-            self._relocate(source, origin, target, path, present, made, linked=occupant is None)
+            self._tree.make_parents(target, made)
+            occupant = self._tree.occupant(target, path)
+            if occupant is None:
+                self._relocate(source, origin, target, path, present, made)
+            elif source != target and self._tree.folds_case and os.path.samestat(occupant, present):
+                os.rename(origin, path)  # only the case changes: the target that was found is the source
+            else:
+                raise files.present_already(target)
+        except OSError as error:
+            unmake(made)
+            raise translated(error, target, "moved") from error
         except BaseException:
-            _unmake(made)
+            unmake(made)
             raise
         self._relinked.pop(source, None)
-        self._prune(origin)
+        self._tree.prune(origin)
         return files.published(target, path, present)
 
     def delete(self, key: str, *, if_match: Entry | None = None) -> None:
         present = None
+        path = ""
         with suppress(NotFound):
-            path = self._reach(key, PreconditionFailed)
-            present = self._look(key, path, PreconditionFailed)
+            path = self._tree.reach(key, PreconditionFailed)
+            present = self._tree.look(key, path, PreconditionFailed)
         if present is None:
             if if_match is not None:
                 raise NotFound(f"'{keys.display(key)}' is not there")
             return
-        if if_match is not None and not self._matches(key, if_match, present):
-            raise files.changed(key)
+        self._require(key, if_match, present)
         try:
             os.unlink(path)
         except OSError as error:
             if if_match is not None or error.errno != errno.ENOENT:
                 raise translated(error, key, "deleted") from error
         self._relinked.pop(key, None)
-        self._prune(path)
+        self._tree.prune(path)
 
     def flush(self, keys: Iterable[str]) -> None:
         folders: set[str] = set()
         for key in keys:
-            path = self._path(key)
+            path = self._tree.path(key)
             files.sync_to_disk(path, key)
             folder = os.path.dirname(path)
-            while folder not in folders and len(folder) >= len(self._root):
+            while folder not in folders and len(folder) >= len(self._tree.root):
                 folders.add(folder)
                 folder = os.path.dirname(folder)
         if not files.WINDOWS:  # a folder cannot be opened there
             for folder in folders:
                 files.sync_to_disk(folder, folder)
 
-    def sign(self, key: str, *, ttl: timedelta) -> str:
+    def sign(self, key: str, *, ttl: timedelta) -> str:  # noqa: ARG002 - the contract's signature
         raise StoreError(f"a folder has no URL for '{keys.display(key)}'", cure="Only clouds sign URLs")
 
     def unaddressable(self, key: str) -> str | None:
-        reason = keys.unaddressable(key)
-        if reason is not None:
-            return reason
-        name_max, path_max = self._limits
-        length = len(key) if key.isascii() else len(key.encode())
-        if length > name_max and max(len(segment.encode()) for segment in key.split("/")) > name_max:
-            return f"a segment of the name is longer than the {name_max} bytes this disk allows"
-        if length + len(os.fsencode(self._below)) >= path_max:
-            return f"the path is longer than the {path_max} bytes this system allows"
-        return keys.unwritable_on_windows(key) if files.WINDOWS else None
+        return self._tree.unaddressable(key)
+
+    def clock_ahead_ns(self) -> int:
+        """Always 0: this machine dates its own files. A network mount's clock is not measured, which would mean
+        writing to it."""
+        return 0
 
     def close(self) -> None:
         self._relinked.clear()
 
-    # Where a key lies, and what lies there.
-
-    @cached_property
-    def _limits(self) -> tuple[int, int]:
-        """Bytes a name and a path may have."""
-        folder = self._root
-        while not os.path.isdir(folder) and folder != os.path.dirname(folder):
-            folder = os.path.dirname(folder)
-        try:
-            return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX")
-        except (AttributeError, OSError, ValueError):
-            return 255, 4096
-
-    def _path(self, key: str) -> str:
-        return self._below + (key.replace("/", os.sep) if files.WINDOWS else key)
-
-    def _reach(self, key: str, linked: type[StoreError] = NotFound) -> str:
-        """The path of a key to read or remove, once every folder above it is known to be one; a link is `linked`."""
-        reason = keys.unaddressable(key)
-        if reason is not None:
-            raise Unaddressable(f"'{keys.display(key)}' cannot be read: {reason}", cure="Rename it on the other side")
-        end = key.find("/")
-        while end != -1:
-            folder = key[:end]
-            try:
-                found = os.lstat(self._path(folder))
-            except OSError as error:
-                if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-                    raise NotFound(f"'{keys.display(key)}' is not there") from None
-                raise translated(error, key, "read") from error
-            if not stat.S_ISDIR(found.st_mode):
-                name = keys.display(key)
-                if stat.S_ISLNK(found.st_mode):
-                    raise linked(f"'{name}' lies behind the link '{keys.display(folder)}', which is not followed")
-                raise NotFound(f"'{name}' is not there: '{keys.display(folder)}' is {files.kind(found)}")
-            end = key.find("/", end + 1)
-        return self._path(key)
-
-    def _target(self, key: str) -> str:
-        reason = self.unaddressable(key)
-        if reason is not None:
-            raise Unaddressable(f"'{keys.display(key)}' cannot be written: {reason}", cure="Rename it on the other side")
-        return self._path(key)
-
-    def _make_parents(self, key: str, made: list[str]) -> None:
-        """Make the folders above a key; the new ones are added to `made`. A link or a file among them is refused."""
-        end = key.find("/")
-        while end != -1:
-            path = self._path(key[:end])
-            try:
-                found = os.lstat(path)
-            except FileNotFoundError:
-                try:
-                    os.mkdir(path)
-                except FileExistsError:
-                    continue  # somebody was faster: look again
-                except FileNotFoundError:
-                    if not self.exists():
-                        raise self._no_root() from None
-                    end = key.find("/")  # a folder above went away again: begin anew
-                    continue
-                except OSError as error:
-                    raise translated(error, key, "written") from error
-                made.append(path)
-            except OSError as error:
-                raise translated(error, key, "written") from error
-            else:
-                if not stat.S_ISDIR(found.st_mode):
-                    raise PreconditionFailed(
-                        f"'{keys.display(key)}' cannot be written: '{keys.display(key[:end])}' is {files.kind(found)}",
-                        cure="Nothing is written through a link" if stat.S_ISLNK(found.st_mode) else "",
-                    )
-            end = key.find("/", end + 1)
-
-    def _no_root(self) -> NotFound:
-        return NotFound(f"the folder {keys.display(self._root)} is not there")
-
-    def _look(self, key: str, path: str, linked: type[StoreError]) -> os.stat_result | None:
-        """What lies under a key: a file, or None. A link is `linked`, a folder or a device `NotFound`."""
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise translated(error, key, "read") from error
-        if stat.S_ISREG(found.st_mode):
-            return found
-        if stat.S_ISLNK(found.st_mode):
-            raise linked(f"'{keys.display(key)}' is a link, and links are not followed")
-        raise NotFound(f"'{keys.display(key)}' is {files.kind(found)}, not a file")
-
-    def _occupant(self, key: str, path: str) -> os.stat_result | None:
-        """The file that a write would replace. Anything else in its place is refused."""
-        try:
-            return self._look(key, path, PreconditionFailed)
-        except NotFound as error:
-            raise PreconditionFailed(error.message) from None
-
     def _source(self, key: str, path: str, planned: Entry | None) -> os.stat_result:
-        found = self._look(key, path, NotFound)
+        found = self._tree.look(key, path, NotFound)
         if found is None:
             raise NotFound(f"'{keys.display(key)}' is not there")
-        if planned is not None and not self._matches(key, planned, found):
-            raise files.changed(key)
+        self._require(key, planned, found)
         return found
+
+    def _require(self, key: str, planned: Entry | None, found: os.stat_result | None) -> None:
+        if planned is not None and (found is None or not self._matches(key, planned, found)):
+            raise files.changed(key)
 
     def _matches(self, key: str, planned: Entry, found: os.stat_result) -> bool:
         if planned.size != found.st_size:
@@ -377,28 +277,25 @@ class LocalStore:
         seen = fingerprint(found)
         return planned.fingerprint == seen or self._relinked.get(key) == (planned.fingerprint, seen)
 
-    # Changing what lies there.
-
-    def _create(self, key: str, path: str, temporary: str, made: list[str]) -> tuple[int, str]:
+    def _create(self, key: str, path: str, temporary: str, made: files.Made) -> tuple[int, str]:
         for _ in range(_ATTEMPTS):
-            temporary_path = _temporary(path, temporary or secrets.token_hex(8))
+            written = temporary_path(path, temporary or secrets.token_hex(8))
             try:
-                return os.open(temporary_path, files.CREATE, 0o666), temporary_path
+                return os.open(written, files.CREATE, 0o666), written
             except FileNotFoundError:
-                if not self.exists():
-                    raise self._no_root() from None
-                self._make_parents(key, made)
+                self._tree.require_root()
+                self._tree.make_parents(key, made)
             except FileExistsError:
                 if temporary:
                     raise StoreError(
                         f"'{keys.display(key)}' is being written by another run, or was left by one",
-                        cure=f"Remove {os.path.basename(temporary_path)} beside it if no other run is at work",
+                        cure=f"Remove {os.path.basename(written)} beside it if no other run is at work",
                     ) from None
             except OSError as error:
                 raise translated(error, key, "written") from error
-        raise StoreError(f"'{keys.display(key)}' cannot be written: its folder keeps vanishing", cure="Run again")
+        raise _restless(key)
 
-    def _link(self, source: str, origin: str, target: str, path: str, made: list[str]) -> None:
+    def _link(self, source: str, origin: str, target: str, path: str, made: files.Made) -> None:
         """A hard link from one path to another. Raises `OSError`, and `NotFound` when the source is gone."""
         for _ in range(_ATTEMPTS):
             try:
@@ -406,99 +303,56 @@ class LocalStore:
             except FileNotFoundError:
                 if not os.path.lexists(origin):
                     raise NotFound(f"'{keys.display(source)}' is not there") from None
-                self._make_parents(target, made)
+                self._tree.make_parents(target, made)
             else:
                 return
-        raise StoreError(f"'{keys.display(target)}' cannot be written: its folder keeps vanishing", cure="Run again")
+        raise _restless(target)
 
-    def _check_linked(self, source: str, path: str, present: os.stat_result) -> None:
-        """Take a new link back unless it leads to the very version that was looked at."""
-        if not files.same_content(os.lstat(path), present):
+    def _linked(self, source: str, path: str, present: os.stat_result) -> os.stat_result:
+        """What a new link shows; it is taken back unless it leads to the very version that was looked at."""
+        found = os.lstat(path)
+        if not files.same_content(found, present):
             with suppress(OSError):
                 os.unlink(path)
             raise files.changed(source)
+        return found
 
     def _relocate(
-        self, source: str, origin: str, target: str, path: str, present: os.stat_result, made: list[str], *, linked: bool
+        self, source: str, origin: str, target: str, path: str, present: os.stat_result, made: files.Made
     ) -> None:
+        """Move to a free path, never over what another writer puts there. Raises `OSError` too."""
         try:
-            if linked and not files.WINDOWS:
-                try:
-                    self._link(source, origin, target, path, made)
-                except OSError as error:
-                    if error.errno not in NO_LINKS:
-                        raise
-                else:
-                    self._check_linked(source, path, present)
-                    try:
-                        self._check_linked(source, path, os.lstat(origin))
-                        os.unlink(origin)
-                    except OSError:
-                        os.unlink(path)
-                        raise
-                    return
-                self._occupant(target, path)
-                if os.path.lexists(path):
-                    raise PreconditionFailed(f"'{keys.display(target)}' is there already")
-            os.rename(origin, path)
+            if files.WINDOWS:
+                raise OSError(errno.ENOTSUP, "a rename never overwrites there")
+            self._link(source, origin, target, path, made)
         except FileExistsError:
-            raise PreconditionFailed(f"'{keys.display(target)}' is there already") from None
+            raise files.present_already(target) from None
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+        else:
+            try:
+                # The link leads to the version as planned, and the source is that version still.
+                if not files.same_content(os.lstat(origin), self._linked(source, path, present)):
+                    raise files.changed(source)
+                os.unlink(origin)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(path)
+                raise
+            return
+        if os.path.lexists(path):
+            raise files.present_already(target)
+        try:
+            os.rename(origin, path)
         except OSError as error:
             if error.errno != errno.EXDEV:
-                raise translated(error, target, "moved") from error
+                raise
             planned = files.entry_of(source, present)
             with self.read(source, expect=planned) as body:
                 self.write(target, body, size=planned.size, if_absent=True, mtime_ns=planned.mtime_ns)
             self.delete(source, if_match=planned)
 
-    def _prune(self, path: str) -> None:
-        """Remove the folders above a path that are empty now; never the root."""
-        folder = os.path.dirname(path)
-        with suppress(OSError):
-            while len(folder) > len(self._root):
-                os.rmdir(folder)
-                folder = os.path.dirname(folder)
 
-
-def _temporary(path: str, temporary: str) -> str:
-    return os.path.join(os.path.dirname(path), keys.TEMPORARY + temporary)
-
-
-def _unmake(made: list[str]) -> None:
-    for folder in reversed(made):
-        with suppress(OSError):
-            os.rmdir(folder)
-
-
-def _close(file: int, key: str) -> None:
-    try:
-        os.close(file)
-    except OSError as error:  # a network disk may tell only now that it is full
-        raise translated(error, key, "written") from error
-
-
-def _folds_case(root: str) -> bool:
-    """Whether `A` and `a` are one file below `root`, found out without writing: a name that is there is looked up in
-    the other case; in the root, else along the path to it on the same disk."""
-    with suppress(OSError):
-        device = os.stat(root).st_dev
-        with os.scandir(root) as found:
-            names = [item.name for item in islice(found, 1000)]
-        folder = root
-        while True:
-            for name in names:
-                other = name.swapcase()
-                if name.isascii() and other != name and other not in names:
-                    return _is_same(os.path.join(folder, name), os.path.join(folder, other))
-            parent = os.path.dirname(folder)
-            if parent == folder or os.stat(parent).st_dev != device:
-                break
-            names, folder = [os.path.basename(folder)], parent
-    return sys.platform in {"win32", "darwin"}
-
-
-def _is_same(path: str, other: str) -> bool:
-    try:
-        return os.path.samestat(os.lstat(path), os.lstat(other))
-    except OSError:
-        return False
+def _restless(key: str) -> StoreError:
+    return StoreError(f"'{keys.display(key)}' cannot be written: its folder keeps vanishing", cure="Run again")

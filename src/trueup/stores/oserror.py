@@ -13,7 +13,9 @@ _FULL: Final = frozenset(code for name in ("ENOSPC", "EDQUOT") if (code := getat
 # EINVAL, EILSEQ: what FAT, exFAT and APFS answer to a name they cannot hold.
 _NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 _AWAY: Final = frozenset(
-    code for name in ("ESTALE", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN") if (code := getattr(errno, name, None))
+    code
+    for name in ("ESTALE", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN")
+    if (code := getattr(errno, name, None))
 )
 NO_LINKS: Final = frozenset(
     code

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Final
 
 from trueup import keys
@@ -40,7 +41,7 @@ def fingerprint(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}"
 
 
-def walk(root: str, start: str = "", *, ordered: bool = True) -> Iterator[Entry]:
+def walk(root: str, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
     """Every file below `root` with a normal key of at least `start`, and a fault for all that cannot be seen.
 
     A fault on a folder above `start` is yielded too: it hides keys the caller asked for. Raises `NotFound` when the
@@ -77,17 +78,18 @@ def _in_order(root: str, start: str) -> Iterator[Entry]:
                 try:
                     stack.append(_sorted_folder(root, key, start))
                 except OSError as error:
-                    fault = _folder_fault(root, key, error)
-                    if fault is None:
+                    if (shown := _folder_fault(root, key, error)) is None:
                         continue
-                    entry, key = fault, fault[0]
+                    key = shown[0]
                 else:
                     break
+            else:
+                shown = entry
             order = key if key.isascii() else normal(key)
             if order < previous:
                 raise OutOfOrder(key)
             previous = order
-            yield entry
+            yield shown
         else:
             stack.pop()
 
@@ -115,21 +117,28 @@ def _sorted_folder(root: str, prefix: str, start: str) -> Iterator[Entry]:
     more = next(names, None) if len(batch) == SPILL else None
     if more is not None:
         return sorted_entries(chain(batch, (more,), names))
-    batch.sort(key=_order)
-    before = ""
+    _sort(batch)
+    if _probe_folders(root, batch):
+        _sort(batch)
+    return iter(batch)
+
+
+def _sort(batch: list[Entry]) -> None:
+    key_of = itemgetter(0)
+    batch.sort(key=key_of if all(map(str.isascii, map(key_of, batch))) else _order)
+
+
+def _probe_folders(root: str, batch: list[Entry]) -> bool:
+    """Replace subfolders that cannot be opened by their faults, where that must be known now: a fault shows under
+    `name`, which sorts before a sibling `name-x`, while what is in the folder sorts as `name/` after it."""
     hidden = False
     for index, entry in enumerate(batch):
-        # A fault shows under `name`, which sorts before a sibling `name-x`, its content under `name/`, which sorts
-        # after it: only in that case must we know now whether the folder can be opened.
-        if entry[6] == _FOLDER and before > (name := _order(entry)[:-1]) and before.startswith(name):
-            fault = _probe(root, entry[0])
-            if fault is not None:
+        if index and entry[6] == _FOLDER:
+            name, before = _order(entry)[:-1], _order(batch[index - 1])
+            if before > name and before.startswith(name) and (fault := _probe(root, entry[0])) is not None:
                 batch[index] = fault
                 hidden = True
-        before = _order(entry)
-    if hidden:
-        batch.sort(key=_order)
-    return iter(batch)
+    return hidden
 
 
 def _order(entry: Entry) -> str:
