@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def run_lock(path: Path, *, run: str) -> Iterator[None]:
             file.truncate(0)
 
 
-if os.name == "nt":  # pragma: no cover - not run on the machines that test this
+if sys.platform == "win32":  # pragma: no cover - not run on the machines that test this
     import msvcrt
 
     def _try_lock(handle: int) -> bool:

@@ -344,15 +344,20 @@ def _item(row: tuple[Any, ...]) -> Item:
 def _header(row: Mapping[str, Any], run: str) -> Header:
     if row.get("trueup_plan") != FORMAT:
         raise ValueError("the first line is not the header of a plan this version can read")
-    names = ("left", "right", "left_url", "right_url")
-    numbers = ("left_entries", "right_entries", "baseline_rows", "unchanged", "started_ns")
     config = row["config"]
     config = config | {"include": tuple(config["include"]), "exclude": tuple(config["exclude"])}
     return Header(
         run=run or _string(row["run"]),
         config=sync_config(config, where="config"),
-        **{name: _string(row[name]) for name in names},
-        **{name: _number(row[name]) for name in numbers},
+        left=_string(row["left"]),
+        right=_string(row["right"]),
+        left_url=_string(row["left_url"]),
+        right_url=_string(row["right_url"]),
+        left_entries=_number(row["left_entries"]),
+        right_entries=_number(row["right_entries"]),
+        baseline_rows=_number(row["baseline_rows"]),
+        unchanged=_number(row["unchanged"]),
+        started_ns=_number(row["started_ns"]),
     )
 
 

@@ -193,16 +193,17 @@ class _Builder:
             if base is not None:
                 tally.baseline += 1
             if veil is None:
-                answer: Answer | Future[Answer] | None = quick_answer(item, mode, compare)
-                if answer is None:
-                    answer = pool.submit(self._contents.answer, item, mode, compare)
-                elif not waiting and answer[0] is same and answer[1] is same and not self._held:
+                quick = quick_answer(item, mode, compare)
+                if quick is None:
+                    waiting.append((item, pool.submit(self._contents.answer, item, mode, compare)))
+                elif not waiting and quick[0] is same and quick[1] is same and not self._held:
                     tally.unchanged += 1
                     self._clashes.watch(item, _SAME)
                     continue
+                else:
+                    waiting.append((item, quick))
             else:
-                answer = None
-            waiting.append((item, answer))
+                waiting.append((item, None))
             while waiting and (
                 len(waiting) > LOOKAHEAD or not isinstance(waiting[0][1], Future) or waiting[0][1].done()
             ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,13 +15,15 @@ from trueup.config import Settings, SyncConfig, load, sync_config
 from trueup.errors import Busy, Interrupted, Refused, StoreError, UsageError
 from trueup.runs import RunLog, RunRecord, new_run_id
 from trueup.sync import guards, trash
-from trueup.sync.apply import Applied, log, recover
+from trueup.sync.apply import Applied, recover
 from trueup.sync.apply import apply as apply_items
 from trueup.sync.plan import Header, Plan
 from trueup.sync.planner import build
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
 from trueup.sync.state import RunRow
+
+log = logging.getLogger("trueup.sync")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
