@@ -1,5 +1,7 @@
 """Two trees in step: observe, pair, decide, apply, record."""
 
+from trueup.sync.explain import explain
+from trueup.sync.undo import undo
 from trueup.sync.verbs import apply, plan, sync
 
-__all__ = ["apply", "plan", "sync"]
+__all__ = ["apply", "explain", "plan", "sync", "undo"]

@@ -37,6 +37,8 @@ class SyncRun:
     left: str
     right: str
     mode: str
+    job: str = "sync"
+    """sync, or undo."""
     reason: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     bytes_right: int = 0
@@ -58,7 +60,7 @@ class SyncRun:
         """The JSON document without its items."""
         return {
             "run": self.run,
-            "job": "sync",
+            "job": self.job,
             "status": self.status,
             "reason": self.reason,
             "left": self.left,

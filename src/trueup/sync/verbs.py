@@ -56,7 +56,7 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
     settings = settings or load()
     outputs = outputs or Outputs()
     header = plan.header
-    with _Recording(header, settings, outputs) as record, session(
+    with Recording(header, settings, outputs) as record, session(
         header.left, header.right, settings, run=header.run
     ) as opened:
         if {header.left_url, header.right_url} != {opened.sides.left.url, opened.sides.right.url}:
@@ -92,7 +92,7 @@ def sync(  # noqa: PLR0913 - the front ends' one entry
     if dry_run:
         with session(left, right, settings, run=header.run, lock=False) as opened:
             return _dry_run(opened, header, outputs)
-    with _Recording(header, settings, outputs) as record, session(left, right, settings, run=header.run) as opened:
+    with Recording(header, settings, outputs) as record, session(left, right, settings, run=header.run) as opened:
         outputs.listener(_started(header))
         recover(opened.sides, opened.state)
         if header.config.release:
@@ -223,10 +223,11 @@ def _write_items(planned: Plan, file: TextIO | None) -> None:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-class _Recording:
+class Recording:
     """Times a run, tells the listener how it ended, and writes it to the history, whether it ended well or not."""
 
-    def __init__(self, header: Header, settings: Settings, outputs: Outputs) -> None:
+    def __init__(self, header: Header, settings: Settings, outputs: Outputs, *, job: str = "sync") -> None:
+        self._job = job
         self._header = header
         self._settings = settings
         self._outputs = outputs
@@ -245,6 +246,7 @@ class _Recording:
             self._finish(
                 SyncRun(
                     run=header.run,
+                    job=self._job,
                     status=status,
                     reason=str(error),
                     left=header.left,
@@ -259,7 +261,7 @@ class _Recording:
             RunLog(self._settings.home).add(
                 RunRecord(
                     run=run.run,
-                    job="sync",
+                    job=self._job,
                     name=f"{run.left} {run.right}",
                     status=run.status,
                     started=self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

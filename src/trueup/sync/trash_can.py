@@ -1,0 +1,66 @@
+"""The trash of every pair this machine has synced: what is kept, and emptying it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trueup.config import Settings, load
+from trueup.errors import TrueupError
+from trueup.runs import new_run_id
+from trueup.sync import trash
+from trueup.sync.session import session
+from trueup.sync.state import PairState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashRun:
+    """What one run put into the trash. `state` is `kept` while it can be undone; `started` is RFC 3339, UTC."""
+
+    run: str
+    started: str
+    left: str
+    right: str
+    files: int
+    state: str
+
+
+def list_trash(settings: Settings | None = None) -> list[TrashRun]:
+    """Every run whose replaced or deleted versions are still kept, oldest first. Contacts no store."""
+    settings = settings or load()
+    found = []
+    for path in sorted((settings.home / "pairs").glob("*.db")):
+        with closing(PairState(path, left_url="", right_url="")) as state:
+            for row in state.runs():
+                files = sum(1 for _ in trash.contents(state, row.run))
+                if row.trash == "kept" and files:
+                    started = datetime.fromtimestamp(row.started_ns / 1e9, UTC)
+                    found.append(
+                        TrashRun(
+                            run=row.run,
+                            started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+                            left=row.left_spec,
+                            right=row.right_spec,
+                            files=files,
+                            state=row.trash,
+                        )
+                    )
+    return sorted(found, key=lambda kept: kept.run)
+
+
+def empty_trash(settings: Settings | None = None) -> tuple[int, list[str]]:
+    """Remove every kept version of every pair; those runs cannot be undone afterwards. Returns how many versions went
+    and what failed; a pair that cannot be reached or is busy is one failure, and the others go on."""
+    settings = settings or load()
+    removed, problems = 0, []
+    for kept in list_trash(settings):
+        try:
+            with session(kept.left, kept.right, settings, run=new_run_id()) as opened:
+                stores = {opened.state.left_side: opened.sides.left, opened.state.right_side: opened.sides.right}
+                gone, failed = trash.empty(opened.state, kept.run, stores)
+        except TrueupError as error:
+            gone, failed = 0, [f"{kept.run}: {error}"]
+        removed += gone
+        problems += failed
+    return removed, problems

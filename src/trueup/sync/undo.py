@@ -1,0 +1,245 @@
+"""Undoing a run: from its journal and its trash, with the same preconditions as doing it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+from trueup import events, keys
+from trueup.config import Settings, SyncConfig, load
+from trueup.errors import NotFound, PreconditionFailed, StoreError, UsageError
+from trueup.runs import RunLog, new_run_id, run_lock
+from trueup.stores.base import Entry, Store
+from trueup.sync import trash
+from trueup.sync.pair import Agreed
+from trueup.sync.plan import Header
+from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
+from trueup.sync.session import Session, session
+from trueup.sync.state import JournalRow, PairState, RunRow
+from trueup.sync.verbs import Outputs, Recording
+
+_SETTLED = ("done", "interrupted", "intent")
+"""States of journal rows whose effect may have happened."""
+
+
+def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
+    """Put both trees and the baseline back to what they were before `run` (its id, or an unambiguous beginning of it).
+
+    Each item is put back only where it still is as the run left it; anything else is reported as drifted. Keys that
+    were put back are held: later syncs skip them until a side changes or `--release`. Raises `UsageError` for an
+    unknown run or one whose trash is gone, `Busy`, or the `StoreError` of a place that cannot be reached.
+    """
+    settings = settings or load()
+    outputs = outputs or Outputs()
+    row, path = find_run(run, settings.home)
+    if row.trash != "kept":
+        why = "was made with --no-trash" if row.trash == "none" else "is older than the trash is kept"
+        raise UsageError(f"the run {row.run} cannot be undone: it {why}")
+    header = Header(
+        run=new_run_id(),
+        left=row.left_spec,
+        right=row.right_spec,
+        left_url=row.left_url,
+        right_url=row.right_url,
+        config=SyncConfig(mode="two-way"),
+    )
+    # The pair is known by its file, so its lock is taken before any store is opened.
+    with (
+        Recording(header, settings, outputs, job="undo") as record,
+        run_lock(path.with_suffix(".lock"), run=header.run),
+        session(row.left_spec, row.right_spec, settings, run=header.run, lock=False) as opened,
+    ):
+        if (row.left_url, row.right_url) != (opened.sides.left.url, opened.sides.right.url):
+            raise UsageError(
+                f"{row.left_spec} and {row.right_spec} are not the places they were when {row.run} ran",
+                cure=f"They were {row.left_url} and {row.right_url}",
+            )
+        outputs.listener(
+            events.RunStarted(run=header.run, job="undo", left=row.left_spec, right=row.right_spec, mode="two-way")
+        )
+        return record(_Undoing(opened, row, header, outputs).run())
+
+
+def find_run(run: str, home: Path) -> tuple[RunRow, Path]:
+    """The journal's row of a run, and the state file it is in. Raises `UsageError`."""
+    found: list[tuple[RunRow, Path]] = []
+    for path in sorted((home / "pairs").glob("*.db")):
+        state = PairState(path, left_url="", right_url="")
+        try:
+            found += [(row, path) for row in state.runs() if run and row.run.startswith(run)]
+        finally:
+            state.close()
+    exact = [match for match in found if match[0].run == run]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        raise UsageError(f"{run} is the beginning of {len(found)} runs", cure="Write more of the id: trueup runs")
+    if RunLog(home).get(run) is not None:
+        raise UsageError(f"the run {run} changed nothing that could be undone")
+    raise UsageError(f"no run {run or 'without an id'} is known here", cure="See the ids: trueup runs")
+
+
+class _Undoing:
+    def __init__(self, opened: Session, row: RunRow, header: Header, outputs: Outputs) -> None:
+        self._state = opened.state
+        self._stores: dict[str, Store] = {
+            opened.state.left_side: opened.sides.left,
+            opened.state.right_side: opened.sides.right,
+        }
+        self._undone = row.run
+        self._run = header.run
+        self._header = header
+        self._outputs = outputs
+        self._counts: Counter[str] = Counter()
+        self._items: list[dict[str, object]] = []
+        self._bytes = {"a": 0, "b": 0}
+        self._interrupted = False
+
+    def run(self) -> SyncRun:
+        header = self._header
+        self._state.start_run(
+            RunRow(self._run, header.left_url, header.right_url, header.left, header.right, time.time_ns(), "kept")
+        )
+        rows = list(self._state.journal(self._undone, newest_first=True, states=_SETTLED))
+        if not rows:
+            self._state.drop_run(self._run)
+            raise UsageError(f"the run {self._undone} changed nothing, or was undone already")
+        for number, row in enumerate(rows):
+            if self._outputs.stopped():
+                self._interrupted = True
+                break
+            self._undo_one(number, row)
+        return SyncRun(
+            run=self._run,
+            job="undo",
+            status=settled_status(self._counts, interrupted=self._interrupted),
+            left=header.left,
+            right=header.right,
+            mode=header.config.mode,
+            counts=self._counts,
+            bytes_right=self._bytes[self._state.right_side],
+            bytes_left=self._bytes[self._state.left_side],
+            differences=True,
+            items=tuple(self._items[:ITEMS_SHOWN]),
+            items_truncated=len(self._items) > ITEMS_SHOWN,
+        )
+
+    def _undo_one(self, number: int, row: JournalRow) -> None:
+        """Announce, put back, then let baseline, holds and journal say so in one transaction."""
+        ours = row._replace(run=self._run, seq=number, action=f"undo_{row.action}", state="intent", trashed=1)
+        with self._state.transaction():
+            self._state.write_journal([ours])
+        error = ""
+        action = ""
+        try:
+            action = self._put_back(row)
+            outcome = "done" if action else "skipped"
+        except (PreconditionFailed, NotFound) as problem:
+            outcome, error = "drifted", f"it is not as the run left it any more: {problem}"
+        except StoreError as problem:
+            outcome, error = "failed", str(problem)
+        with self._state.transaction():
+            self._state.write_journal([ours._replace(state=outcome, error=error)])
+            if outcome in {"done", "skipped"}:
+                self._restore_baseline(row)
+                self._state.write_journal([row._replace(state="undone")])
+        if outcome == "skipped":
+            return  # a killed run announced it and never began
+        self._counts[action if outcome == "done" else outcome] += 1
+        if outcome == "done":
+            self._bytes[row.side] += row.bytes
+        item: dict[str, object] = {
+            "key": row.key,
+            "action": action or row.action,
+            "reason": "undo",
+            "bytes": row.bytes if outcome == "done" else 0,
+            "outcome": outcome,
+            "error": error or None,
+        }
+        self._items.append(item)
+        self._outputs.listener(
+            events.ItemFinished(
+                run=self._run,
+                key=row.key,
+                action=action or row.action,
+                reason="undo",
+                bytes=row.bytes if outcome == "done" else 0,
+                outcome=outcome,
+                error=error or None,
+            )
+        )
+
+    def _put_back(self, row: JournalRow) -> str:
+        """Reverse one effect. Returns the name of the action done, empty when there was nothing to reverse."""
+        store = self._stores[row.side]
+        side = "left" if row.side == self._state.left_side else "right"
+        kept = _found(store, trash.trash_key(self._undone, row.target)) if row.trashed else None
+        present = _found(store, row.target)
+        certain = row.state == "done"
+        if row.action.startswith("move"):
+            if present is None and not certain:
+                return ""
+            self._expect(row, present)
+            store.move(row.target, row.source, if_match=present)
+            return f"move_{side}"
+        if row.action.startswith("delete"):
+            if kept is None:
+                if certain:
+                    raise NotFound(f"{keys.display(row.target)} is not in the trash any more")
+                return ""
+            store.move(kept.key, row.target)
+            return f"copy_{side}"
+        if row.trashed and kept is None:
+            if certain:
+                raise NotFound(f"the earlier version of {keys.display(row.target)} is not in the trash any more")
+            return ""
+        if kept is None:
+            if present is None:
+                if certain:
+                    raise NotFound(f"{keys.display(row.target)} is not there")
+                return ""
+            if not certain:
+                raise PreconditionFailed("the run was killed while it wrote it, so it may be somebody else's")
+            self._expect(row, present)
+            trash.take_away(store, self._run, present)
+            return f"delete_{side}"
+        if present is not None:
+            if certain:
+                self._expect(row, present)
+            trash.take_away(store, self._run, present)
+        store.move(kept.key, row.target)
+        return f"copy_{side}"
+
+    def _expect(self, row: JournalRow, present: Entry | None) -> None:
+        if present is None:
+            raise NotFound(f"{keys.display(row.target)} is not there")
+        known = row.wrote_print
+        if present.size != row.wrote_size or (known and present.fingerprint != known):
+            raise PreconditionFailed(f"{keys.display(row.target)} changed since")
+
+    def _restore_baseline(self, row: JournalRow) -> None:
+        """The rows that were replaced come back, and the keys are held as both sides show them now."""
+        before = [Agreed(*values) for values in json.loads(row.before)]
+        spelled = {agreed.key: agreed for agreed in before}
+        self._state.forget([row.key])
+        self._state.agree(before)
+        held = []
+        for key in {row.key, *spelled}:
+            prints = []
+            for side in (self._state.left_side, self._state.right_side):
+                agreed = spelled.get(key)
+                own = agreed and (agreed.left_key if side == self._state.left_side else agreed.right_key)
+                found = _found(self._stores[side], own or (row.target if key == row.key else key))
+                prints.append(found.fingerprint if found else "")
+            held.append((key, prints[0], prints[1], self._undone))
+        self._state.hold(held)
+
+
+def _found(store: Store, key: str) -> Entry | None:
+    try:
+        return store.stat(key)
+    except NotFound:
+        return None
+
