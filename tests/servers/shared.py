@@ -97,6 +97,7 @@ def _supervise(folder: Path, plan: Plan) -> subprocess.Popen[bytes]:
     job = {
         "watch": int(os.environ[OWNER]),
         "folder": str(folder),
+        "house": str(folder.parent),
         "commands": [list(command) for command in plan.commands],
         "environ": dict(plan.environ),
         "leftovers": list(plan.leftovers),

@@ -54,6 +54,14 @@ def main(text: str) -> None:
         for leftover in job.get("leftovers", []):
             Path(leftover).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
+        house = Path(job["house"]) if "house" in job else None
+        if (
+            house
+            and house.exists()
+            and not alive(job["watch"], wait=0)
+            and not any(p.is_dir() for p in house.iterdir())
+        ):
+            shutil.rmtree(house, ignore_errors=True)  # the owner was killed and this was the last server
 
 
 def alive(pid: int, *, wait: float = 0.25) -> bool:
