@@ -206,6 +206,7 @@ class _Application:
                     wrote_size=wrote.size if wrote else 0,
                 )
             )
+            rows += self._losers(intent, result)
         with self._state.transaction():
             self._state.forget(key for result in done for key in result.forgotten)
             self._state.agree(row for result in done for row in result.agreed)
@@ -217,11 +218,31 @@ class _Application:
         for result in done:
             self._tell(result)
 
+    def _losers(self, intent: JournalRow, result: Done) -> Iterator[JournalRow]:
+        """Rows for the copies of a conflict's loser, so that undo takes them away; they have sequences of their own
+        below zero."""
+        for number, (side, entry) in enumerate(result.beside):
+            yield intent._replace(
+                seq=-(2 * intent.seq + number),
+                key=keys.normal(entry.key),
+                action=Action.COPY_RIGHT if side == "right" else Action.COPY_LEFT,
+                reason="kept",
+                state="done",
+                side=self._state.left_side if side == "left" else self._state.right_side,
+                target=entry.key,
+                trashed=0,
+                wrote_print=entry.fingerprint,
+                wrote_size=entry.size,
+                bytes=entry.size,
+                error="",
+                before="[]",
+            )
+
     def _flushed(self, done: list[Done]) -> list[Done]:
         """fsync in one go, off the workers. A file that cannot be flushed is not agreed upon; it may have been moved
         or removed since, which the next run will see."""
         for side in ("left", "right"):
-            wanted = [key for result in done for where, key in result.touched if where == side]
+            wanted = [key for result in done for key in result.touched(side)]
             if not wanted:
                 continue
             try:
@@ -232,7 +253,7 @@ class _Application:
 
     def _flush_one(self, side: str, result: Done) -> Done:
         try:
-            self._sides[side].flush([key for where, key in result.touched if where == side])
+            self._sides[side].flush(result.touched(side))
         except StoreError as error:
             outcome = "drifted" if isinstance(error, NotFound) else "failed"
             return Done(result.item, outcome, f"written, but not safely on the disk: {error}")

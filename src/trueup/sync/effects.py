@@ -48,8 +48,15 @@ class Done(NamedTuple):
     forgotten: tuple[str, ...] = ()
     wrote: Entry | None = None
     """The target as the effect left it."""
-    touched: tuple[tuple[str, str], ...] = ()
-    """(side, raw key) of everything written, to be flushed before the journal says so."""
+    beside: tuple[tuple[str, Entry], ...] = ()
+    """(side, entry) of the copies of a conflict's loser that were made."""
+
+    def touched(self, side: str) -> list[str]:
+        """Raw keys written on a side, to be flushed before the journal says so."""
+        keys_there = [entry.key for where, entry in self.beside if where == side]
+        if self.wrote is not None and target_side(self.item) == side:
+            keys_there.append(self.wrote.key)
+        return keys_there
 
 
 def target_side(item: Item) -> str:
@@ -125,12 +132,11 @@ class Effects:
         source, replaced = (item.left, item.right) if side == "right" else (item.right, item.left)
         if source is None:
             raise PreconditionFailed("the source is not in the plan")
-        beside: tuple[Agreed, ...] = ()
-        touched: tuple[tuple[str, str], ...] = ()
+        agreed: list[Agreed] = []
+        beside: list[tuple[str, Entry]] = []
         if replaced is not None:
             if item.reason == "conflict" and self._config.keep_loser:
-                kept = self._keep_loser(item, side, replaced)
-                beside, touched = (kept,), (("left", kept.left_key), ("right", kept.right_key))
+                agreed.append(self._keep_loser(item, side, replaced, beside))
             if self._config.trash:
                 trash.preserve(target, self._run, replaced)
         key = target_key(item)
@@ -146,18 +152,12 @@ class Effects:
                 temporary=temporary_name(self._run, item.seq),
             )
         left, right = (source, written) if side == "right" else (written, source)
-        return Done(
-            item,
-            "done",
-            bytes=source.size,
-            agreed=(*beside, self.agreed(item.key, left, right, written.md5)),
-            wrote=written,
-            touched=(*touched, (side, key)),
-        )
+        agreed.append(self.agreed(item.key, left, right, written.md5))
+        return Done(item, "done", bytes=source.size, agreed=tuple(agreed), wrote=written, beside=tuple(beside))
 
-    def _keep_loser(self, item: Item, side: str, loser: Entry) -> Agreed:
+    def _keep_loser(self, item: Item, side: str, loser: Entry, made: list[tuple[str, Entry]]) -> Agreed:
         """Put the losing version beside the winner on both sides, under the first free number; a number that already
-        holds these very bytes (an earlier try) is used again."""
+        holds these very bytes (an earlier try) is used again. What is written is added to `made`."""
         stores = self._sides
         for number in range(1, 10_000):
             name = conflict_name(loser.key, side, number)
@@ -169,6 +169,7 @@ class Effects:
                 continue
             if side not in present:
                 present[side] = stores[side].copy(loser.key, name, if_match=loser)
+                made.append((side, present[side]))
             other = _opposite(side)
             if other not in present:
                 with stores[side].read(name, expect=present[side]) as body:
@@ -180,6 +181,7 @@ class Effects:
                         mtime_ns=loser.mtime_ns or None,
                         temporary=temporary_name(self._run, item.seq),
                     )
+                made.append((other, present[other]))
             md5 = present[other].md5 or present[side].md5
             return self.agreed(keys.normal(name), present["left"], present["right"], md5)
         raise PreconditionFailed(f"every conflict name for {keys.display(loser.key)} is taken")
@@ -191,7 +193,7 @@ class Effects:
             raise PreconditionFailed("the file to delete is not in the plan")
         self._confirm_absent(_opposite(side), other_key)
         self._remove(self._sides[side], doomed)
-        return Done(item, "done", forgotten=(item.key,), touched=())
+        return Done(item, "done", forgotten=(item.key,))
 
     def _remove(self, store: Store, entry: Entry) -> None:
         if self._config.trash:
@@ -219,7 +221,6 @@ class Effects:
             agreed=(self.agreed(item.key, left, right, item.md5),),
             forgotten=(item.source,),
             wrote=arrived,
-            touched=((side, key),),
         )
 
     def _confirm_absent(self, side: str, key: str) -> None:

@@ -152,9 +152,13 @@ class PairState:
 
     def baseline(self) -> Iterator[Agreed]:
         """Every row in key order. SQLite compares text as UTF-8 bytes, the order of keys."""
-        cursor = self._db.execute(f"select {self._agreed_columns()} from baseline order by key")  # noqa: S608 - constants
-        while rows := cursor.fetchmany(5000):
+        columns, after = self._agreed_columns(), ""
+        while rows := self._db.execute(  # pages, so that rows may be written between them
+            f"select {columns} from baseline where key > ? order by key limit 5000",  # noqa: S608 - constants
+            (after,),
+        ).fetchall():
             yield from map(Agreed._make, rows)
+            after = rows[-1][0]
 
     def agreed(self, key: str) -> Agreed | None:
         """One row by normal key."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TextIO
 
 from trueup import events
@@ -17,6 +18,7 @@ from trueup.runs import RunLog, RunRecord, new_run_id
 from trueup.sync import guards, trash
 from trueup.sync.apply import Applied, recover
 from trueup.sync.apply import apply as apply_items
+from trueup.sync.filters import Scope
 from trueup.sync.plan import Header, Plan
 from trueup.sync.planner import build
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
@@ -180,6 +182,8 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
             )
         )
     applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
+    if not applied.interrupted:
+        _forget_out_of_scope(opened, header.config)
     _expire(opened, outputs, header.run)
     _write_items(planned, outputs.items_out)
     return _result(planned, applied, notes, differences=differences)
@@ -204,6 +208,17 @@ def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differenc
         items=items,
         items_truncated=truncated,
     )
+
+
+def _forget_out_of_scope(opened: Session, config: SyncConfig) -> None:
+    """A finished run no longer vouches for what it did not look at: including it again later starts afresh."""
+    scope = Scope(config.include, config.exclude)
+    if scope.everything:
+        return
+    outside = (row.key for row in opened.state.baseline() if row.key not in scope)
+    while batch := list(islice(outside, 1000)):
+        with opened.state.transaction():
+            opened.state.forget(batch)
 
 
 def _expire(opened: Session, outputs: Outputs, run: str) -> None:
