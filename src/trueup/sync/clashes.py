@@ -7,17 +7,17 @@ meet something below it is kept on a stack until the keys have passed it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final
 
 from trueup.sync.decide import Action, Decision
 from trueup.sync.pair import Pair
 from trueup.sync.plan import Phase, Plan
 
 
-class _Seen(NamedTuple):
-    key: str
-    now: tuple[bool, bool]
-    after: tuple[bool, bool]
+_Seen = tuple[str, tuple[bool, bool], tuple[bool, bool]]
+"""A key, which sides hold it now, and which will after the run. A plain tuple: one is made for every pair."""
+
+_BOTH: Final = (True, True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,20 +35,22 @@ class Clashes:
     def watch(self, pair: Pair, decision: Decision) -> None:
         """Note one pair and what was decided about it."""
         stack, key = self._stack, pair.key
-        while stack and not key.startswith(stack[-1].key):
+        while stack and not key.startswith(stack[-1][0]):
             stack.pop()
-        now = (pair.left is not None, pair.right is not None)
-        after = _after(now, decision.action)
-        for above in stack:
-            if key.startswith(above.key + "/"):
-                for side, is_tree in enumerate((self.left_is_tree, self.right_is_tree)):
-                    if not is_tree:
-                        continue
-                    if above.after[side] and after[side]:
-                        self.blocked.add(above.key)
-                    elif (above.now[side] and after[side]) or (above.after[side] and now[side]):
-                        self.freed.add(above.key)
-        stack.append(_Seen(key, now, after))
+        now = _BOTH if pair.left is not None and pair.right is not None else _here(pair)
+        action = decision.action
+        after = now if action is Action.UNCHANGED else _after(now, action)
+        for above, above_now, above_after in stack:
+            if key[len(above)] != "/":
+                continue
+            for side, is_tree in enumerate((self.left_is_tree, self.right_is_tree)):
+                if not is_tree:
+                    continue
+                if above_after[side] and after[side]:
+                    self.blocked.add(above)
+                elif (above_now[side] and after[side]) or (above_after[side] and now[side]):
+                    self.freed.add(above)
+        stack.append((key, now, after))
 
     def mend(self, plan: Plan) -> None:
         """Turn each blocked folder into one conflict, and bring deletes that free a path forward."""
@@ -74,6 +76,10 @@ class Clashes:
     def touches(self, key: str) -> bool:
         """Whether a key lies at or below a clash."""
         return any(key == clash or key.startswith(clash + "/") for clash in self.blocked | self.freed)
+
+
+def _here(pair: Pair) -> tuple[bool, bool]:
+    return pair.left is not None, pair.right is not None
 
 
 def _after(now: tuple[bool, bool], action: Action) -> tuple[bool, bool]:
