@@ -1,0 +1,166 @@
+"""One bucket's client: the operator, made at first use, and what every operation needs around it."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from trueup import keys
+from trueup.errors import AccessDenied, BucketMissing, NotFound, PreconditionFailed, StoreError, Unaddressable
+from trueup.stores import faults, operators, probe
+from trueup.stores.base import Entry
+from trueup.stores.credentials import Place
+from trueup.stores.rows import seen
+
+if TYPE_CHECKING:
+    from opendal import Operator
+
+
+class Client:
+    """Safe to use from many threads."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.service = place.service
+        self.lock = threading.RLock()
+        self.bucket_seen = False
+        """The bucket has answered as a bucket: a missing object is just that."""
+        self._operator: Operator | None = None
+        self._conditions: probe.Conditions | None = None
+        self._signer: Any = None
+
+    @property
+    def operator(self) -> Operator:
+        """The operator. Raises `ForkedProcess` in a forked child."""
+        operators.check_not_forked()
+        if self._operator is None:
+            with self.lock:
+                if self._operator is None:
+                    place = self.place
+                    with self.asking("open"):
+                        self._operator = operators.build(
+                            place.service, place.options, timeout=place.timeout, retries=place.retries
+                        )
+        return self._operator
+
+    def asking(self, doing: str, key: str = "") -> _Asking:
+        """A `with` block in which OpenDAL's exceptions become ours."""
+        return _Asking(self, doing, key)
+
+    def check(self, key: str) -> None:
+        """Raise `Unaddressable` for a key the client would turn into another one."""
+        if why := keys.unaddressable_in_cloud(key, prefix=self.place.prefix):
+            raise Unaddressable(f"'{keys.display(key)}' cannot be used in {self.place.url}: {why}", cure="Rename it")
+
+    def stat(self, key: str) -> Entry:
+        """The object now, or `NotFound`."""
+        return self.look(key)[0]
+
+    def look(self, key: str) -> tuple[Entry, dict[str, str]]:
+        """The object now and its user metadata, or `NotFound`."""
+        operator = self.operator
+        with self.asking("look at", key):
+            metadata = operator.stat(key)
+        self.bucket_seen = True
+        return Entry._make(seen(key, metadata, self.service)), metadata.user_metadata or {}
+
+    def confirm(self) -> None:
+        """Ask for one object of the bucket, which tells what is wrong where a HEAD has no room to: `BucketMissing`,
+        `AccessDenied` and so on."""
+        operator = self.operator
+        with self.asking("list"):
+            next(iter(operator.list("/", limit=1)), None)
+        self.bucket_seen = True
+
+    def conditions(self) -> probe.Conditions:
+        """What the server checks by itself. The first call probes, which writes and deletes one small object."""
+        if self._conditions is None:
+            operator = self.operator
+            with self.lock:
+                if self._conditions is None:
+                    self._conditions = probe.conditions(operator)
+        return self._conditions
+
+    @property
+    def probed(self) -> probe.Conditions:
+        """What the server checks as far as it is known: nothing, before the first call of `conditions`."""
+        return self._conditions or probe.Conditions()
+
+    def signer(self) -> Any:
+        """The obstore store that signs."""
+        from trueup.stores.signing import signer
+
+        with self.lock:
+            if self._signer is None:
+                self._signer = signer(self.place)
+            return self._signer
+
+    def require(self, key: str, planned: Entry) -> Entry:
+        """The object now, if it is still as planned, else `PreconditionFailed` (`NotFound` when it is gone)."""
+        now = self.stat(key)
+        if not same(now, planned):
+            raise self.drifted(key)
+        return now
+
+    def drifted(self, key: str) -> PreconditionFailed:
+        """The error for an object that is no longer as planned."""
+        return PreconditionFailed(
+            f"'{keys.display(key)}' in {self.place.url} is no longer what it was", cure="Run again to look at it afresh"
+        )
+
+    def explained(self, error: StoreError, text: str, key: str) -> StoreError:
+        """A better error where the answer to a HEAD, which has no body, says less than it should."""
+        code_told = 'code: "' in text
+        if not key or code_told and "GcsError" not in text:
+            return error
+        vague = (isinstance(error, NotFound) and not self.bucket_seen) or (
+            isinstance(error, AccessDenied) or "status: 400" in text
+        )
+        if not vague:
+            return error
+        try:
+            self.confirm()
+        except BucketMissing as better:
+            return better
+        except StoreError as better:
+            # Listing is a right of its own: what it lacks says nothing about this object.
+            if isinstance(error, NotFound) or better.message.endswith("access was denied"):
+                return error
+            return better
+        return error
+
+
+def same(now: Entry, planned: Entry) -> bool:
+    """Whether an object still is the planned one: by ETag, where the plan has one, else by fingerprint."""
+    if now.size != planned.size:
+        return False
+    if planned.etag:
+        return now.etag == planned.etag
+    if planned.fingerprint:
+        return now.fingerprint == planned.fingerprint
+    return bool(planned.md5) and now.md5 == planned.md5
+
+
+class _Asking:
+    """Turns OpenDAL's exceptions into ours. A class, because it is entered for each of many small files."""
+
+    __slots__ = ("_client", "_doing", "_key")
+
+    def __init__(self, client: Client, doing: str, key: str) -> None:
+        self._client = client
+        self._doing = doing
+        self._key = key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if kind is None or not kind.__module__.startswith("opendal"):
+            return
+        client, text = self._client, str(error)
+        made = faults.translate(kind.__name__, text, client.place, doing=self._doing, key=self._key)
+        # Without its cause: OpenDAL's text shows request URIs, and a SAS token is part of those.
+        raise client.explained(made, text, self._key) from None

@@ -1,0 +1,236 @@
+"""The helper process that lists one bucket: `python -m trueup.stores.lister`, a request on stdin, frames on stdout.
+
+OpenDAL's blocking lister holds the GIL for each page request, and cannot be interrupted; here it disturbs nobody, and can
+be killed. Here too its answers are distrusted. It takes an HTML page for the clean end of an S3 listing, goes round in
+circles when a continuation token repeats, and says "no more" when asked again after an error. So keys must ascend, the
+end is asked for a second time, and only the frame `finished` ends a listing.
+
+The request: a marshalled dict. Frames: four bytes of length, then a marshalled tuple: `("rows", [row, ...])` with rows in
+the order of `Entry`'s fields, `("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from trueup import keys
+from trueup.stores.rows import Row, row
+
+if TYPE_CHECKING:
+    from opendal import Operator
+    from opendal.types import Entry
+
+PAGE: Final = 1000
+_HIGHEST: Final = "\U0010ffff"
+_SLASHED: Final = "objects whose names begin with '/' lie in this bucket; the client cannot address them"
+
+
+class Order(Exception):  # noqa: N818 - a signal
+    """A key came below its predecessor."""
+
+
+class Broken(Exception):  # noqa: N818 - a signal
+    """The server contradicted itself."""
+
+
+class Listing:
+    """One listing under way: what came last, and the rows not sent yet."""
+
+    def __init__(self, operator: Operator, request: dict[str, Any]) -> None:
+        self.operator = operator
+        self.service: str = request["service"]
+        self.prefix: str = request["prefix"]
+        self.start: str = request["start"]
+        self.ordered: bool = request["ordered"]
+        self.count = 0
+        self.last = ""
+        self.before = ""
+        self.last_normal = ""
+        self.slashed = False
+        self.page: list[Row] = []
+
+    def run(self) -> None:
+        """List everything, or raise."""
+        capable = bool(self.operator.capability().list_with_start_after)
+        if self.start and capable:
+            self.drain(self.answer(below(self.start)))
+        elif self.prefix or not capable:
+            self.drain(self.answer())
+        else:
+            self.whole_bucket()
+        # GCS answers JSON and Azure XML that OpenDAL insists on; S3's parser finds an empty page in any HTML.
+        if self.service == "s3":
+            self.confirm_end()
+        self.send_page()
+        send(("finished", self.count))
+
+    def answer(self, start_after: str = "") -> Iterator[Entry]:
+        """One listing as the server gives it, without the marker of the root itself."""
+        found: Iterable[Entry]
+        if start_after:
+            found = self.operator.list("/", recursive=True, start_after=start_after)
+        else:
+            found = self.operator.list("/", recursive=True)
+        return (entry for entry in found if entry.path not in {"/", ""})
+
+    def whole_bucket(self) -> None:
+        """A bucket's root may hold names that begin with `/`; the client drops that slash, so `/a` looks like `a`. They
+        are found by beginning the listing below and above them: nothing but such names lies between."""
+        below_slash = next(self.answer("." + _HIGHEST), None)
+        above_slash = next(self.answer("/" + _HIGHEST), None)
+        if (below_slash and below_slash.path) == (above_slash and above_slash.path):
+            self.drain(self.answer())
+            return
+        # The listing is P, S, R: names below "/", names that begin with it (shown without), names above. Shown names
+        # of S that look as if they belong to P come first in S, so as many are held back at the end of P.
+        hold = 0
+        for entry in self.answer("." + _HIGHEST):
+            if entry.path[0] >= "/":
+                break
+            hold += 1
+        held: deque[Entry] = deque()
+        for entry in self.answer():
+            if entry.path[0] >= "/":
+                break
+            held.append(entry)
+            if len(held) > hold:
+                self.drain([held.popleft()])
+        self.slashed = True
+        self.page.append(("/", 0, 0, "", "", "", "unaddressable", _SLASHED))
+        self.drain(self.answer("/" + _HIGHEST))
+
+    def drain(self, found: Iterable[Entry]) -> None:
+        """Take every entry of an answer."""
+        ordered, service, prefix, page = self.ordered, self.service, self.prefix, self.page
+        last, before, last_normal, count = self.last, self.before, self.last_normal, self.count
+        for entry in found:
+            key = entry.path
+            normal = key if key.isascii() else keys.normal(key)
+            # Two spellings of one name have one normal form: they may follow each other, in their own order.
+            if ordered and normal <= last_normal and (normal != last_normal or key <= last):
+                raise Order(key)
+            before, last, last_normal = last, key, normal
+            count += 1
+            made = row(key, entry.metadata, service, prefix)
+            if made is not None:
+                page.append(made)
+                if len(page) >= PAGE:
+                    send(("rows", page))
+                    page.clear()
+        self.last, self.before, self.last_normal, self.count = last, before, last_normal, count
+
+    def confirm_end(self) -> None:
+        """Ask again from just before the last key: the answer must show it, and whatever else had been left out."""
+        if not self.count:
+            if self.holds(f"{keys.TEMPORARY}no-such-object-{os.urandom(8).hex()}"):
+                raise Broken("the server claims to hold an object that cannot exist, and lists nothing")
+            return
+        if self.slashed and self.last < "/":
+            return  # what follows cannot be told from the names that begin with a slash, and it was not listed
+        while True:
+            expected, count = self.last, self.count
+            found = self.answer(self.before or expected[:-1])
+            first: Entry | None = None
+            for entry in found:
+                # What lies before the expected key came in meanwhile. In an unordered listing, so does all else.
+                if entry.path == expected or (self.ordered and keys.normal(entry.path) > self.last_normal):
+                    first = entry
+                    break
+            if (first is None or first.path != expected) and self.holds(expected):
+                raise Broken("the server ended the listing with a page that was not one")
+            if first is None:
+                return
+            if first.path != expected:
+                self.drain([first])
+            self.drain(found)
+            if self.count == count:
+                return
+
+    def holds(self, key: str) -> bool:
+        """Whether an object of this name answers."""
+        from opendal.exceptions import NotFound, PermissionDenied
+
+        if keys.unaddressable_in_cloud(key, prefix=self.prefix):
+            return False  # the client would ask for another one
+        try:
+            self.operator.stat(key)
+        except (NotFound, PermissionDenied):
+            return False
+        return True
+
+    def send_page(self) -> None:
+        if self.page:
+            send(("rows", self.page))
+            self.page.clear()
+
+
+def below(start: str) -> str:
+    """A key such that nothing worth mentioning lies between it and `start`, which shall be included. A decomposed
+    spelling sorts before the composed one, so the start is decomposed first."""
+    import unicodedata
+
+    low = min(start, unicodedata.normalize("NFD", start))
+    rest, code = low[:-1], ord(low[-1]) - 1
+    if 0xD800 <= code <= 0xDFFF:
+        code = 0xD7FF
+    return f"{rest}{chr(code)}{_HIGHEST}" if code > 0 else rest
+
+
+def send(frame: tuple[Any, ...]) -> None:
+    """Write one frame; the parent being gone ends the process."""
+    data = marshal.dumps(frame)
+    data = len(data).to_bytes(4, "big") + data
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError:
+        os._exit(1)
+
+
+def receive(descriptor: int, length: int) -> bytes:
+    """Exactly `length` bytes, fewer only at the end of the stream."""
+    parts: list[bytes] = []
+    while length:
+        part = os.read(descriptor, length)
+        if not part:
+            break
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _die_with_parent() -> None:
+    os.read(0, 1)  # the parent keeps our stdin open and writes nothing more: this returns when it is gone
+    os._exit(1)
+
+
+def main() -> None:
+    """List, and tell the parent how it went."""
+    request = marshal.loads(receive(0, int.from_bytes(receive(0, 4), "big")))
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        from trueup.stores.operators import build
+
+        options, timeout, retries = request["options"], request["timeout"], request["retries"]
+        listing = Listing(build(request["service"], options, timeout=timeout, retries=retries), request)
+        try:
+            listing.run()
+        except BaseException:
+            listing.send_page()
+            raise
+    except Order as signal:
+        send(("order", signal.args[0]))
+    except Broken as signal:
+        send(("broken", signal.args[0]))
+    except BaseException as error:  # noqa: BLE001 - a panic of the client is one of these, and the parent must know
+        send(("error", type(error).__name__, str(error)))
+    os._exit(0)  # without the interpreter's farewell: the watching thread sits in a read
+
+
+if __name__ == "__main__":
+    main()

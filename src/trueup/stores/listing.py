@@ -1,0 +1,151 @@
+"""The parent's end of a listing: start the helper, take its pages, notice when it stalls, dies or contradicts itself."""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from trueup.errors import ListingUnfinished
+from trueup.stores import faults
+from trueup.stores.base import Entry, OutOfOrder
+from trueup.stores.credentials import Place
+
+_AGAIN: Final = "Nothing was concluded from it; try again later"
+_SLACK: Final = 20.0
+"""Seconds beyond its own timeouts and retries that the helper may stay silent, its start included."""
+
+
+def entries(place: Place, *, start: str = "", ordered: bool = True) -> Iterator[Entry]:
+    """Every object of a place as the server lists it. With `ordered`, raises `OutOfOrder` at the first key that does not
+    ascend. `start` is handed to the server. Raises `ListingUnfinished`, or the store's error if nothing came at all."""
+    helper = _Helper(place, start=start, ordered=ordered)
+    count = 0
+    try:
+        while True:
+            frame = helper.frame()
+            match frame[0]:
+                case "rows":
+                    count += len(frame[1])
+                    yield from map(Entry._make, frame[1])
+                case "finished":
+                    return
+                case "order":
+                    raise OutOfOrder(frame[1])
+                case "broken":
+                    raise ListingUnfinished(f"the listing of {place.url} broke off: {frame[1]}", cure=_AGAIN)
+                case _:
+                    error = faults.translate(frame[1], frame[2], place, doing="list")
+                    if not count:
+                        raise error
+                    raise ListingUnfinished(
+                        f"the listing of {place.url} broke off after {count} objects: {error.message}",
+                        cure=error.cure or _AGAIN,
+                    )
+    finally:
+        helper.close()
+
+
+class _Helper:
+    """One helper process, and the thread that reads from it a few pages ahead."""
+
+    def __init__(self, place: Place, *, start: str, ordered: bool) -> None:
+        self._place = place
+        # A silent helper is one that waits for the server: its own timeouts come first, this is for when they fail.
+        self._patience = place.timeout * (place.retries + 1) + 10.0 * place.retries + _SLACK
+        self._frames: queue.Queue[tuple[Any, ...] | None] = queue.Queue(4)
+        self._closed = threading.Event()
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [_python(), "-m", "trueup.stores.lister"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RUST_BACKTRACE": "0"},
+            bufsize=0,
+        )
+        # Credentials go through the pipe: arguments and environment are open to other processes.
+        request = marshal.dumps(
+            {
+                "service": place.service,
+                "options": dict(place.options),
+                "prefix": place.prefix,
+                "timeout": place.timeout,
+                "retries": place.retries,
+                "start": start,
+                "ordered": ordered,
+            }
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError):  # a helper that died at once is noticed by its missing frames
+            self._process.stdin.write(len(request).to_bytes(4, "big") + request)
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), name="trueup-listing", daemon=True
+        )
+        self._reader.start()
+
+    def frame(self) -> tuple[Any, ...]:
+        """The next frame."""
+        try:
+            frame = self._frames.get(timeout=self._patience)
+        except queue.Empty:
+            raise ListingUnfinished(
+                f"the listing of {self._place.url} broke off: no page came for {self._patience:.0f} seconds", cure=_AGAIN
+            ) from None
+        if frame is None:
+            self._process.kill()
+            code = self._process.wait()
+            raise ListingUnfinished(f"the listing of {self._place.url} broke off: its helper ended ({code})", cure=_AGAIN)
+        return frame
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        frame: tuple[Any, ...] | None
+        while not self._closed.is_set():
+            try:
+                header = _exactly(pipe, 4)
+                body = _exactly(pipe, int.from_bytes(header, "big"))
+                frame = marshal.loads(body)  # noqa: S302 - from our own helper
+            except (OSError, EOFError, ValueError):
+                frame = None
+            while not self._closed.is_set():
+                with contextlib.suppress(queue.Full):
+                    self._frames.put(frame, timeout=0.2)
+                    break
+            if frame is None or frame[0] != "rows":
+                return
+
+    def close(self) -> None:
+        """Kill the helper if it still runs, and wait for the reader."""
+        self._closed.set()
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _exactly(pipe: IO[bytes], length: int) -> bytes:
+    parts: list[bytes] = []
+    while length:
+        part = pipe.read(length)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _python() -> str:
+    """The interpreter. Inside uWSGI and the like `sys.executable` is the server."""
+    if "python" in Path(sys.executable).name.lower() or "pypy" in Path(sys.executable).name.lower():
+        return sys.executable
+    return str(Path(sys.exec_prefix) / ("python.exe" if os.name == "nt" else "bin/python3"))

@@ -1,0 +1,58 @@
+"""What OpenDAL tells of an object, as the fields of an `Entry`: one reading for listings and stats."""
+
+from __future__ import annotations
+
+import binascii
+from typing import TYPE_CHECKING
+
+from trueup import keys
+
+if TYPE_CHECKING:
+    from opendal.types import Metadata
+
+Row = tuple[str, int, int, str, str, str, str, str]
+"""The fields of an `Entry`, in order; a plain tuple goes through `marshal`."""
+
+
+def row(key: str, metadata: Metadata, service: str, prefix: str) -> Row | None:
+    """One listed object; None for a name of trueup's own."""
+    # A name that passes these tests is ordinary; the rest, which is rare, is looked at closely.
+    if (
+        key[0] <= "/"
+        or key[-1] <= "/"
+        or "//" in key
+        or "/." in key
+        or "\0" in key
+        or not key.isascii()
+        or len(prefix) + len(key) > 256
+    ):
+        if keys.is_reserved(key):
+            return None
+        if key[-1] == "/" and not keys.unaddressable(key[:-1]):
+            return (key, metadata.content_length, _mtime(metadata), "", "", "", "marker", "a folder marker")
+        if why := keys.unaddressable_in_cloud(key, prefix=prefix):
+            return (key, metadata.content_length, _mtime(metadata), "", "", "", "unaddressable", why)
+    return seen(key, metadata, service)
+
+
+def seen(key: str, metadata: Metadata, service: str) -> Row:
+    """One ordinary object.
+
+    S3 and R2: an ETag of 32 characters is taken for the MD5. Where the bucket encrypts with KMS it is not; but no content
+    has such an ETag as its MD5 by accident, so that mistake can only say *different*, which is then settled by reading,
+    and never *equal*. GCS and Azure tell the MD5 itself, Azure only of what was uploaded in one piece.
+    """
+    etag = (metadata.etag or "").strip('"')
+    if service == "s3":
+        fingerprint, md5 = etag, etag if len(etag) == 32 else ""
+    else:
+        told = metadata.content_md5
+        md5 = binascii.a2b_base64(told).hex() if told else ""
+        fingerprint = f"md5:{md5}" if md5 else etag
+    return (key, metadata.content_length, _mtime(metadata), fingerprint, md5, etag, "", "")
+
+
+def _mtime(metadata: Metadata) -> int:
+    modified = metadata.last_modified
+    # Servers tell seconds, or milliseconds; a float holds microseconds of this century exactly.
+    return round(modified.timestamp() * 1_000_000) * 1000 if modified else 0

@@ -1,0 +1,49 @@
+"""Sorting a listing that does not come in order, outside memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from trueup import keys
+from trueup.errors import ListingUnfinished
+from trueup.stores.base import Entry
+
+
+def sorted_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries in ascending order of `keys.normal(key)`, spelled as they are; memory stays flat.
+
+    All of `entries` is read before the first one comes out. A key that comes twice means that the listing runs in
+    circles: `ListingUnfinished`. The table lies in a temporary file that SQLite removes by itself.
+    """
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("PRAGMA cache_size = -8192")
+        # Keys are compared as bytes: BINARY collation on UTF-8 is the order of code points. A lone surrogate has no
+        # UTF-8 form, so keys travel as blobs.
+        database.execute(
+            "CREATE TABLE entry (normal BLOB, key BLOB, size INTEGER, mtime_ns INTEGER, fingerprint TEXT, md5 TEXT,"
+            " etag TEXT, fault TEXT, detail TEXT, PRIMARY KEY (normal, key)) WITHOUT ROWID"
+        )
+        database.execute("BEGIN")
+        try:
+            database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, entries))
+        except sqlite3.IntegrityError:
+            raise ListingUnfinished(
+                "the listing repeats a key", cure="The server is in trouble, or a proxy answers for it; try again later"
+            ) from None
+        rows = database.execute(
+            "SELECT key, size, mtime_ns, fingerprint, md5, etag, fault, detail FROM entry ORDER BY normal, key"
+        )
+        for key, *rest in rows:
+            yield Entry(key.decode("utf-8", "surrogatepass"), *rest)
+    finally:
+        database.close()
+
+
+def _row(entry: Entry) -> tuple[bytes | str | int, ...]:
+    key = entry.key.encode("utf-8", "surrogatepass")
+    normal = key if entry.key.isascii() else keys.normal(entry.key).encode("utf-8", "surrogatepass")
+    return (normal, key, *entry[1:])
