@@ -1,1 +1,68 @@
-"""trueup brings two places that should agree into agreement, and keeps them there."""
+"""trueup brings two places that should agree into agreement, and keeps them there.
+
+    import trueup
+
+    plan = trueup.plan("media/", "r2://site/media", prefer="right")
+    run = trueup.apply(plan)
+
+Names are imported when they are first used, so that `import trueup` alone costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trueup import errors
+    from trueup.stores import open_store
+    from trueup.sync import apply, plan, sync
+    from trueup.sync.undo import undo
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "apply", "errors", "open_store", "plan", "sync", "undo"]
+
+_HOMES = {
+    "apply": "trueup.sync",
+    "open_store": "trueup.stores",
+    "plan": "trueup.sync",
+    "undo": "trueup.sync.undo",
+}
+_MODULES = ("errors", "sync")
+_VERBS = ("sync",)
+"""Packages that are called by their own name: `trueup.sync(...)` is `trueup.sync.sync(...)`."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"trueup.{name}")
+    raise AttributeError(f"module 'trueup' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Verb(ModuleType):
+    """A package whose name is also what it does."""
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        verb = getattr(self, self.__name__.rpartition(".")[2])
+        return verb(*arguments, **options)
+
+
+class _Package(ModuleType):
+    """The import system binds a package's modules by setting attributes; the verbs among them become callable then."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _VERBS and isinstance(value, ModuleType):
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

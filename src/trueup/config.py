@@ -193,7 +193,9 @@ def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:
     if value.startswith("env:"):
         name = value.removeprefix("env:")
         if name not in environ:
-            raise ConfigError(f"the environment variable {name} is not set", cure="Set it, or name another in trueup.toml")
+            raise ConfigError(
+                f"the environment variable {name} is not set", cure="Set it, or name another in trueup.toml"
+            )
         return environ[name]
     if value.startswith("file:"):
         file = base / value.removeprefix("file:")
@@ -219,7 +221,9 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
     known: dict[str, Any] = {}
     for key, value in values.items():
         if not hasattr(defaults, key):
-            raise ConfigError(f"{where} {key} is unknown", cure=f"Known: left, right, {', '.join(SyncConfig.__slots__)}")
+            raise ConfigError(
+                f"{where} {key} is unknown", cure=f"Known: left, right, {', '.join(SyncConfig.__slots__)}"
+            )
         default = getattr(defaults, key)
         if isinstance(default, bool):
             known[key] = _boolean(value, f"{where} {key}")

@@ -1,25 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from trueup.stores import open_store
 from trueup.stores.base import Store
 from trueup.testing import FaultyStore, MemoryStore
-from trueup.testing.contract import StoreContract, content, listing
+from trueup.testing.contract import StoreContract
+from trueup.testing.looking import content, listing
 
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
-    def store(self) -> Iterator[Store]:
-        yield MemoryStore()
+    def store(self) -> Store:
+        return MemoryStore()
 
 
 class TestFaultyStoreWithoutFaults(StoreContract):
     @pytest.fixture
-    def store(self) -> Iterator[Store]:
-        yield FaultyStore(MemoryStore())
+    def store(self) -> Store:
+        return FaultyStore(MemoryStore())
 
 
 def test_a_name_is_one_place_in_a_process():

@@ -183,7 +183,7 @@ class Store(Protocol):
         ...
 
 
-class OutOfOrder(Exception):  # noqa: N818 - not an error: the signal to sort
+class OutOfOrder(Exception):
     """A listing met a key below its predecessor."""
 
     def __init__(self, key: str) -> None:

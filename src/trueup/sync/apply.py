@@ -211,9 +211,7 @@ class _Application:
             self._state.forget(key for result in done for key in result.forgotten)
             self._state.agree(row for result in done for row in result.agreed)
             self._state.write_journal(rows)
-        self._plan.settle(
-            (result.outcome, result.error, result.bytes, result.item.seq) for result in done
-        )
+        self._plan.settle((result.outcome, result.error, result.bytes, result.item.seq) for result in done)
         self._finished += len(done)
         for result in done:
             self._tell(result)
@@ -239,7 +237,7 @@ class _Application:
             )
 
     def _flushed(self, done: list[Done]) -> list[Done]:
-        """fsync in one go, off the workers. A file that cannot be flushed is not agreed upon; it may have been moved
+        """Fsync in one go, off the workers. A file that cannot be flushed is not agreed upon; it may have been moved
         or removed since, which the next run will see."""
         for side in ("left", "right"):
             wanted = [key for result in done for key in result.touched(side)]

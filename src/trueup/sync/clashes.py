@@ -13,7 +13,6 @@ from trueup.sync.decide import Action, Decision
 from trueup.sync.pair import Pair
 from trueup.sync.plan import Phase, Plan
 
-
 _Seen = tuple[str, tuple[bool, bool], tuple[bool, bool]]
 """A key, which sides hold it now, and which will after the run. A plain tuple: one is made for every pair."""
 
@@ -57,9 +56,7 @@ class Clashes:
         plan.flush()
         for key in sorted(self.blocked):
             below = (key, f"{key}/", f"{key}0")  # "0" is the character after "/"
-            plan.db.execute(
-                "delete from items where phase in (1, 2, 3) and (key = ? or (key >= ? and key < ?))", below
-            )
+            plan.db.execute("delete from items where phase in (1, 2, 3) and (key = ? or (key >= ? and key < ?))", below)
             plan.add(
                 key,
                 Action.CONFLICT,

@@ -1,4 +1,4 @@
-"""Answers to the two questions a plan asks of contents: did this side change, and are both sides equal?
+"""Answers to the two questions a plan asks of contents: whether one side changed, and whether both are equal.
 
 An unchanged fingerprint answers without reading. Otherwise the MD5 decides: from the listing, from the hash cache, or
 read once and remembered.

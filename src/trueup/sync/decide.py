@@ -88,7 +88,7 @@ def needs_comparison(left: State, right: State, mode: str) -> bool:
     return (left is not _S and right is not _S) if mode == "two-way" else _S not in (left, right)
 
 
-def decide(  # noqa: PLR0913 - the full input of a pure function, all named
+def decide(
     left: Entry | None,
     right: Entry | None,
     *,

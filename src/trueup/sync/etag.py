@@ -7,13 +7,14 @@ objects that are not encrypted with KMS keys. A match proves equal content; no m
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from typing import Final
 
 MIB: Final = 1 << 20
 _USUAL_PART_SIZES: Final = tuple(n * MIB for n in (5, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 250, 256, 500, 512))
-"""aws-cli and boto3 use 8 MiB, rclone and SDKs 5 MiB, s5cmd 50 MiB, consoles 16 or 17 MB; the rest are common choices."""
+"""aws-cli and boto3 use 8 MiB, rclone 5 MiB, s5cmd 50 MiB, consoles 16 MiB; the rest are common choices."""
 
 _MULTIPART: Final = re.compile(r"[0-9a-f]{32}-([1-9][0-9]{0,4})")
 
@@ -26,8 +27,11 @@ def part_count(etag: str) -> int:
 
 def possible_part_sizes(size: int, parts: int) -> list[int]:
     """The usual part sizes (bytes) that cut `size` bytes into `parts` parts, and the even cut in whole MiB."""
-    sizes = {*_USUAL_PART_SIZES, -(-size // parts // MIB) * MIB if parts else 0, -(-(-(-size // parts)) // MIB) * MIB}
-    return sorted(part for part in sizes if part > 0 and -(-size // part) == parts)
+    if not parts:
+        return []
+    even = math.ceil(size / parts / MIB) * MIB
+    sizes = {*_USUAL_PART_SIZES, even, even - MIB}
+    return sorted(part for part in sizes if part > 0 and math.ceil(size / part) == parts)
 
 
 class MultipartHash:

@@ -49,8 +49,8 @@ def _check_emptied(header: Header, actions: int) -> None:
     ):
         if entries == 0 and other:
             raise Refused(
-                f"the {side} ({_place(header, side)}) is empty, but held {header.baseline_rows:,} files at the last run; "
-                "nothing was done",
+                f"the {side} ({_place(header, side)}) is empty, but held {header.baseline_rows:,} files at the last "
+                "run; nothing was done",
                 cure="Is a disk not mounted, or the bucket or prefix another one? If it is meant, add --force",
             )
 

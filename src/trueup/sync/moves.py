@@ -32,13 +32,13 @@ def find_moves(
     plan.db.execute("drop index if exists by_size")
 
 
-def _hash_candidates(  # noqa: PLR0913, PLR0917 - one step of the loop above
+def _hash_candidates(
     plan: Plan, copy: Action, delete: Action, md5: Callable[[str, Entry], str], pool: Executor, origin: str
 ) -> None:
     def wanted() -> Iterator[tuple[int, Entry]]:
         after = -1
         while rows := plan.db.execute(
-            f"select seq, {origin}_key, {origin}_size, {origin}_mtime_ns, {origin}_fingerprint, {origin}_md5, "  # noqa: S608 - constants
+            f"select seq, {origin}_key, {origin}_size, {origin}_mtime_ns, {origin}_fingerprint, {origin}_md5, "
             f"{origin}_etag from items where action = ? and reason = 'new' and md5 = '' and bytes > 0 and seq > ? "
             f"and exists (select 1 from items d where d.action = ? and d.{_other(origin)}_size = items.bytes) "
             "order by seq limit 200",
@@ -63,7 +63,7 @@ def _hash_candidates(  # noqa: PLR0913, PLR0917 - one step of the loop above
     plan.db.executemany("update items set md5 = ? where seq = ?", list(pool.map(hashed, batch)))
 
 
-def _pair_up(  # noqa: PLR0913, PLR0917 - one step of the loop above
+def _pair_up(
     plan: Plan, copy: Action, delete: Action, move: Action, target: str, touches_clash: Callable[[str], bool]
 ) -> None:
     ranked = (
@@ -73,22 +73,35 @@ def _pair_up(  # noqa: PLR0913, PLR0917 - one step of the loop above
     )
     news = ranked.format(target=target, size="bytes") + " and reason = 'new'"
     olds = ranked.format(target=target, size=f"{target}_size")
-    matches = plan.db.execute(
-        f"select n.seq, n.key, o.seq, o.key, o.raw from ({news}) n join ({olds}) o using (md5, size, place)",  # noqa: S608 - constants
+    plan.db.execute(
+        "create temp table matched as select n.seq as new, n.key as new_key, o.seq as old, o.key as old_key, "
+        f"o.raw as old_raw from ({news}) n join ({olds}) o using (md5, size, place)",
         (copy, delete),
-    ).fetchall()
+    )
     columns = [f"{target}_{name}" for name in ("size", "mtime_ns", "fingerprint", "md5", "etag")]
     taken = ", ".join(f"{column} = (select {column} from items d where d.seq = ?2)" for column in columns)
-    for new, new_key, old, old_key, old_raw in matches:
+    rewrite = (
+        "update items set action = ?3, phase = ?4, reason = 'renamed', bytes = 0, source = ?5, source_key = ?6, "
+        f"{taken} where seq = ?1"
+    )
+    for new, new_key, old, old_key, old_raw in _matched(plan):
         nested = new_key.startswith(old_key + "/") or old_key.startswith(new_key + "/")
         if nested or touches_clash(new_key) or touches_clash(old_key):
             continue
-        plan.db.execute(
-            f"update items set action = ?3, phase = ?4, reason = 'renamed', bytes = 0, source = ?5, source_key = ?6, "  # noqa: S608 - constants
-            f"{taken} where seq = ?1",
-            (new, old, move, Phase.MOVE, old_key, old_raw),
-        )
+        plan.db.execute(rewrite, (new, old, move, Phase.MOVE, old_key, old_raw))
         plan.db.execute("delete from items where seq = ?", (old,))
+    plan.db.execute("drop table matched")
+
+
+def _matched(plan: Plan) -> Iterator[tuple[int, str, int, str, str]]:
+    """The matches in pages, because a renamed folder may hold a million files."""
+    after = 0
+    while rows := plan.db.execute(
+        "select rowid, new, new_key, old, old_key, old_raw from matched where rowid > ? order by rowid limit 1000",
+        (after,),
+    ).fetchall():
+        yield from (tuple(row[1:]) for row in rows)
+        after = rows[-1][0]
 
 
 def _other(side: str) -> str:

@@ -9,7 +9,7 @@ from trueup.keys import normal
 from trueup.stores.base import Entry, OutOfOrder
 
 
-class SideOutOfOrder(Exception):  # noqa: N818 - not an error: the signal to sort that side
+class SideOutOfOrder(Exception):
     """One side's listing met a key below its predecessor."""
 
     def __init__(self, side: str) -> None:

@@ -1,6 +1,6 @@
-"""A plan as a value: what a sync would do, kept outside memory, printable, savable and loadable.
+"""A plan as a value: what a sync would do, kept outside memory, printable, savable, loadable.
 
-The rows live in a temporary SQLite file, so a plan of ten million actions takes no memory; the saved form is JSON lines.
+The rows live in a temporary SQLite file, so a plan of ten million actions takes no memory. Saved, it is JSON lines.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Plan:
 
     # Building
 
-    def add(  # noqa: PLR0913 - one row, all named
+    def add(
         self,
         key: str,
         action: Action,
@@ -192,10 +192,12 @@ class Plan:
         """Append a row; its phase follows from the action."""
         phase = PHASES.get(action, Phase.NOTE)
         self._buffer.append(
-            (phase, _text(key), action, reason, bytes)
-            + _columns(left, left_key)
-            + _columns(right, right_key)
-            + (md5, source, source_key, "", _text(error))
+            (
+                *(phase, _text(key), action, reason, bytes),
+                *_columns(left, left_key),
+                *_columns(right, right_key),
+                *(md5, source, source_key, "", _text(error)),
+            )
         )
         if len(self._buffer) >= 1000:
             self.flush()
@@ -203,7 +205,7 @@ class Plan:
     def flush(self) -> None:
         """Write buffered rows."""
         if self._buffer:
-            self.db.executemany(f"insert into items values (null{',?' * 22})", self._buffer)  # noqa: S608 - constants
+            self.db.executemany(f"insert into items values (null{',?' * 22})", self._buffer)
             self._buffer.clear()
 
     # Reading
@@ -218,7 +220,7 @@ class Plan:
         after = (-1, -1)
         while True:  # pages, not one long cursor: rows may be updated meanwhile
             rows = self.db.execute(
-                f"select * from items {where} {'and' if where else 'where'} (phase, seq) > (?, ?) "  # noqa: S608 - constants
+                f"select * from items {where} {'and' if where else 'where'} (phase, seq) > (?, ?) "
                 "order by phase, seq limit 1000",
                 after,
             ).fetchall()
@@ -302,10 +304,13 @@ class Plan:
                     raise ValueError(f"{name} {key!a} may not be used: {problem or 'it belongs to trueup'}")
         entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
         self._buffer.append(
-            (phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"]))
-            + _columns(entries["left"], _string(row["left_key"]))
-            + _columns(entries["right"], _string(row["right_key"]))
-            + (_string(row["md5"]), _string(row["source"]), _string(row["source_key"]), "", _string(row["error"]))
+            (
+                *(phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
+                *_columns(entries["left"], _string(row["left_key"])),
+                *_columns(entries["right"], _string(row["right_key"])),
+                *(_string(row[name]) for name in ("md5", "source", "source_key")),
+                *("", _string(row["error"])),
+            )
         )
         if len(self._buffer) >= 1000:
             self.flush()

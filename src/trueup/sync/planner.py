@@ -55,7 +55,7 @@ class _Tally:
     unchanged: int = 0
 
 
-def build(  # noqa: PLR0913 - the inputs of a plan, all named
+def build(
     sides: Sides,
     state: PairState,
     header: Header,
@@ -109,7 +109,7 @@ def _check_roots(sides: Sides, state: PairState, header: Header) -> None:
 class _Builder:
     """One pass over both listings."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - private, called once
+    def __init__(
         self,
         sides: Sides,
         state: PairState,
@@ -129,9 +129,7 @@ class _Builder:
         self._held = {} if config.release else state.held()
         self._released: list[str] = []
         self._scope = Scope(config.include, config.exclude)
-        self._clashes = Clashes(
-            left_is_tree=sides.left.features.tree, right_is_tree=sides.right.features.tree
-        )
+        self._clashes = Clashes(left_is_tree=sides.left.features.tree, right_is_tree=sides.right.features.tree)
         self._clock_ahead_ns = 0
         if config.prefer in {"newer", "older"}:
             self._clock_ahead_ns = sides.right.clock_ahead_ns() - sides.left.clock_ahead_ns()
@@ -228,7 +226,9 @@ class _Builder:
                 return
             self._contents.save()
         if item.key in self._held and self._still_held(item, self._held[item.key]):
-            self._note(item, Action.HELD, "undone", "an undo restored it; it is skipped until a side changes, or --release")
+            self._note(
+                item, Action.HELD, "undone", "an undo restored it; it is skipped until a side changes, or --release"
+            )
             return
         decision = decide(
             item.left,
@@ -285,7 +285,8 @@ class _Builder:
                     return ""
                 return self._contents.md5("left", item.left)
             case _:
-                return item.base.md5 if item.base else ""
+                held = item.right or item.left
+                return (item.base.md5 if item.base else "") or (held.md5 if held else "")
         if entry.md5:
             return entry.md5 if entry.fingerprint != entry.md5 else ""
         return item.base.md5 if item.base and known and known == entry.fingerprint else ""
@@ -337,4 +338,3 @@ class _Builder:
 
 _SAME: Final = Decision(Action.UNCHANGED, "same")
 _EMPTY_MD5: Final = "d41d8cd98f00b204e9800998ecf8427e"
-

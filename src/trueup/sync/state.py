@@ -154,7 +154,7 @@ class PairState:
         """Every row in key order. SQLite compares text as UTF-8 bytes, the order of keys."""
         columns, after = self._agreed_columns(), ""
         while rows := self._db.execute(  # pages, so that rows may be written between them
-            f"select {columns} from baseline where key > ? order by key limit 5000",  # noqa: S608 - constants
+            f"select {columns} from baseline where key > ? order by key limit 5000",
             (after,),
         ).fetchall():
             yield from map(Agreed._make, rows)
@@ -162,12 +162,12 @@ class PairState:
 
     def agreed(self, key: str) -> Agreed | None:
         """One row by normal key."""
-        row = self._db.execute(f"select {self._agreed_columns()} from baseline where key = ?", (key,)).fetchone()  # noqa: S608 - constants
+        row = self._db.execute(f"select {self._agreed_columns()} from baseline where key = ?", (key,)).fetchone()
         return Agreed._make(row) if row else None
 
     def agree(self, rows: Iterable[Agreed]) -> None:
         """Record agreements, replacing earlier ones."""
-        self._db.executemany(f"insert or replace into baseline ({self._agreed_columns()}) values (?,?,?,?,?,?,?)", rows)  # noqa: S608 - constants
+        self._db.executemany(f"insert or replace into baseline ({self._agreed_columns()}) values (?,?,?,?,?,?,?)", rows)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop rows."""
@@ -198,14 +198,14 @@ class PairState:
     def held(self) -> dict[str, Held]:
         """Keys an undo restored."""
         left, right = self.left_side, self.right_side
-        rows = self._db.execute(f"select key, {left}_print, {right}_print, run from held")  # noqa: S608 - constants
+        rows = self._db.execute(f"select key, {left}_print, {right}_print, run from held")
         return {key: Held(*rest) for key, *rest in rows}
 
     def hold(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
         """Hold (key, left fingerprint, right fingerprint, run that was undone)."""
         left, right = self.left_side, self.right_side
         self._db.executemany(
-            f"insert or replace into held (key, {left}_print, {right}_print, run) values (?,?,?,?)",  # noqa: S608 - constants
+            f"insert or replace into held (key, {left}_print, {right}_print, run) values (?,?,?,?)",
             rows,
         )
 
@@ -237,14 +237,14 @@ class PairState:
 
     def write_journal(self, rows: Iterable[JournalRow]) -> None:
         """Write rows, replacing the intents they settle."""
-        self._db.executemany(f"insert or replace into journal values ({','.join('?' * 15)})", rows)  # noqa: S608 - constants
+        self._db.executemany(f"insert or replace into journal values ({','.join('?' * 15)})", rows)
 
     def journal(self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = ()) -> Iterator[JournalRow]:
         """A run's rows by sequence, only those in `states` if given."""
         where = f"and state in ({','.join('?' * len(states))})" if states else ""
         order = "desc" if newest_first else "asc"
         cursor = self._db.execute(
-            f"select * from journal where run = ? {where} order by seq {order}",  # noqa: S608 - constants
+            f"select * from journal where run = ? {where} order by seq {order}",
             (run, *states),
         )
         while rows := cursor.fetchmany(1000):

@@ -242,4 +242,3 @@ def _found(store: Store, key: str) -> Entry | None:
         return store.stat(key)
     except NotFound:
         return None
-

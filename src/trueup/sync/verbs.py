@@ -41,8 +41,8 @@ class Outputs:
 def plan(left: str, right: str, *, settings: Settings | None = None, **options: object) -> Plan:
     """What would bring `left` and `right` into agreement. Writes nothing to either side.
 
-    `options` are the settings of a `[sync.NAME]` (`mode`, `prefer`, `delete`, `include`, ...). Close the plan, or use it
-    as a context manager. Raises `Refused`, `ListingUnfinished`, `UsageError` or a `StoreError`.
+    `options` are the settings of a `[sync.NAME]` (`mode`, `prefer`, `delete`, `include`, ...). Close the plan, or use
+    it as a context manager. Raises `Refused`, `ListingUnfinished`, `UsageError` or a `StoreError`.
     """
     settings = settings or load()
     run = new_run_id()
@@ -58,9 +58,10 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
     settings = settings or load()
     outputs = outputs or Outputs()
     header = plan.header
-    with Recording(header, settings, outputs) as record, session(
-        header.left, header.right, settings, run=header.run
-    ) as opened:
+    with (
+        Recording(header, settings, outputs) as record,
+        session(header.left, header.right, settings, run=header.run) as opened,
+    ):
         if {header.left_url, header.right_url} != {opened.sides.left.url, opened.sides.right.url}:
             raise UsageError(
                 f"the plan was made for {header.left_url} and {header.right_url}, which are not what "
@@ -71,7 +72,7 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
         return record(_apply(opened, plan, outputs))
 
 
-def sync(  # noqa: PLR0913 - the front ends' one entry
+def sync(
     left: str,
     right: str,
     *,
@@ -88,9 +89,7 @@ def sync(  # noqa: PLR0913 - the front ends' one entry
     """
     settings = settings or load()
     outputs = outputs or Outputs()
-    header = Header(
-        run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig()
-    )
+    header = Header(run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig())
     if dry_run:
         with session(left, right, settings, run=header.run, lock=False) as opened:
             return _dry_run(opened, header, outputs)
@@ -306,9 +305,7 @@ def _status_of(error: BaseException) -> str | None:
 
 
 def _started(header: Header) -> events.RunStarted:
-    return events.RunStarted(
-        run=header.run, job="sync", left=header.left, right=header.right, mode=header.config.mode
-    )
+    return events.RunStarted(run=header.run, job="sync", left=header.left, right=header.right, mode=header.config.mode)
 
 
 def _planned(planned: Plan) -> events.Planned:

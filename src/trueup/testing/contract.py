@@ -5,99 +5,42 @@
         def store(self):
             yield MyStore(...)          # empty
 
-Class attributes adapt it: `missing` makes a store whose root does not exist, `refused` names what the *server* refuses
-although the store can ask for it, `large` is the size in bytes of the body that needs several parts.
+What adapts it: `missing()` makes a store whose root does not exist, `refused` names what the *server* refuses although
+the store can ask for it, `large` is the size in bytes of the body that needs several parts. For failures that show the
+values, call `pytest.register_assert_rewrite("trueup.testing")` in a conftest.
 """
 
 from __future__ import annotations
 
-import hashlib
 import random
-import unicodedata
 import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import timedelta
-from threading import Barrier
+from itertools import pairwise
 from typing import ClassVar
 
 import pytest
 
-from trueup import keys
-from trueup.errors import BucketMissing, NotFound, PreconditionFailed, StoreError, Unaddressable
+from trueup.errors import BucketMissing, NotFound, PreconditionFailed, StoreError
 from trueup.stores.base import CHUNK, Entry, Features, Store
-
-UNADDRESSABLE = ("", "/a", "a//b", "a/", ".", "..", "./a", "../a", "a/../b", "a/.", "a\0b", "\udcff", "a/\ud800")
-
-ODD = (
-    *("a b", "a  b", "a%20b", "a%2Fb", "a+b", "a#b?c&d=e", "a\\b", "~x", "it's", '"q"', "-dash", "a:b", "a*b", "<a>|b"),
-    *(".hidden", "a..b", "...", "x.", "UPPER", "ü/ñ.txt", "日本語/の.txt", "😀", "a\tb", "a\nb", "a\x7fb", "$a{b}`c`"),
-    *(" a", "a ", "\u00a0a", "d/ a", "d /a", "x" * 200, "/".join("y" * 40 for _ in range(12))),
-)
-
-ORDERED = ("!a", "Z", "a b", "a!b/c", "a-b", "a.b", "a/b", "a/b-c", "a/c/d", "a0", "é", "日本", "\ufeffx", "😀", "ｚ")
-
-RACERS = 8
+from trueup.testing.listing import ListingContract
+from trueup.testing.looking import RACERS, broken, content, listing, md5_of, names_of, race
 
 
-def content(
-    store: Store, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
-) -> bytes:
-    """What the store reads under a key, in one piece."""
-    with store.read(key, expect=expect, offset=offset, length=length) as body:
-        return b"".join(body)
-
-
-def listing(store: Store, start: str = "", *, ordered: bool = True) -> list[Entry]:
-    """A whole listing."""
-    return list(store.list(start, ordered=ordered))
-
-
-def md5_of(data: bytes) -> str:
-    """Hex MD5."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def _names(entries: list[Entry]) -> list[str]:
-    return [entry.key for entry in entries]
-
-
-def _broken(*pieces: bytes) -> Iterator[bytes]:
-    yield from pieces
-    raise ZeroDivisionError("the body broke")
-
-
-def _race(action: Callable[[int], object]) -> list[object]:
-    """Run `action` in eight threads at once; what each returned or raised (`StoreError` only)."""
-    barrier = Barrier(RACERS)
-
-    def run(number: int) -> object:
-        barrier.wait()
-        try:
-            return action(number)
-        except StoreError as error:
-            return error
-
-    with ThreadPoolExecutor(RACERS) as pool:
-        return list(pool.map(run, range(RACERS)))
-
-
-class StoreContract:
+class StoreContract(ListingContract):
     """Subclass it, name the class `Test…`, and give it a `store` fixture that yields an empty store."""
 
     large: ClassVar[int] = 9 * CHUNK + 3
     """Bytes of a body that passes in many pieces, and to a cloud in several parts."""
 
-    refused: ClassVar[frozenset[str]] = frozenset()
-    """Odd names that this server is known to refuse: the store must say so with a `StoreError`."""
-
-    missing: ClassVar[Callable[[], Store] | None] = None
-    """Makes a store whose root (folder, bucket) does not exist; wrap it in `staticmethod`."""
-
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         """An empty store."""
         raise NotImplementedError("give the subclass a `store` fixture")
+
+    def missing(self) -> Store | None:
+        """A store whose root (folder, bucket) does not exist, or None where there is no such thing."""
+        return None
 
     # What it is.
 
@@ -113,9 +56,9 @@ class StoreContract:
         assert listing(store) == []
 
     def test_a_missing_root_is_said_so(self) -> None:
-        if self.missing is None:
-            pytest.skip("no missing root to try")
         absent = self.missing()
+        if absent is None:
+            pytest.skip("no missing root to try")
         assert not absent.exists()
         with pytest.raises((NotFound, BucketMissing)):
             listing(absent)
@@ -139,9 +82,9 @@ class StoreContract:
         assert content(store, "d/a.bin", expect=shown) == content(store, "d/a.bin", expect=written) == data
 
     def test_a_large_body_streams_through_whole(self, store: Store) -> None:
-        data = random.Random(1).randbytes(self.large)
+        data = random.Random(1).randbytes(self.large)  # noqa: S311 - any bytes will do
         cuts = [0, 1, 70_000, CHUNK * 2, CHUNK * 5 + 1, len(data)]
-        body = [data[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        body = [data[a:b] for a, b in pairwise(cuts)]
         written = store.write("large", iter(body), size=len(data))
         assert (written.size, written.md5) == (len(data), md5_of(data))
         [seen] = listing(store)
@@ -181,10 +124,10 @@ class StoreContract:
                 store.write("d/a", [b"abc"], md5=md5_of(b"xyz"))
             elif wrong == "body":
                 expected = ZeroDivisionError
-                store.write("d/a", _broken(b"abc"))
+                store.write("d/a", broken(b"abc"))
             else:
                 expected = ZeroDivisionError
-                store.write("d/a", _broken(*[bytes(CHUNK)] * (self.large // CHUNK)), size=self.large)
+                store.write("d/a", broken(*[bytes(CHUNK)] * (self.large // CHUNK)), size=self.large)
         assert isinstance(raised.value, expected)
         if before is None:
             assert listing(store) == []
@@ -220,7 +163,7 @@ class StoreContract:
     def test_of_eight_writers_that_want_it_absent_one_wins(self, store: Store) -> None:
         if not store.features.if_absent:
             pytest.skip("this store looks first, then acts")
-        results = _race(lambda number: store.write("d/a", [b"%d" % number] * 1000, if_absent=True))
+        results = race(lambda number: store.write("d/a", [b"%d" % number] * 1000, if_absent=True))
         won = [number for number, result in enumerate(results) if isinstance(result, Entry)]
         assert len(won) == 1, results
         assert all(isinstance(result, Entry | PreconditionFailed) for result in results)
@@ -230,7 +173,7 @@ class StoreContract:
         if not store.features.if_match:
             pytest.skip("this store looks first, then acts")
         planned = store.write("a", [b"before"])
-        results = _race(lambda number: store.write("a", [b"%d" % number] * 1000, if_match=planned))
+        results = race(lambda number: store.write("a", [b"%d" % number] * 1000, if_match=planned))
         won = [number for number, result in enumerate(results) if isinstance(result, Entry)]
         assert len(won) == 1, results
         assert content(store, "a") == b"%d" % won[0] * 1000
@@ -243,104 +186,8 @@ class StoreContract:
                 assert content(store, key) == key.encode() * 3
                 store.delete(key) if turn % 2 else store.stat(key)
 
-        assert _race(work) == [None] * RACERS
+        assert race(work) == [None] * RACERS
         assert len(listing(store)) == RACERS * 3
-
-    # Listing.
-
-    def test_a_listing_is_in_key_order_from_any_start(self, store: Store) -> None:
-        wanted = sorted((key for key in ORDERED if store.unaddressable(key) is None), key=keys.normal)
-        for key in reversed(wanted):
-            store.write(key, [b"x"])
-        assert _names(listing(store)) == _names(listing(store, ordered=False)) == wanted
-        for start in [*wanted, "a", "a/", "a/b/", "a1", "b", "\U0010ffff"]:
-            assert _names(listing(store, start)) == [key for key in wanted if keys.normal(key) >= keys.normal(start)]
-
-    def test_a_listing_may_be_closed_early(self, store: Store) -> None:
-        for number in range(5):
-            store.write(f"{number}", [b"x"])
-        entries = store.list()
-        assert next(entries).key == "0"
-        entries.close()
-        assert len(listing(store)) == 5
-
-    def test_names_of_our_own_are_hidden_but_can_be_used(self, store: Store) -> None:
-        hidden = [".trueup/trash/run/a", "d/.trueup/x", "d/.trueup-tmp", ".trueup-x/y"]
-        for key in [*hidden, "d/.trueupper", "d/a.trueup"]:
-            store.write(key, [b"x"])
-        assert _names(listing(store)) == ["d/.trueupper", "d/a.trueup"]
-        for key in hidden:
-            assert store.stat(key).size == 1
-            assert content(store, key) == b"x"
-            store.delete(key)
-            with pytest.raises(NotFound):
-                store.stat(key)
-
-    @pytest.mark.parametrize("key", ODD)
-    def test_an_odd_name_is_kept_exactly_or_refused(self, store: Store, key: str) -> None:
-        store.write("a", [b"bystander"])
-        if store.unaddressable(key) is not None or key in self.refused:
-            with pytest.raises(StoreError):
-                store.write(key, [b"x"])
-            assert _names(listing(store)) == ["a"]
-        else:
-            store.write(key, [b"odd"], size=3)
-            assert sorted(_names(listing(store))) == sorted(["a", key])
-            assert content(store, key, expect=store.stat(key)) == b"odd"
-            store.delete(key, if_match=store.stat(key))
-        assert content(store, "a") == b"bystander"
-        assert _names(listing(store)) == ["a"]
-
-    @pytest.mark.parametrize("key", UNADDRESSABLE, ids=ascii)
-    def test_an_unaddressable_name_is_never_asked_for(self, store: Store, key: str) -> None:
-        store.write("a/b", [b"bystander"])
-        assert store.unaddressable(key)
-        with pytest.raises(Unaddressable):
-            store.write(key, [b"x"])
-        for target in (lambda: store.copy("a/b", key), lambda: store.move("a/b", key)):
-            with pytest.raises(Unaddressable):
-                target()
-        with pytest.raises((Unaddressable, NotFound)):
-            store.stat(key)
-        with pytest.raises((Unaddressable, NotFound)):
-            content(store, key)
-        assert _names(listing(store)) == ["a/b"]
-        assert content(store, "a/b") == b"bystander"
-
-    def test_a_name_that_is_too_long_is_refused(self, store: Store) -> None:
-        for key in ("x" * 5000, "é" * 600, "/".join(["z" * 50] * 100)):
-            assert store.unaddressable(key)
-            with pytest.raises(Unaddressable):
-                store.write(key, [b"x"])
-        assert listing(store) == []
-
-    def test_letters_that_differ_in_case_are_two_names_where_the_store_says_so(self, store: Store) -> None:
-        if store.features.folds_case:
-            pytest.skip("this disk folds case")
-        store.write("Case", [b"upper"])
-        store.write("case", [b"lower"])
-        assert (content(store, "Case"), content(store, "case")) == (b"upper", b"lower")
-
-    def test_two_spellings_of_one_normal_form_are_both_listed(self, store: Store) -> None:
-        if store.features.tree:
-            pytest.skip("some disks hold only one of them")
-        twins = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
-        for twin in twins:
-            store.write(twin, [twin.encode()])
-        assert sorted(_names(listing(store))) == sorted(twins)
-        assert [content(store, twin) for twin in twins] == [twin.encode() for twin in twins]
-
-    def test_a_file_and_a_folder_of_one_name(self, store: Store) -> None:
-        store.write("x", [b"file"])
-        if not store.features.tree:
-            store.write("x/y", [b"below"])
-            assert _names(listing(store)) == ["x", "x/y"]
-            return
-        store.write("d/y", [b"below"])
-        for key in ("x/y", "x/y/z", "d"):
-            with pytest.raises(StoreError):
-                store.write(key, [b"no"])
-        assert _names(listing(store)) == ["d/y", "x"]
 
     # Looking and reading.
 
@@ -390,7 +237,7 @@ class StoreContract:
             store.copy("d/a", "c", if_match=source)
         with pytest.raises(NotFound):
             store.copy("nothing", "c")
-        assert _names(listing(store)) == ["d/a", "e/f/b"]
+        assert names_of(listing(store)) == ["d/a", "e/f/b"]
 
     @pytest.mark.parametrize("then", ["replaced", "deleted"])
     def test_what_was_preserved_outlives_its_source(self, store: Store, then: str) -> None:
@@ -404,7 +251,7 @@ class StoreContract:
         else:
             store.delete("d/a", if_match=planned)
         assert content(store, ".trueup/trash/run/d/a") == b"one"
-        assert _names(listing(store)) == (["d/a"] if then == "replaced" else [])
+        assert names_of(listing(store)) == (["d/a"] if then == "replaced" else [])
 
     def test_only_the_planned_version_is_preserved(self, store: Store) -> None:
         planned = store.write("a", [b"one"])
@@ -422,7 +269,7 @@ class StoreContract:
         assert (moved.key, moved.size) == ("f/g/b", 3)
         assert moved.fingerprint in {"", store.stat("f/g/b").fingerprint}
         assert content(store, "f/g/b") == b"one"
-        assert _names(listing(store)) == ["f/g/b"]
+        assert names_of(listing(store)) == ["f/g/b"]
 
     def test_a_move_replaces_nothing_and_moves_only_the_planned_version(self, store: Store) -> None:
         source = store.write("a", [b"one"])
@@ -435,7 +282,7 @@ class StoreContract:
         with pytest.raises(NotFound, match="nothing"):
             store.move("nothing", "c")
         assert [content(store, key) for key in ("a", "b")] == [b"two!", b"other"]
-        assert _names(listing(store)) == ["a", "b"]
+        assert names_of(listing(store)) == ["a", "b"]
 
     def test_deleting_removes_one_object(self, store: Store) -> None:
         for key in ("d/a", "d/ab", "d/b"):
@@ -444,7 +291,7 @@ class StoreContract:
         store.delete("d/a")
         store.delete("d")
         store.delete("never/there")
-        assert _names(listing(store)) == ["d/ab", "d/b"]
+        assert names_of(listing(store)) == ["d/ab", "d/b"]
 
     def test_only_the_planned_version_is_deleted(self, store: Store) -> None:
         stale = store.write("a", [b"one"])
