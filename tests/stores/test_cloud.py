@@ -1,0 +1,52 @@
+"""The cloud store against real servers: the whole conformance suite on each."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.servers import Bucket
+from trueup.config import StoreConfig
+from trueup.stores.cloud import CloudStore
+from trueup.testing.contract import StoreContract
+
+
+def opened(bucket: Bucket, prefix: str = "") -> CloudStore:
+    """The store, its conditions probed, so that the suite tries those the server has."""
+    store = CloudStore.open(StoreConfig(url=f"{bucket.url}/{prefix}", options=bucket.options), {})
+    store._client.conditions()
+    return store
+
+
+class CloudContract(StoreContract):
+    bucket: Bucket
+
+    def missing(self) -> CloudStore:
+        return CloudStore.open(StoreConfig(url=self.bucket.url + "-absent", options=self.bucket.options), {})
+
+    @pytest.fixture
+    def store(self, request: pytest.FixtureRequest) -> CloudStore:
+        return opened(self.bucket)
+
+
+class TestSeaweedFS(CloudContract):
+    @pytest.fixture(autouse=True)
+    def _bucket(self, seaweed_bucket: Bucket) -> None:
+        self.bucket = seaweed_bucket
+
+
+class TestMoto(CloudContract):
+    @pytest.fixture(autouse=True)
+    def _bucket(self, moto_bucket: Bucket) -> None:
+        self.bucket = moto_bucket
+
+
+class TestAzurite(CloudContract):
+    @pytest.fixture(autouse=True)
+    def _bucket(self, azurite_container: Bucket) -> None:
+        self.bucket = azurite_container
+
+
+class TestGcs(CloudContract):
+    @pytest.fixture(autouse=True)
+    def _bucket(self, gcs_bucket: Bucket) -> None:
+        self.bucket = gcs_bucket
