@@ -1,0 +1,145 @@
+"""`trueup demo`: the real command on real files, in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from trueup.cli import words
+from trueup.cli.ui import Ui
+from trueup.errors import TrueupError
+
+_FILES: Final = 400
+_BYTES: Final = 20 << 20
+_SKIPPED: Final = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "config"}
+
+
+def play(ui: Ui) -> int:
+    """Run the whole session. Raises `TrueupError` when a step does not end as it should."""
+    with tempfile.TemporaryDirectory(prefix="trueup-demo-") as folder:
+        stage = _Stage(ui, Path(folder))
+        for scene in (_first, _again, _conflict, _undo, _guard):
+            scene(stage)
+    ui.out()
+    ui.out(("That was the demo; its temporary folder is gone.", "bold"), " Now yours: trueup init, or trueup sync --help")
+    ui.document({"status": "ok", "steps": stage.steps})
+    return 0
+
+
+class _Stage:
+    """The temporary folder, and commands run in it."""
+
+    def __init__(self, ui: Ui, folder: Path) -> None:
+        self.ui = ui
+        self.site = folder / "site"
+        self.bucket = folder / "bucket"
+        self.steps: list[dict[str, object]] = []
+        self._folder = folder
+        self._environ = {
+            name: value for name, value in os.environ.items() if not name.startswith("TRUEUP_")
+        } | {"TRUEUP_HOME": str(folder / "state"), "PYTHONUNBUFFERED": "1"}
+        if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+            self._environ["FORCE_COLOR"] = "1"
+
+    def tell(self, text: str) -> None:
+        """A line of narration."""
+        self.ui.out()
+        self.ui.out((f"# {text}", "bold cyan"))
+
+    def trueup(self, *arguments: str, expect: int = 0, env: dict[str, str] | None = None) -> str:
+        """Run `trueup` as typed, show what it says, and return it."""
+        self.ui.out(("$ ", "dim"), (f"trueup {' '.join(arguments)}", "bold"))
+        done = subprocess.run(  # noqa: S603 - this very program
+            [sys.executable, "-m", "trueup", *arguments], cwd=self._folder, env=self._environ | (env or {}),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        if not (self.ui.common.json or self.ui.common.quiet):
+            sys.stdout.write(done.stdout)
+        self.steps.append({"command": ["trueup", *arguments], "exit_code": done.returncode})
+        if done.returncode != expect:
+            raise TrueupError(
+                f"the demo's `trueup {' '.join(arguments)}` ended with {done.returncode} instead of {expect}: "
+                f"{done.stdout.strip()[-500:]}"
+            )
+        if expect:
+            self.ui.out((f"(exit code {done.returncode})", "dim"))
+        return done.stdout
+
+
+def _first(stage: _Stage) -> None:
+    files, amount = 0, 0
+    for source, target in _library(stage.site):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        files, amount = files + 1, amount + target.stat().st_size
+    stage.tell(f"site/ holds {words.number(files, 'file')} ({words.size(amount)}) of Python's own library; bucket/ is new.")
+    stage.tell("First look at the plan; nothing is changed.")
+    stage.trueup("sync", "./site", "./bucket", "--dry-run", "--include", "/json/")
+    stage.trueup("sync", "./site", "./bucket", "--dry-run", "--check", "--quiet", expect=5)
+    stage.tell("Then do it.")
+    stage.trueup("sync", "./site", "./bucket")
+
+
+def _again(stage: _Stage) -> None:
+    stage.tell("Once more: nothing to do.")
+    stage.trueup("sync", "./site", "./bucket")
+
+
+def _conflict(stage: _Stage) -> None:
+    stage.tell("Edit one file on both sides, another one on the left only, and add one on the right.")
+    (stage.site / "json" / "decoder.py").write_text("# edited on the left\n", encoding="utf-8")
+    (stage.bucket / "json" / "decoder.py").write_text("# edited on the right, too\n", encoding="utf-8")
+    (stage.site / "json" / "tool.py").write_text("# edited on the left only\n", encoding="utf-8")
+    (stage.bucket / "notes.txt").write_text("new on the right\n", encoding="utf-8")
+    stage.trueup("sync", "./site", "./bucket")
+    stage.tell("The right wins a conflict unless --prefer says otherwise; the left's version went to the trash.")
+
+
+def _undo(stage: _Stage) -> None:
+    from trueup.runs import RunLog
+
+    last = RunLog(stage.site.parent / "state").latest(1)[0]
+    stage.tell("Take that run back.")
+    stage.trueup("undo", last.run)
+    text = (stage.site / "json" / "decoder.py").read_text("utf-8")
+    stage.tell(f"site/json/decoder.py is as it was on the left again: {text.strip()!r}")
+
+
+def _guard(stage: _Stage) -> None:
+    stage.tell("An accident: most of site/ is lost, and deletions are told to travel.")
+    kept = {"json", "email"}
+    for entry in stage.site.iterdir():
+        if entry.name in kept or entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    stage.trueup("sync", "./site", "./bucket", "--delete", expect=3)
+    stage.tell("Without --delete, what is missing comes back.")
+    stage.trueup("sync", "./site", "./bucket", "--quiet")
+    stage.trueup("runs")
+
+
+def _library(target: Path) -> Iterator[tuple[Path, Path]]:
+    """Files of the standard library, at most some hundred of them, and where they go."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    files, amount = 0, 0
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("config-"))
+        for name in sorted(names):
+            source = Path(folder) / name
+            if source.suffix != ".py" or source.is_symlink():
+                continue
+            size = source.stat().st_size
+            if files == _FILES or amount + size > _BYTES:
+                return
+            files, amount = files + 1, amount + size
+            yield source, target / source.relative_to(root)

@@ -1,0 +1,130 @@
+"""The checks of `trueup doctor`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from trueup.cli import words
+from trueup.cli.ui import Ui, described
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    from trueup.config import Settings, StoreConfig
+    from trueup.stores.base import Entry, Store
+
+LOOKED_AT: Final = 100
+"""Entries of a listing that are looked at."""
+CLOCK_TOLERANCE: Final = 2.0
+"""Seconds: what a sync takes for no difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing looked at. `status`: ok, warn or fail."""
+
+    name: str
+    status: str
+    detail: str
+    cure: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As `doctor --json` shows it."""
+        return asdict(self)
+
+
+def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
+    """Look at everything, the next thing when the caller asks for it."""
+    try:
+        settings = ui.settings()
+    except TrueupError as error:
+        yield _failed("settings", error)
+        return
+    yield _settings(settings)
+    yield _state(settings)
+    for name in places or settings.stores:
+        # A word on the command line may be a store's name; a name out of the settings always is.
+        yield from _place(name, settings.store(name), settings, ui)
+
+
+def _settings(settings: Settings) -> Check:
+    if settings.path is None:
+        return Check(name="settings", status="ok", detail="no settings file; trueup init writes one")
+    stores, jobs = words.number(len(settings.stores), "store"), words.number(len(settings.jobs), "job")
+    return Check(name="settings", status="ok", detail=f"{settings.path}: {stores}, {jobs}")
+
+
+def _state(settings: Settings) -> Check:
+    home = settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as file:
+            file.write(b"trueup")
+    except OSError as error:
+        return Check(
+            name="state", status="fail", detail=f"{home} cannot be written: {error.strerror}",
+            cure="Name another folder with TRUEUP_HOME",
+        )  # fmt: skip
+    free = os.statvfs(home) if hasattr(os, "statvfs") else None
+    room = f", {words.size(free.f_bavail * free.f_frsize)} free" if free else ""
+    return Check(name="state", status="ok", detail=f"{home} is writable{room}")
+
+
+def _place(name: str, config: StoreConfig, settings: Settings, ui: Ui) -> Iterator[Check]:
+    from trueup.stores import open_store
+
+    try:
+        with closing(open_store(config, settings.environ)) as store:
+            found = _listed(name, store)
+            yield found
+            if found.status != "fail":
+                clock = _clock(name, store)
+                if clock.status != "ok" or "://" in store.url and not store.url.startswith("file:"):
+                    yield clock
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a failed check, and the others go on
+        yield replace(_failed(name, error), detail=ui.clean(described(error).message))
+
+
+def _listed(name: str, store: Store) -> Check:
+    began = time.monotonic()
+    if not store.exists():
+        local = store.features.tree
+        return Check(
+            name=name, status="fail", detail=f"{store.url} is not there",
+            cure="A sync creates a missing target folder; a source must be there" if local else "Create the bucket first",
+        )  # fmt: skip
+    with closing(store.list(ordered=True)) as listing:
+        entries: list[Entry] = list(islice(listing, LOOKED_AT + 1))
+    took = time.monotonic() - began
+    more = len(entries) > LOOKED_AT
+    amount = f"at least {LOOKED_AT:,} files" if more else words.number(len(entries), "file") if entries else "empty"
+    detail = f"{store.url}: {amount}, answered in {words.duration(took)}"
+    unseen = [entry for entry in entries if entry.fault in {"unreadable", "unaddressable"}]
+    if unseen:
+        return Check(name=name, status="warn", detail=f"{detail}; {unseen[0].key}: {unseen[0].detail}")
+    return Check(name=name, status="ok", detail=detail)
+
+
+def _clock(name: str, store: Store) -> Check:
+    ahead = store.clock_ahead_ns() / 1e9
+    where = f"{name} clock"
+    if abs(ahead) < CLOCK_TOLERANCE:
+        return Check(name=where, status="ok", detail="no difference that matters")
+    side = "ahead of" if ahead > 0 else "behind"
+    return Check(
+        name=where, status="warn", detail=f"{words.duration(abs(ahead))} {side} this machine; --prefer newer corrects it",
+        cure="Set the clocks by NTP if both are yours",
+    )  # fmt: skip
+
+
+def _failed(name: str, error: BaseException) -> Check:
+    failure = described(error)
+    return Check(name=name, status="fail", detail=failure.message, cure=failure.cure)
+
+

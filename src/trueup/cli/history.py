@@ -1,0 +1,138 @@
+"""`trueup runs` and `trueup trash`: what happened, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup import keys
+from trueup.cli import words
+from trueup.cli.command import command, shared
+from trueup.cli.ui import Ui
+from trueup.errors import UsageError
+
+if TYPE_CHECKING:
+    from trueup.runs import RunRecord
+
+_SHOWN = 50
+_STATUS_STYLES = {"ok": "green", "partial": "yellow", "interrupted": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "trueup runs", "trueup runs 20261121T103400Z-3f9c1a --json")(runs)
+    trash = typer.Typer(
+        help="What runs replaced or deleted, kept for 30 days.", epilog="Example:\n\ntrueup trash ls",
+        rich_markup_mode="rich",
+    )  # fmt: skip
+    shared(trash)
+    command(trash, "trueup trash ls", name="ls")(trash_list)
+    command(trash, "trueup trash empty", name="empty")(trash_empty)
+    app.add_typer(trash, name="trash")
+
+
+def runs(
+    ui: Ui,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="One run: its id, or its beginning.", show_default=False)
+    ] = None,
+) -> int:
+    """List the latest runs on this machine, or show one."""
+    from trueup.runs import RunLog
+
+    history = RunLog(ui.settings().home)
+    if run is None:
+        records = history.latest(_SHOWN)
+        for record in records:
+            ui.out(*_row(record))
+        if not records:
+            ui.out("no runs yet")
+        ui.document({"runs": [_document(record) for record in records]})
+        return 0
+    found = history.get(run)
+    if found is None:
+        raise UsageError(f"no run {run} is known here, or several begin so", cure="See the ids: trueup runs")
+    for name, value in _facts(found):
+        ui.out((f"{name:<10}", "dim"), keys.display(value))
+    ui.document(_document(found))
+    return 0
+
+
+def trash_list(ui: Ui) -> int:
+    """List the runs whose replaced or deleted versions are still kept."""
+    from trueup.sync.trash_can import list_trash
+
+    kept = list_trash(ui.settings())
+    for row in kept:
+        ui.out(
+            row.run, "   ", (f"{row.started[:16].replace('T', ' ')}", "dim"), f"   {words.number(row.files, 'file'):<12}",
+            f" {keys.display(row.left)}  {keys.display(row.right)}",
+        )  # fmt: skip
+    if not kept:
+        ui.out("the trash is empty")
+    ui.document({"trash": [asdict(row) for row in kept]})
+    return 0
+
+
+def trash_empty(ui: Ui) -> int:
+    """Remove everything that is kept. Those runs cannot be undone afterwards."""
+    from trueup.sync.trash_can import empty_trash
+
+    removed, problems = empty_trash(ui.settings())
+    for problem in problems:
+        ui.warn(problem)
+    ui.out(f"removed {words.number(removed, 'kept version')}")
+    ui.document({"removed": removed, "problems": problems})
+    return 1 if problems else 0
+
+
+def _row(record: RunRecord) -> list[str | tuple[str, str]]:
+    return [
+        record.run, "   ", (f"{record.job:<5}", "dim"), (f"{record.status:<11}", _STATUS_STYLES.get(record.status, "red")),
+        f" {_places(record)}   ", (_effects(record.summary), "dim"),
+    ]  # fmt: skip
+
+
+def _places(record: RunRecord) -> str:
+    left, right = record.summary.get("left"), record.summary.get("right")
+    return keys.display(f"{left}  {right}" if left and right else record.name)
+
+
+def _effects(summary: Mapping[str, object]) -> str:
+    """`3 copied, 1 deleted`, or nothing."""
+    counts = summary.get("counts")
+    if not isinstance(counts, dict):
+        return ""
+    sums = {
+        past: sum(amount for name, amount in counts.items() if name.startswith(verb))
+        for verb, past in (("copy", "copied"), ("move", "moved"), ("delete", "deleted"), ("failed", "failed"))
+    }
+    return ", ".join(f"{amount:,} {past}" for past, amount in sums.items() if amount)
+
+
+def _facts(record: RunRecord) -> list[tuple[str, str]]:
+    summary = record.summary
+    counts = summary.get("counts")
+    rows = [
+        ("run", record.run),
+        ("job", record.job),
+        ("status", record.status),
+        ("reason", str(summary.get("reason") or "")),
+        ("left", str(summary.get("left") or "")),
+        ("right", str(summary.get("right") or "")),
+        ("mode", str(summary.get("mode") or "")),
+        ("started", record.started),
+        ("took", words.duration(record.seconds)),
+    ]
+    if isinstance(counts, dict):
+        rows += [(name.replace("_", " "), f"{amount:,}") for name, amount in counts.items() if amount]
+    return [(name, value) for name, value in rows if value]
+
+
+def _document(record: RunRecord) -> dict[str, object]:
+    return {"run": record.run, "job": record.job, "status": record.status, "started": record.started} | dict(
+        record.summary
+    )

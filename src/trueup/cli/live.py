@@ -1,0 +1,181 @@
+"""A run while it works: its events on stderr, a progress bar on a terminal, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from trueup import events
+from trueup.cli import words
+from trueup.cli.ui import Ui
+from trueup.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Listener:
+    """Renders the events of one run, and remembers its id."""
+
+    def __init__(self, ui: Ui) -> None:
+        self._ui = ui
+        self._bar = _Bar(ui) if _wants_bar(ui) else None
+        self._json = ui.common.log_format == "json"
+        self.run = ""
+
+    def __call__(self, event: events.Event) -> None:
+        self.run = event.run
+        if self._json:
+            self._ui.event(event.to_json())
+        elif isinstance(event, events.Warned):
+            self._ui.warn(event.message)
+        elif self._bar is not None:
+            self._bar.show(event)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _wants_bar(ui: Ui) -> bool:
+    common = ui.common
+    quiet = common.quiet or common.verbose or common.log_format == "json"
+    return not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Bar:
+    """The progress bar: first what was listed, then what was done."""
+
+    def __init__(self, ui: Ui) -> None:
+        self._ui = ui
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._in_bytes = False
+
+    def show(self, event: events.Event) -> None:
+        match event:
+            case events.Listing():
+                progress, task = self._started()
+                seen = max(event.left_entries, event.right_entries)
+                progress.update(task, description="comparing", detail=words.number(seen, "file"))
+            case events.Planned() if event.actions:
+                progress, task = self._started()
+                total = event.bytes_right + event.bytes_left
+                self._in_bytes = total > 0
+                progress.reset(task, total=total or event.actions, description="syncing", detail="")
+            case events.Progress() if self._progress is not None and self._task is not None:
+                done = event.bytes_done if self._in_bytes else event.actions_done
+                speed = self._progress.tasks[0].speed
+                detail = f"{event.actions_done:,} of {words.number(event.actions, 'change')}"
+                if self._in_bytes:
+                    detail += f"  {words.size(event.bytes_done)} of {words.size(event.bytes)}"
+                    detail += f"  {words.size(speed)}/s" if speed else ""
+                self._progress.update(self._task, completed=done, detail=detail)
+            case events.RunFinished():
+                self.close()
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._ui.through = None
+            self._progress.stop()
+            self._progress = None
+
+    def _started(self) -> tuple[Progress, TaskID]:
+        if self._progress is None or self._task is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+            console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[detail]}", markup=False),
+                TimeRemainingColumn(compact=True, elapsed_when_finished=False),
+                console=console,
+                transient=True,
+                refresh_per_second=8,
+            )
+            self._task = self._progress.add_task("comparing", total=None, detail="")
+            self._progress.start()
+            self._ui.through = console
+        return self._progress, self._task
+
+
+class StopSwitch:
+    """The first SIGINT or SIGTERM asks the run to stop, the second ends the process.
+
+    A thread reads the signals from a socket that the interpreter's C handler writes to, so they are seen even while
+    the main thread waits inside a library.
+    """
+
+    def __init__(self, ui: Ui) -> None:
+        self._ui = ui
+        self._stop = threading.Event()
+
+    def stopped(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._stop.is_set()
+
+    def _watch(self, reader: socket.socket) -> None:
+        wanted = {signal.SIGINT, signal.SIGTERM}
+        while received := reader.recv(1):
+            if received[0] not in wanted:
+                continue
+            if self._stop.is_set():
+                os._exit(130)
+            self._stop.set()
+            self._ui.say("stopping after the running actions; press Ctrl-C again to stop at once")
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Take the signals over, as long as the block lasts."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        before_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+        watcher = threading.Thread(target=self._watch, args=(reader,), name="signals", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before_fd)
+            writer.close()
+            watcher.join(timeout=1)
+            reader.close()
+
+
+@contextmanager
+def replacing(path: Path | None) -> Iterator[TextIO | None]:
+    """A file to write that takes the place of `path` only when the block ends well. Raises `UsageError`."""
+    if path is None:
+        yield None
+        return
+    special = path.exists() and not path.is_file()
+    part = path if special else path.with_name(f".trueup-{os.getpid()}-{path.name}")
+    try:
+        file = part.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", cure="Name another file") from error
+    try:
+        with file:
+            yield file
+        if not special:
+            part.replace(path)
+    except BaseException:
+        if not special:
+            part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,268 @@
+"""`trueup sync`, `trueup apply` and `trueup undo`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli.command import command
+from trueup.cli.live import Listener, StopSwitch, replacing
+from trueup.cli.ui import Failure, Ui
+from trueup.errors import UsageError
+
+if TYPE_CHECKING:
+    from trueup.config import Settings, SyncConfig
+    from trueup.sync.report import SyncRun
+    from trueup.sync.verbs import Outputs
+
+_MODES = {
+    "two_way": "two-way", "push": "push", "upload_only": "push", "pull": "pull", "download_only": "pull",
+}  # fmt: skip
+_SCOPE = "What takes part"
+_DIRECTION = "Direction and conflicts"
+_SAFETY = "Safety"
+_OUTPUT = "What is written where"
+_SPEED = "Speed"
+
+
+def _flag(panel: str, *names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+
+
+def _value(panel: str, *names: str, metavar: str, text: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(
+        app,
+        "trueup sync ./site s3://bucket/site --dry-run",
+        "trueup sync ./backup gs://bucket/backup --push --delete --max-delete 100",
+        "trueup sync site --check",
+    )(sync)
+    command(app, "trueup apply plan.jsonl")(apply)
+    command(app, "trueup undo 20261121T103400Z-3f9c1a")(undo)
+
+
+def sync(
+    ui: Ui,
+    left: Annotated[str, typer.Argument(metavar="LEFT|NAME", help="A folder, a URL, a store's name; or a job's name alone.")],
+    right: Annotated[str | None, typer.Argument(metavar="[RIGHT]", help="The other place.", show_default=False)] = None,
+    two_way: Annotated[bool, _flag(_DIRECTION, "--two-way", text="Changes travel both ways (the default).")] = False,
+    push: Annotated[bool, _flag(_DIRECTION, "--push", text="Make the right like the left.")] = False,
+    upload_only: Annotated[bool, _flag(_DIRECTION, "--upload-only", text="The same as --push.")] = False,
+    pull: Annotated[bool, _flag(_DIRECTION, "--pull", text="Make the left like the right.")] = False,
+    download_only: Annotated[bool, _flag(_DIRECTION, "--download-only", text="The same as --pull.")] = False,
+    prefer: Annotated[
+        str | None,
+        _value(
+            _DIRECTION, "--prefer", metavar="SIDE",
+            text="Who wins where both sides changed: right (the default), left, newer, older, larger, smaller or none.",
+        ),
+    ] = None,
+    delete: Annotated[
+        bool, _flag(_DIRECTION, "--delete", text="Let deletions travel too; without it, what is missing is copied back.")
+    ] = False,
+    keep_loser: Annotated[
+        bool, _flag(_DIRECTION, "--keep-loser", text="Keep a conflict's loser beside the winner.")
+    ] = False,
+    include: Annotated[
+        list[str] | None, _value(_SCOPE, "--include", metavar="GLOB", text="Only what matches; may be repeated.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        _value(_SCOPE, "--exclude", metavar="GLOB", text="Not what matches (as in .gitignore); may be repeated."),
+    ] = None,
+    compare: Annotated[
+        str | None, _value(_SCOPE, "--compare", metavar="HOW", text="md5 (the default), size-mtime or size.")
+    ] = None,
+    max_delete: Annotated[
+        str | None,
+        _value(_SAFETY, "--max-delete", metavar="N|N%", text="Refuse to delete more than this on a side [50%]."),
+    ] = None,
+    force: Annotated[bool, _flag(_SAFETY, "--force", text="Do it although a guard would refuse.")] = False,
+    no_trash: Annotated[
+        bool, _flag(_SAFETY, "--no-trash", text="Do not keep what is replaced or deleted: no undo.")
+    ] = False,
+    release: Annotated[
+        bool, _flag(_SAFETY, "--release", text="Let go of the keys an undo holds.")
+    ] = False,
+    dry_run: Annotated[bool, _flag(_SAFETY, "--dry-run", "-n", text="Print what would be done, and do nothing.")] = False,
+    check: Annotated[bool, _flag(_SAFETY, "--check", text="A dry run that exits 5 on differences.")] = False,
+    explain: Annotated[
+        str | None, _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded.")
+    ] = None,
+    workers: Annotated[int | None, _value(_SPEED, "--workers", metavar="N", text="Transfers at once [32].")] = None,
+    bwlimit: Annotated[
+        str | None, _value(_SPEED, "--bwlimit", metavar="RATE", text="Bytes a second over all transfers, like 2MiB.")
+    ] = None,
+    plan_out: Annotated[
+        Path | None, _value(_OUTPUT, "--plan-out", metavar="FILE", text="Save the plan, for: trueup apply FILE.")
+    ] = None,
+    items_out: Annotated[
+        Path | None, _value(_OUTPUT, "--items-out", metavar="FILE", text="Write every item as a JSON line.")
+    ] = None,
+) -> int:  # fmt: skip
+    """Bring two places into agreement.
+
+    Each place is a folder, a URL (s3://, r2://, gs://, az://) or the name of a [stores.NAME] of the settings file.
+    One word alone is a job: a [sync.NAME]. Options given here override the job's.
+    """
+    given = {name: value for name, value in locals().items() if name != "ui"}
+    listener = Listener(ui)
+    ui.failure_document = _failed("sync", listener, left, right or "", "two-way")
+    settings = ui.settings()
+    left, right, config = _pair(settings, left, right, given)
+    ui.failure_document = _failed("sync", listener, left, right, config.mode)
+    if explain is not None:
+        return _explain(ui, settings, left, right, explain, config)
+    from trueup.sync import verbs
+
+    with _running(ui, listener, plan_out, items_out) as outputs:
+        run = verbs.sync(left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs)
+    _report(ui, run, undoable=config.trash)
+    return 5 if check and run.differences and run.exit_code == 0 else run.exit_code
+
+
+def apply(
+    ui: Ui,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `sync --plan-out` wrote.", show_default=False)],
+) -> int:
+    """Apply a saved plan, each item only where it still is as planned.
+
+    The plan is checked again as if a stranger had written it, and the guards run again.
+    """
+    from trueup.runs import new_run_id
+    from trueup.sync import verbs
+    from trueup.sync.plan import Plan
+
+    listener = Listener(ui)
+    ui.failure_document = _failed("sync", listener, "", "", "two-way")
+    settings = ui.settings()
+    try:
+        lines = file.open(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the plan {file} cannot be read: {error.strerror}") from error
+    with lines, Plan.load(lines, folder=settings.home / "plans", run=new_run_id()) as plan:
+        header = plan.header
+        ui.failure_document = _failed("sync", listener, header.left, header.right, header.config.mode)
+        with _running(ui, listener) as outputs:
+            run = verbs.apply(plan, settings=settings, outputs=outputs)
+    _report(ui, run, undoable=header.config.trash)
+    return run.exit_code
+
+
+def undo(
+    ui: Ui,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The id of the run, or its beginning: see `trueup runs`.")],
+) -> int:
+    """Take a run back, each item only where it still is as the run left it.
+
+    What was taken back is held: later syncs skip it until a side changes, or --release.
+    """
+    from trueup.sync.undo import undo as undo_run
+
+    listener = Listener(ui)
+    ui.failure_document = _failed("undo", listener, "", "", "two-way")
+    settings = ui.settings()
+    with _running(ui, listener) as outputs:
+        undone = undo_run(run, settings=settings, outputs=outputs)
+    _report(ui, undone)
+    return undone.exit_code
+
+
+@contextmanager
+def _running(
+    ui: Ui, listener: Listener, plan_out: Path | None = None, items_out: Path | None = None
+) -> Iterator[Outputs]:
+    """What a run needs from its surroundings: a listener, a stop switch, files to write."""
+    from trueup.sync.verbs import Outputs
+
+    switch = StopSwitch(ui)
+    with switch.armed(), replacing(plan_out) as plan_file, replacing(items_out) as items_file:
+        try:
+            yield Outputs(listener=listener, stopped=switch.stopped, plan_out=plan_file, items_out=items_file)
+        finally:
+            listener.close()
+
+
+def _report(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
+    from trueup.cli import render
+
+    render.show(ui, run, undoable=undoable)
+    if run.status == "refused":
+        ui.refuse(run.reason or "a guard refused")
+    ui.document(run.to_json())
+
+
+def _explain(ui: Ui, settings: Settings, left: str, right: str, key: str, config: SyncConfig) -> int:
+    from trueup import keys
+    from trueup.sync.explain import explain
+
+    explanation = explain(left, right, key, config=config, settings=settings)
+    ui.out((keys.display(explanation.key), "bold"), f": {keys.display(explanation.verdict)}")
+    for line in explanation.lines:
+        ui.out(f"  {keys.display(line)}")
+    ui.document(explanation.to_json())
+    return 0
+
+
+def _pair(
+    settings: Settings, left: str, right: str | None, given: Mapping[str, Any]
+) -> tuple[str, str, SyncConfig]:
+    """The two places, and the job's options under the flags given."""
+    from trueup.config import SyncConfig
+
+    if right is not None:
+        return left, right, _overridden(SyncConfig(), given)
+    job = settings.jobs.get(left)
+    if job is None:
+        known = ", ".join(sorted(settings.jobs))
+        cure = f"Jobs in {settings.path}: {known}" if known else "Name two places: trueup sync LEFT RIGHT"
+        raise UsageError(f"there is no job '{left}', and one place alone cannot be synced", cure=cure)
+    return job.left, job.right, _overridden(job.options, given)
+
+
+def _overridden(options: SyncConfig, given: Mapping[str, Any]) -> SyncConfig:
+    from trueup.config import parse_size
+
+    names = ("prefer", "compare", "max_delete", "workers", "include", "exclude", "delete", "keep_loser", "force", "release")
+    changed = {name: given[name] for name in names if given[name]}
+    for name in ("include", "exclude"):
+        if name in changed:
+            changed[name] = tuple(changed[name])
+    if given["workers"] is not None:
+        changed["workers"] = given["workers"]
+    if given["no_trash"]:
+        changed["trash"] = False
+    if given["bwlimit"] is not None:
+        changed["bwlimit"] = parse_size(given["bwlimit"])
+    changed["mode"] = _mode(given, options.mode)
+    return replace(options, **changed)
+
+
+def _mode(given: Mapping[str, Any], default: str) -> str:
+    modes = {mode for flag, mode in _MODES.items() if given[flag]}
+    if len(modes) > 1:
+        raise UsageError(f"--{' and --'.join(sorted(modes))} contradict each other", cure="Give one of them")
+    return modes.pop() if modes else default
+
+
+def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> Any:
+    """The JSON of a run that ended with an error: a run's shape, with nothing counted."""
+
+    def document(failure: Failure) -> dict[str, object]:
+        from trueup.sync.report import SyncRun
+
+        run = SyncRun(
+            run=listener.run, job=job, status=failure.status, reason=failure.sentence, left=left, right=right, mode=mode,
+        )  # fmt: skip
+        return run.to_json()
+
+    return document
