@@ -23,6 +23,8 @@ from trueup.sync.state import JournalRow, PairState
 
 BATCH: Final = 256
 """Intents announced, and results committed, in one transaction."""
+PATIENCE: Final = 20
+"""So many failures of a store in a row, without a success between, and the rest is not tried."""
 COMMIT_SECONDS: Final = 1.0
 """A finished action waits no longer than this for its commit."""
 
@@ -93,6 +95,7 @@ class _Application:
         self._actions = plan.size()
         self._bytes = sum(plan.bytes())
         self._finished = 0
+        self._failures_in_a_row = 0
         self._committed_at = self._reported_at = time.monotonic()
 
     def run(self) -> Applied:
@@ -112,21 +115,29 @@ class _Application:
     def _run_phase(self, items: Iterator[Item], pool: ThreadPoolExecutor, limit: int) -> None:
         in_flight = 0
         while batch := list(islice(items, BATCH)):
-            if self._stopped():
-                self._skip(batch)
+            if why := self._reason_to_stop():
+                self._skip(batch, why)
                 continue
             self._announce(batch)
             for number, item in enumerate(batch):
                 while in_flight >= limit:
                     in_flight -= self._collect()
-                if self._stopped():
-                    self._skip(batch[number:])
+                if why := self._reason_to_stop():
+                    self._skip(batch[number:], why)
                     break
                 pool.submit(self._work, item)
                 in_flight += 1
         while in_flight:
             in_flight -= self._collect()
         self._commit()
+
+    def _reason_to_stop(self) -> str:
+        if self._stopped():
+            self._applied.interrupted = True
+            return "the run was interrupted"
+        if self._failures_in_a_row >= PATIENCE:
+            return f"not tried after {self._failures_in_a_row} failures of the store in a row"
+        return ""
 
     def _work(self, item: Item) -> None:
         self._results.put(self._effects.do(item))
@@ -135,10 +146,10 @@ class _Application:
         """Take at least one result if there is one within a moment; commit and report when it is time."""
         taken = 0
         try:
-            self._done.append(self._results.get(timeout=0.1))
+            self._take(self._results.get(timeout=0.1))
             taken = 1
             while True:
-                self._done.append(self._results.get_nowait())
+                self._take(self._results.get_nowait())
                 taken += 1
         except Empty:
             pass
@@ -149,6 +160,10 @@ class _Application:
             self._reported_at = now
             self._progress(len(self._done))
         return taken
+
+    def _take(self, result: Done) -> None:
+        self._failures_in_a_row = self._failures_in_a_row + 1 if result.systemic else 0
+        self._done.append(result)
 
     def _announce(self, batch: Iterable[Item]) -> None:
         """Write the intents of a batch before the first effect of any of its items."""
@@ -281,14 +296,13 @@ class _Application:
             )
         )
 
-    def _skip(self, items: Iterable[Item]) -> None:
-        """What an interruption leaves undone; announced intents of it never began."""
+    def _skip(self, items: Iterable[Item], why: str) -> None:
+        """Leave items undone; announced intents of them never began."""
         rows = []
         for item in items:
-            self._applied.interrupted = True
             if (intent := self._intents.pop(item.seq, None)) is not None:
                 rows.append(intent._replace(state="skipped"))
-            self._plan.settle([("skipped", "the run was interrupted", 0, item.seq)])
+            self._plan.settle([("skipped", why, 0, item.seq)])
         with self._state.transaction():
             self._state.write_journal(rows)
 

@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from trueup import keys
-from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError
+from trueup.errors import (
+    BucketMissing,
+    CredentialsExpired,
+    Hidden,
+    NoSpace,
+    NotFound,
+    PreconditionFailed,
+    StoreError,
+    Unreachable,
+)
 from trueup.stores.base import Entry, Store
 from trueup.sync import trash
 from trueup.sync.decide import Action
@@ -25,6 +34,8 @@ log = logging.getLogger("trueup.sync")
 
 RACY_NS: Final = 2_000_000_000
 """A file modified this shortly before the listing could change again without showing it."""
+
+_SYSTEMIC: Final = (Unreachable, CredentialsExpired, BucketMissing, NoSpace)
 
 _TARGETS: Final = {
     Action.COPY_RIGHT: "right",
@@ -48,6 +59,8 @@ class Done(NamedTuple):
     forgotten: tuple[str, ...] = ()
     wrote: Entry | None = None
     """The target as the effect left it."""
+    systemic: bool = False
+    """The failure lies in the store, not in the item: every other item will meet it too."""
     beside: tuple[tuple[str, Entry], ...] = ()
     """(side, entry) of the copies of a conflict's loser that were made."""
 
@@ -121,7 +134,7 @@ class Effects:
             return Done(item, "drifted", f"not as planned any more: {error}")
         except StoreError as error:
             log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)
-            return Done(item, "failed", str(error))
+            return Done(item, "failed", str(error), systemic=isinstance(error, _SYSTEMIC))
         except Exception as error:  # one bad item is not a bad run; the log has the traceback
             log.exception("%s of %s failed in an unforeseen way", item.action, keys.display(item.key))
             return Done(item, "failed", f"unforeseen {type(error).__name__}: {error}")
