@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pathspec import GitIgnoreSpec
-
 from trueup import keys
 from trueup.errors import UsageError
 from trueup.stores.base import Entry
@@ -56,6 +54,8 @@ class Scope:
 def _matcher(patterns: Sequence[str], option: str) -> Callable[[str], bool] | None:
     if not patterns:
         return None
+    from pathspec import GitIgnoreSpec
+
     try:
         return GitIgnoreSpec.from_lines(patterns).match_file
     except ValueError as error:
