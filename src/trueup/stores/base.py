@@ -91,8 +91,8 @@ class Store(Protocol):
         ...
 
     def stat(self, key: str) -> Entry:
-        """The entry now. `NotFound` when there is no file (a folder is not a file; a link is `NotFound` too, with the
-        word *link* in its message, because nothing is ever read or written through one)."""
+        """The entry now. `NotFound` when there is no file (a folder is not a file), and its kind `Hidden` when something
+        else is there that is never followed or read, such as a link."""
         ...
 
     def exists(self) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from trueup import keys
-from trueup.errors import NotFound, PreconditionFailed, StoreError
+from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError
 from trueup.stores import files
 from trueup.stores.base import Entry, Features
 from trueup.stores.oserror import NO_LINKS, translated
@@ -90,7 +90,7 @@ class LocalStore:
         try:
             file = os.open(path, files.READ)
         except OSError as error:
-            self._tree.look(key, path, NotFound)  # says what is in the way: a link, a socket
+            self._tree.look(key, path, Hidden)  # says what is in the way: a link, a socket
             raise translated(error, key, "read") from error
         try:
             before = os.fstat(file)
@@ -259,7 +259,7 @@ class LocalStore:
         self._relinked.clear()
 
     def _source(self, key: str, path: str, planned: Entry | None) -> os.stat_result:
-        found = self._tree.look(key, path, NotFound)
+        found = self._tree.look(key, path, Hidden)
         if found is None:
             raise NotFound(f"'{keys.display(key)}' is not there")
         self._require(key, planned, found)

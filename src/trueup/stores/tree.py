@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import islice
 
 from trueup import keys
-from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
+from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError, Unaddressable
 from trueup.stores.files import WINDOWS, kind
 from trueup.stores.oserror import translated
 
@@ -39,7 +39,7 @@ class Tree:
             return f"the path is longer than the {path_max} bytes this system allows"
         return keys.unwritable_on_windows(key) if WINDOWS else None
 
-    def reach(self, key: str, linked: type[StoreError] = NotFound) -> str:
+    def reach(self, key: str, linked: type[StoreError] = Hidden) -> str:
         """The path of a key to read or remove, once every folder above it is known to be one; a link is `linked`."""
         reason = keys.unaddressable(key)
         if reason is not None:
@@ -106,7 +106,7 @@ class Tree:
             raise NotFound(f"the folder {keys.display(self.root)} is not there")
 
     def look(self, key: str, path: str, linked: type[StoreError]) -> os.stat_result | None:
-        """What lies under a key: a file, or None. A link is `linked`, a folder or a device `NotFound`."""
+        """What lies under a key: a file, or None. A link is `linked`, a folder `NotFound`, a device `Hidden`."""
         try:
             found = os.lstat(path)
         except FileNotFoundError:
@@ -117,7 +117,8 @@ class Tree:
             return found
         if stat.S_ISLNK(found.st_mode):
             raise linked(f"'{keys.display(key)}' is a link, and links are not followed")
-        raise NotFound(f"'{keys.display(key)}' is {kind(found)}, not a file")
+        reason = NotFound if stat.S_ISDIR(found.st_mode) else Hidden
+        raise reason(f"'{keys.display(key)}' is {kind(found)}, not a file")
 
     def occupant(self, key: str, path: str) -> os.stat_result | None:
         """The file that a write would replace. Anything else in its place is `PreconditionFailed`."""
