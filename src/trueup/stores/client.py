@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
+from contextlib import closing
+from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trueup import keys
 from trueup.errors import AccessDenied, BucketMissing, NotFound, PreconditionFailed, StoreError, Unaddressable
-from trueup.stores import faults, operators, probe
+from trueup.stores import faults, listing, operators, probe
 from trueup.stores.base import Entry
 from trueup.stores.credentials import Place
 from trueup.stores.rows import seen
 
 if TYPE_CHECKING:
     from opendal import Operator
+
+_DATE: Final = re.compile(r'"date": "([^"]+)"')
 
 
 class Client:
@@ -65,13 +71,29 @@ class Client:
         self.bucket_seen = True
         return Entry._make(seen(key, metadata, self.service)), metadata.user_metadata or {}
 
-    def confirm(self) -> None:
-        """Ask for one object of the bucket, which tells what is wrong where a HEAD has no room to: `BucketMissing`,
-        `AccessDenied` and so on."""
+    def confirm(self) -> float:
+        """Ask for an object that is not there. The answer has a body, unlike that to a HEAD, and tells what is wrong:
+        `BucketMissing`, `AccessDenied` and so on. Returns the server's clock, in seconds since 1970, or 0 if it told none.
+        """
+        from opendal.exceptions import NotFound as Absent
+
         operator = self.operator
-        with self.asking("list"):
-            next(iter(operator.list("/", limit=1)), None)
+        clock = 0.0
+        with self.asking("reach"):
+            try:
+                operator.read(f"{keys.RESERVED}/no-such-object-{os.urandom(8).hex()}")
+            except Absent as error:
+                text = str(error)
+                if found := _DATE.search(text):
+                    clock = parsedate_to_datetime(found[1]).timestamp()
+                if faults.names_bucket(text):
+                    raise
+        if self.service == "gcs" and not self.bucket_seen:
+            # Google's answer is the same for a missing bucket. The helper lists: the lister would hold the GIL here.
+            with closing(listing.entries(self.place)) as entries:
+                next(entries, None)
         self.bucket_seen = True
+        return clock
 
     def conditions(self) -> probe.Conditions:
         """What the server checks by itself. The first call probes, which writes and deletes one small object."""

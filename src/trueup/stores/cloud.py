@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,7 @@ class CloudStore:
             if_match=known.if_match,
             delete_if_match=known.delete_if_match,
             start=self._starts_on_server,
-            sign=self._client.place.options.get("skip_signature") != "true",
+            sign=not {"skip_signature", "profile"} & self._client.place.options.keys(),
         )
 
     @property
@@ -73,7 +74,7 @@ class CloudStore:
         place = self._client.place
         return place.byte_ordered and place.service != "azblob"
 
-    def list(self, start: str = "", *, ordered: bool = True) -> Iterator[Entry]:
+    def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry]:
         start = keys.normal(start)
         place = self._client.place
         if not ordered:
@@ -124,9 +125,7 @@ class CloudStore:
         else:
             with DOWNLOADS.pieces(_READ) as count:
                 with client.asking("read", key):
-                    file = client.operator.open(
-                        key, "rb", chunk=_READ, concurrent=count, if_match=f'"{expect.etag}"'
-                    )
+                    file = client.operator.open(key, "rb", chunk=_READ, concurrent=count, if_match=f'"{expect.etag}"')
                 try:
                     yield self._stream(key, file, expect, offset, wanted, verify=verify)
                 finally:
@@ -277,12 +276,26 @@ class CloudStore:
     def unaddressable(self, key: str) -> str | None:
         return keys.unaddressable_in_cloud(key, prefix=self._client.place.prefix)
 
+    def clock_ahead_ns(self) -> int:
+        # Servers tell their clock in whole seconds, rounded down.
+        before = time.time()
+        told = self._client.confirm()
+        ahead = told + 0.5 - (before + time.time()) / 2
+        return round(ahead * 1e9) if told and abs(ahead) > 1 else 0
+
     def close(self) -> None:
         pass
 
 
-def _from(start: str, entries: Iterator[Entry]) -> Iterator[Entry]:
+def _from(start: str, entries: Generator[Entry]) -> Generator[Entry]:
     """The entries from `start` on."""
     if not start:
         return entries
-    return (entry for entry in entries if keys.normal(entry.key) >= start)
+    return _later(start, entries)
+
+
+def _later(start: str, entries: Generator[Entry]) -> Generator[Entry]:
+    with closing(entries):
+        for entry in entries:
+            if keys.normal(entry.key) >= start:
+                yield entry

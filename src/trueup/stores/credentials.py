@@ -110,14 +110,18 @@ def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
     where = f"[stores.{config.name}]" if config.name else config.url
     if not re.fullmatch(r"[A-Za-z0-9$][A-Za-z0-9._:-]*", bucket):
         cure = f"Write it like {scheme}://bucket/prefix; credentials and endpoints are options, not parts of the URL"
-        raise ConfigError(f"{where} names no bucket" if not bucket else f"{where}: the bucket's name is unusable", cure=cure)
+        raise ConfigError(
+            f"{where} names no bucket" if not bucket else f"{where}: the bucket's name is unusable", cure=cure
+        )
     segments = prefix.split("/") if prefix else []
     if any(segment in {"", ".", ".."} for segment in segments) or prefix != prefix.strip():
         raise ConfigError(f"{where}: the prefix '{prefix}' cannot be addressed", cure="Use a plain folder name")
     known = (*_OPTIONS[scheme], *_COMMON)
     for name in config.options:
         if name not in known:
-            raise ConfigError(f"{where}: the option '{name}' is unknown", cure=f"Known: url, {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{where}: the option '{name}' is unknown", cure=f"Known: url, {', '.join(sorted(known))}"
+            )
     given = {name: value for name, value in config.options.items() if value}
     options, identity, ordered = _BUILD[scheme](given, environ, bucket, where)
     options["container" if scheme == "az" else "bucket"] = bucket
@@ -164,7 +168,9 @@ def _first(environ: Mapping[str, str], *names: str) -> str:
     return next((environ[name] for name in names if environ.get(name)), "")
 
 
-def _s3(given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str) -> tuple[dict[str, str], str, bool]:
+def _s3(
+    given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str
+) -> tuple[dict[str, str], str, bool]:
     return _s3_like(
         given,
         environ,
@@ -175,7 +181,9 @@ def _s3(given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where
     )
 
 
-def _r2(given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str) -> tuple[dict[str, str], str, bool]:
+def _r2(
+    given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str
+) -> tuple[dict[str, str], str, bool]:
     account = given.get("account_id") or environ.get("R2_ACCOUNT_ID", "")
     endpoint = given.get("endpoint") or _first(environ, "R2_ENDPOINT_URL")
     if not endpoint and account:
@@ -234,10 +242,16 @@ def _s3_like(
         return options, "r2:" + host, True
     vendor = not host or host.endswith(".amazonaws.com")
     # Directory buckets (S3 Express) list in no order: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
-    return options, "" if vendor else host, (vendor or host.endswith(".amazonaws.com.cn")) and not bucket.endswith("--x-s3")
+    return (
+        options,
+        "" if vendor else host,
+        (vendor or host.endswith(".amazonaws.com.cn")) and not bucket.endswith("--x-s3"),
+    )
 
 
-def _gs(given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str) -> tuple[dict[str, str], str, bool]:
+def _gs(
+    given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str
+) -> tuple[dict[str, str], str, bool]:
     options = _passed(given, _OPTIONS["gs"])
     if acl := options.pop("acl", ""):
         options["predefined_acl"] = acl
@@ -257,7 +271,9 @@ def _gs(given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where
     return options, "" if vendor else host, vendor
 
 
-def _az(given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str) -> tuple[dict[str, str], str, bool]:
+def _az(
+    given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str
+) -> tuple[dict[str, str], str, bool]:
     options = _passed(given, _OPTIONS["az"])
     options.pop("connection_string", None)
     endpoint = given.get("endpoint", "")
@@ -296,7 +312,9 @@ def _connection_string(text: str, where: str) -> tuple[dict[str, str], str]:
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         name, equals, value = part.partition("=")
         if not equals:
-            raise ConfigError(f"{where}: the connection string is unusable", cure="It looks like AccountName=…;AccountKey=…")
+            raise ConfigError(
+                f"{where}: the connection string is unusable", cure="It looks like AccountName=…;AccountKey=…"
+            )
         parts[name.lower()] = value
     if parts.get("usedevelopmentstorage", "").lower() == "true":
         options = {"account_name": _AZURITE_ACCOUNT, "account_key": _AZURITE_KEY}

@@ -89,11 +89,18 @@ def translate(kind: str, text: str, place: Place, *, doing: str, key: str = "") 
     """The error of ours for OpenDAL's exception class `kind` with message `text`, met while `doing` something to `key`
     (empty: the bucket itself). One line, without secrets."""
     what, said, cure = _classify(kind, text, has_key=bool(key))
+    if what is errors.NotFound and doing == "write" and not _CODE.search(text):
+        what, said, cure = StoreError, "the server answered 404", "It may not take such a name"
     subject = f"'{keys.display(key)}' in {place.url}" if key else place.url
     detail = place.scrub(_detail(text)) if what is StoreError else ""
     if what is errors.BucketMissing:
         subject = place.url
     return what(f"cannot {doing} {subject}: {said}{f' ({detail})' if detail else ''}", cure=cure)
+
+
+def names_bucket(text: str) -> bool:
+    """Whether a *not found* is about the bucket itself."""
+    return _classify("NotFound", text, has_key=True)[0] is errors.BucketMissing
 
 
 def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError], str, str]:
@@ -115,7 +122,11 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
     lowered = text.lower()
     if any(word in lowered for word in ("invalid_grant", "token has expired", "sso token", "token is expired")):
         return _BY_CODE["ExpiredToken"]
-    if "failed to load signing credential" in lowered or "no valid credential found" in lowered or "load credential" in lowered:
+    if (
+        "failed to load signing credential" in lowered
+        or "no valid credential found" in lowered
+        or "load credential" in lowered
+    ):
         return errors.AccessDenied, "no credentials were found", "Set them in the environment or in trueup.toml"
     if status >= 500 and status != 507:
         return errors.Unreachable, f"the server answered {status}", _WAIT
@@ -124,7 +135,9 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if not status and ("error sending request" in lowered or "dns error" in lowered or "connect" in lowered):
-        why = re.search(r"(Connection refused|dns error|Connection reset|certificate[^\n(]*|timed out)", text, re.IGNORECASE)
+        why = re.search(
+            r"(Connection refused|dns error|Connection reset|certificate[^\n(]*|timed out)", text, re.IGNORECASE
+        )
         said = f"the endpoint cannot be reached{f' ({why[1].strip()})' if why else ''}"
         return errors.Unreachable, said, "Check the endpoint and the network"
     if "timeout" in lowered or "timed out" in lowered:

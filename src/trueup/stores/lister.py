@@ -47,6 +47,7 @@ class Listing:
         self.prefix: str = request["prefix"]
         self.start: str = request["start"]
         self.ordered: bool = request["ordered"]
+        self.byte_ordered: bool = request["byte_ordered"]
         self.count = 0
         self.last = ""
         self.before = ""
@@ -81,9 +82,7 @@ class Listing:
     def whole_bucket(self) -> None:
         """A bucket's root may hold names that begin with `/`; the client drops that slash, so `/a` looks like `a`. They
         are found by beginning the listing below and above them: nothing but such names lies between."""
-        below_slash = next(self.answer("." + _HIGHEST), None)
-        above_slash = next(self.answer("/" + _HIGHEST), None)
-        if (below_slash and below_slash.path) == (above_slash and above_slash.path):
+        if not self.slashed_names():
             self.drain(self.answer())
             return
         # The listing is P, S, R: names below "/", names that begin with it (shown without), names above. Shown names
@@ -103,6 +102,22 @@ class Listing:
         self.slashed = True
         self.page.append(("/", 0, 0, "", "", "", "unaddressable", _SLASHED))
         self.drain(self.answer("/" + _HIGHEST))
+
+    def slashed_names(self) -> bool:
+        """Whether names that begin with `/` lie at this bucket's root."""
+        shown = ""
+        while True:
+            below_slash = next(self.answer("." + _HIGHEST), None)
+            above_slash = next(self.answer("/" + _HIGHEST), None)
+            if below_slash is None or (above_slash and below_slash.path == above_slash.path):
+                return False
+            # SeaweedFS, whose order is that of paths, answers nothing above "/": there the name shown is a real one. One
+            # that was deleted just now is not shown again.
+            if self.byte_ordered or below_slash.path == shown:
+                return True
+            shown = below_slash.path
+            if self.holds(shown):
+                return False
 
     def drain(self, found: Iterable[Entry]) -> None:
         """Take every entry of an answer."""
@@ -134,13 +149,10 @@ class Listing:
             return  # what follows cannot be told from the names that begin with a slash, and it was not listed
         while True:
             expected, count = self.last, self.count
-            found = self.answer(self.before or expected[:-1])
-            first: Entry | None = None
-            for entry in found:
-                # What lies before the expected key came in meanwhile. In an unordered listing, so does all else.
-                if entry.path == expected or (self.ordered and keys.normal(entry.path) > self.last_normal):
-                    first = entry
-                    break
+            first, found = self.rest(self.before)
+            if first is None or first.path != expected:
+                # SeaweedFS finds nothing of `x/...` after the key `x`; a start beside the expected key helps there.
+                first, found = self.rest(below(expected))
             if (first is None or first.path != expected) and self.holds(expected):
                 raise Broken("the server ended the listing with a page that was not one")
             if first is None:
@@ -150,6 +162,15 @@ class Listing:
             self.drain(found)
             if self.count == count:
                 return
+
+    def rest(self, start_after: str) -> tuple[Entry | None, Iterator[Entry]]:
+        """What the server shows from the last key on: that key, or the one after it, and all that follows."""
+        found = self.answer(start_after)
+        for entry in found:
+            # What lies before the expected key came in meanwhile. In an unordered listing, so does all else.
+            if entry.path == self.last or (self.ordered and keys.normal(entry.path) > self.last_normal):
+                return entry, found
+        return None, found
 
     def holds(self, key: str) -> bool:
         """Whether an object of this name answers."""

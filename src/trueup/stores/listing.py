@@ -9,7 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -23,7 +23,7 @@ _SLACK: Final = 20.0
 """Seconds beyond its own timeouts and retries that the helper may stay silent, its start included."""
 
 
-def entries(place: Place, *, start: str = "", ordered: bool = True) -> Iterator[Entry]:
+def entries(place: Place, *, start: str = "", ordered: bool = True) -> Generator[Entry]:
     """Every object of a place as the server lists it. With `ordered`, raises `OutOfOrder` at the first key that does not
     ascend. `start` is handed to the server. Raises `ListingUnfinished`, or the store's error if nothing came at all."""
     helper = _Helper(place, start=start, ordered=ordered)
@@ -80,6 +80,7 @@ class _Helper:
                 "retries": place.retries,
                 "start": start,
                 "ordered": ordered,
+                "byte_ordered": place.byte_ordered,
             }
         )
         assert self._process.stdin is not None
@@ -97,12 +98,15 @@ class _Helper:
             frame = self._frames.get(timeout=self._patience)
         except queue.Empty:
             raise ListingUnfinished(
-                f"the listing of {self._place.url} broke off: no page came for {self._patience:.0f} seconds", cure=_AGAIN
+                f"the listing of {self._place.url} broke off: no page came for {self._patience:.0f} seconds",
+                cure=_AGAIN,
             ) from None
         if frame is None:
             self._process.kill()
             code = self._process.wait()
-            raise ListingUnfinished(f"the listing of {self._place.url} broke off: its helper ended ({code})", cure=_AGAIN)
+            raise ListingUnfinished(
+                f"the listing of {self._place.url} broke off: its helper ended ({code})", cure=_AGAIN
+            )
         return frame
 
     def _read(self, pipe: IO[bytes]) -> None:

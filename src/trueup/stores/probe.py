@@ -41,7 +41,7 @@ def conditions(operator: Operator) -> Conditions:
     can = operator.capability()
     found = Conditions()
     try:
-        operator.write(name, b"1", **({"if_not_exists": True} if can.write_with_if_not_exists else {}))
+        operator.write(name, b"1", if_not_exists=can.write_with_if_not_exists or None)
     except Exception:  # noqa: BLE001
         return found
     try:

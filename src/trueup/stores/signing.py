@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from trueup import keys
-from trueup.errors import ConfigError, StoreError
+from trueup.errors import StoreError
 from trueup.stores.credentials import Place
 
 
@@ -17,9 +17,11 @@ def signer(place: Place) -> Any:
 
     options = place.options
     if options.get("skip_signature") == "true":
-        raise ConfigError(f"{place.url} is used without credentials, so nothing can sign for it", cure="Give it credentials")
+        raise StoreError(
+            f"{place.url} is used without credentials, so nothing can sign for it", cure="Give it credentials"
+        )
     if options.get("profile"):
-        raise ConfigError(
+        raise StoreError(
             f"{place.url} takes its credentials from a profile, which cannot sign URLs",
             cure="Set access_key_id and secret_access_key, or run where a role is attached",
         )
@@ -43,7 +45,7 @@ def signer(place: Place) -> Any:
             config["sas_key"] = options["sas_token"]
         return AzureStore(place.bucket, client_options=client, **config)
     except Exception as error:  # noqa: BLE001 - obstore's own classes, imported nowhere else
-        raise ConfigError(f"cannot sign URLs for {place.url}: {_line(error, place)}") from None
+        raise StoreError(f"cannot sign URLs for {place.url}: {_line(error, place)}") from None
 
 
 def sign(store: Any, place: Place, key: str, ttl: timedelta) -> str:

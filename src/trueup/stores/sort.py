@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from trueup import keys
 from trueup.errors import ListingUnfinished
 from trueup.stores.base import Entry
 
 
-def sorted_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
+def sorted_entries(entries: Iterable[Entry]) -> Generator[Entry]:
     """The entries in ascending order of `keys.normal(key)`, spelled as they are; memory stays flat.
 
     All of `entries` is read before the first one comes out. A key that comes twice means that the listing runs in

@@ -59,6 +59,8 @@ class Uploads:
         client = self._client
         client.check(key)
         operator = client.operator
+        if not client.bucket_seen:
+            client.confirm()  # some servers make a bucket for whoever writes to it
         guard: Callable[[], None] | None = None
         options: Options = {"content_type": client.place.content_type or guess(key)}
         if client.place.cache_control:
