@@ -91,7 +91,7 @@ class Store(Protocol):
         ...
 
     def stat(self, key: str) -> Entry:
-        """The entry now. `NotFound` when there is no file (a folder is not a file), and its kind `Hidden` when something
+        """The entry now. `NotFound` when there is no file (a folder is not a file); its kind `Hidden` when something
         else is there that is never followed or read, such as a link."""
         ...
 
