@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Final
 
 from trueup import keys
-from trueup.errors import ListingUnfinished, NotFound, StoreError
+from trueup.errors import ListingUnfinished, NotFound, StoreError, TrueupError
 from trueup.stores.base import Entry, OutOfOrder
 from trueup.stores.oserror import translated, why
 from trueup.stores.sort import sorted_entries
@@ -69,7 +69,10 @@ def walk(root: str, start: str = "", *, ordered: bool = True) -> Generator[Entry
 
 def _in_order(root: str, start: str) -> Iterator[Entry]:
     previous = ""
-    stack = [_sorted_folder(root, "", start)]
+    try:
+        stack = [_sorted_folder(root, "", start)]
+    except OSError as error:
+        raise _root_error(root, error) from error
     normal = keys.normal
     while stack:
         for entry in stack[-1]:
@@ -105,6 +108,8 @@ def _in_any_order(root: str, start: str) -> Iterator[Entry]:
                 else:
                     yield entry
         except OSError as error:
+            if not prefix:
+                raise _root_error(root, error) from error
             fault = _folder_fault(root, prefix, error)
             if fault is not None:
                 yield fault
@@ -116,7 +121,9 @@ def _sorted_folder(root: str, prefix: str, start: str) -> Iterator[Entry]:
     batch = list(islice(names, SPILL))
     more = next(names, None) if len(batch) == SPILL else None
     if more is not None:
-        return sorted_entries(chain(batch, (more,), names))
+        spilled = sorted_entries(chain(batch, (more,), names))
+        first = next(spilled)  # reads the folder to its end: its errors belong here
+        return chain((first,), spilled)
     _sort(batch)
     if _probe_folders(root, batch):
         _sort(batch)
@@ -221,12 +228,14 @@ def _other(key: str, seen: os.stat_result) -> Entry:
     return Entry(key, fault="special", detail="it is a device, a pipe or a socket, not a file")
 
 
+def _root_error(root: str, error: OSError) -> TrueupError:
+    if isinstance(error, PermissionError):
+        return translated(error, root, "read")
+    return ListingUnfinished(f"the folder {keys.display(root)} cannot be read: {why(error)}")
+
+
 def _folder_fault(root: str, prefix: str, error: OSError) -> Entry | None:
-    """What a folder that could not be read is: None when it is gone. An error on the root ends the listing."""
-    if not prefix:
-        if isinstance(error, PermissionError):
-            raise translated(error, root, "read") from error
-        raise ListingUnfinished(f"the folder {keys.display(root)} cannot be read: {why(error)}") from error
+    """What a folder below the root that could not be read is: None when it is gone."""
     key = prefix[:-1]
     try:
         present = os.lstat(f"{root}/{key}")
