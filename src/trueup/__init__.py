@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trueup import errors
     from trueup.stores import open_store
-    from trueup.sync import apply, plan, sync
     from trueup.sync.undo import undo
+    from trueup.sync.verbs import apply, plan, sync
 
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "apply", "errors", "open_store", "plan", "sync", "undo"]
 
 _HOMES = {
-    "apply": "trueup.sync",
+    "apply": "trueup.sync.verbs",
     "open_store": "trueup.stores",
-    "plan": "trueup.sync",
+    "plan": "trueup.sync.verbs",
     "undo": "trueup.sync.undo",
 }
 _MODULES = ("errors", "sync")

@@ -13,13 +13,14 @@ import typer
 from trueup import __version__
 from trueup.cli import history, setup, syncing
 from trueup.cli.command import shared
+from trueup.cli.help import HelpfulGroup
 
 app = typer.Typer(
     name="trueup",
     help="Brings two places that should agree into agreement, and keeps them there.",
-    epilog="Example:\n\ntrueup sync ./site s3://bucket/site --dry-run",
+    epilog="trueup sync ./site s3://bucket/site --dry-run",
+    cls=HelpfulGroup,
     add_completion=False,
-    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 

@@ -11,45 +11,49 @@ from typing import Annotated, Any
 import typer
 
 from trueup.cli import log
+from trueup.cli.help import SHARED, HelpfulCommand
 from trueup.cli.ui import Common, Ui
 from trueup.errors import UsageError
-
-_SHARED = "Options of every command"
 
 
 def _common(
     *,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document to stdout.", rich_help_panel=_SHARED)
+        bool, typer.Option("--json", help="Print one JSON document to stdout.", rich_help_panel=SHARED)
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_SHARED)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=SHARED)] = False,
     verbose: Annotated[
         int,
         typer.Option(
-            "--verbose", "-v", count=True, help="Log to stderr; -vv logs more.", rich_help_panel=_SHARED,
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log to stderr; -vv logs more.",
+            rich_help_panel=SHARED,
             show_default=False,
         ),
     ] = 0,
     log_format: Annotated[
         str,
         typer.Option(
-            "--log-format", metavar="text|json", help="With json: events as JSON lines on stderr.",
-            rich_help_panel=_SHARED, show_default=False,
+            "--log-format",
+            metavar="text|json",
+            help="With json: events as JSON lines on stderr.",
+            rich_help_panel=SHARED,
+            show_default=False,
         ),
     ] = "text",
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="The settings file [./trueup.toml].", rich_help_panel=_SHARED),
+        typer.Option("--config", metavar="FILE", help="The settings file [./trueup.toml].", rich_help_panel=SHARED),
     ] = None,
     env_file: Annotated[
         Path | None,
         typer.Option(
-            "--env-file", metavar="FILE", help="Environment variables to read first [./.env].", rich_help_panel=_SHARED
+            "--env-file", metavar="FILE", help="Environment variables to read first [./.env].", rich_help_panel=SHARED
         ),
     ] = None,
-) -> Common:  # fmt: skip
+) -> Common:
     return Common(json=json, quiet=quiet, verbose=verbose, log_format=log_format, config=config, env_file=env_file)
 
 
@@ -79,7 +83,7 @@ def _typed(function: Callable[..., None], parameters: list[inspect.Parameter]) -
 def shared(app: typer.Typer, extra: tuple[inspect.Parameter, ...] = ()) -> None:
     """Let a group take the shared options before the name of its command, too."""
 
-    def callback(*, context: typer.Context, **values: Any) -> None:
+    def callback(*, context: typer.Context, **values: Any) -> None:  # noqa: ANN401 - options of any type
         context.obj = _merged(context, values)
 
     app.callback()(_typed(callback, [_CONTEXT, *extra, *_PARAMETERS]))
@@ -94,14 +98,16 @@ def command(
     def register(function: Callable[..., int]) -> Callable[..., int]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
-        def run(*, context: typer.Context, **values: Any) -> None:
+        def run(*, context: typer.Context, **values: Any) -> None:  # noqa: ANN401 - options of any type
             ui = Ui(_merged(context, values))
             raise typer.Exit(guarded(ui, lambda: function(ui, **values)))
 
         run.__doc__ = inspect.getdoc(function)
         keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        epilog = "\n\n".join(("Example:" if len(examples) == 1 else "Examples:", *examples))
-        app.command(name or function.__name__, epilog=epilog)(_typed(run, [_CONTEXT, *keyword, *_PARAMETERS]))
+        name_ = name or function.__name__
+        app.command(name_, cls=HelpfulCommand, epilog="\n".join(examples))(
+            _typed(run, [_CONTEXT, *keyword, *_PARAMETERS])
+        )
         return function
 
     return register

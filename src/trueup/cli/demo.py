@@ -18,7 +18,9 @@ from trueup.errors import TrueupError
 
 _FILES: Final = 400
 _BYTES: Final = 20 << 20
-_SKIPPED: Final = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "config"}
+_SKIPPED: Final = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3"}
+_FIRST: Final = {"json", "email", "http", "xml"}
+"""Packages the story speaks of, or that make it look like a site."""
 
 
 def play(ui: Ui) -> int:
@@ -28,7 +30,9 @@ def play(ui: Ui) -> int:
         for scene in (_first, _again, _conflict, _undo, _guard):
             scene(stage)
     ui.out()
-    ui.out(("That was the demo; its temporary folder is gone.", "bold"), " Now yours: trueup init, or trueup sync --help")
+    ui.out(
+        ("That was the demo; its temporary folder is gone.", "bold"), " Now yours: trueup init, or trueup sync --help"
+    )
     ui.document({"status": "ok", "steps": stage.steps})
     return 0
 
@@ -42,9 +46,10 @@ class _Stage:
         self.bucket = folder / "bucket"
         self.steps: list[dict[str, object]] = []
         self._folder = folder
-        self._environ = {
-            name: value for name, value in os.environ.items() if not name.startswith("TRUEUP_")
-        } | {"TRUEUP_HOME": str(folder / "state"), "PYTHONUNBUFFERED": "1"}
+        self._environ = {name: value for name, value in os.environ.items() if not name.startswith("TRUEUP_")} | {
+            "TRUEUP_HOME": str(folder / "state"),
+            "PYTHONPATH": os.pathsep.join(_import_path()),
+        }
         if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
             self._environ["FORCE_COLOR"] = "1"
 
@@ -57,9 +62,15 @@ class _Stage:
         """Run `trueup` as typed, show what it says, and return it."""
         self.ui.out(("$ ", "dim"), (f"trueup {' '.join(arguments)}", "bold"))
         done = subprocess.run(  # noqa: S603 - this very program
-            [sys.executable, "-m", "trueup", *arguments], cwd=self._folder, env=self._environ | (env or {}),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", check=False,
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "trueup", *arguments],
+            cwd=self._folder,
+            env=self._environ | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
         if not (self.ui.common.json or self.ui.common.quiet):
             sys.stdout.write(done.stdout)
         self.steps.append({"command": ["trueup", *arguments], "exit_code": done.returncode})
@@ -79,8 +90,10 @@ def _first(stage: _Stage) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
         files, amount = files + 1, amount + target.stat().st_size
-    stage.tell(f"site/ holds {words.number(files, 'file')} ({words.size(amount)}) of Python's own library; bucket/ is new.")
-    stage.tell("First look at the plan; nothing is changed.")
+    stage.tell(
+        f"site/ holds {words.number(files, 'file')} ({words.size(amount)}) of Python's own library; bucket/ is new."
+    )
+    stage.tell("First look at the plan (of json/ only, to keep it short); nothing is changed.")
     stage.trueup("sync", "./site", "./bucket", "--dry-run", "--include", "/json/")
     stage.trueup("sync", "./site", "./bucket", "--dry-run", "--check", "--quiet", expect=5)
     stage.tell("Then do it.")
@@ -128,18 +141,23 @@ def _guard(stage: _Stage) -> None:
     stage.trueup("runs")
 
 
+def _import_path() -> Iterator[str]:
+    """Where this very trueup is found, whatever the working folder."""
+    yield str(Path(__file__).parents[2])
+    if given := os.environ.get("PYTHONPATH"):
+        yield from (os.path.abspath(entry) for entry in given.split(os.pathsep))  # noqa: PTH100 - an entry may be empty
+
+
 def _library(target: Path) -> Iterator[tuple[Path, Path]]:
     """Files of the standard library, at most some hundred of them, and where they go."""
     root = Path(sysconfig.get_paths()["stdlib"])
     files, amount = 0, 0
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("config-"))
-        for name in sorted(names):
-            source = Path(folder) / name
-            if source.suffix != ".py" or source.is_symlink():
-                continue
-            size = source.stat().st_size
-            if files == _FILES or amount + size > _BYTES:
-                return
-            files, amount = files + 1, amount + size
-            yield source, target / source.relative_to(root)
+    for source in sorted(root.rglob("*.py"), key=lambda path: (path.parts[len(root.parts)] not in _FIRST, path)):
+        inside = source.relative_to(root)
+        if _SKIPPED & set(inside.parts) or source.is_symlink():
+            continue
+        size = source.stat().st_size
+        if files == _FILES or amount + size > _BYTES:
+            return
+        files, amount = files + 1, amount + size
+        yield source, target / inside

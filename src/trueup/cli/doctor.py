@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -68,9 +68,11 @@ def _state(settings: Settings) -> Check:
             file.write(b"trueup")
     except OSError as error:
         return Check(
-            name="state", status="fail", detail=f"{home} cannot be written: {error.strerror}",
+            name="state",
+            status="fail",
+            detail=f"{home} cannot be written: {error.strerror}",
             cure="Name another folder with TRUEUP_HOME",
-        )  # fmt: skip
+        )
     free = os.statvfs(home) if hasattr(os, "statvfs") else None
     room = f", {words.size(free.f_bavail * free.f_frsize)} free" if free else ""
     return Check(name="state", status="ok", detail=f"{home} is writable{room}")
@@ -85,22 +87,29 @@ def _place(name: str, config: StoreConfig, settings: Settings, ui: Ui) -> Iterat
             yield found
             if found.status != "fail":
                 clock = _clock(name, store)
-                if clock.status != "ok" or "://" in store.url and not store.url.startswith("file:"):
+                if clock.status != "ok" or ("://" in store.url and not store.url.startswith("file:")):
                     yield clock
     except Exception as error:  # noqa: BLE001 - a check that breaks is a failed check, and the others go on
         yield replace(_failed(name, error), detail=ui.clean(described(error).message))
 
 
 def _listed(name: str, store: Store) -> Check:
+    from trueup.stores.base import OutOfOrder
+
     began = time.monotonic()
     if not store.exists():
-        local = store.features.tree
+        local = "://" not in store.url or store.url.startswith("file:")
         return Check(
-            name=name, status="fail", detail=f"{store.url} is not there",
-            cure="A sync creates a missing target folder; a source must be there" if local else "Create the bucket first",
-        )  # fmt: skip
-    with closing(store.list(ordered=True)) as listing:
-        entries: list[Entry] = list(islice(listing, LOOKED_AT + 1))
+            name=name,
+            status="fail",
+            detail=f"{store.url} is not there",
+            cure="A sync creates a missing target folder; a source must be there"
+            if local
+            else "Create the bucket first",
+        )
+    entries: list[Entry] = []
+    with closing(store.list()) as listing, suppress(OutOfOrder):  # a sync would sort; what came first will do here
+        entries.extend(islice(listing, LOOKED_AT + 1))
     took = time.monotonic() - began
     more = len(entries) > LOOKED_AT
     amount = f"at least {LOOKED_AT:,} files" if more else words.number(len(entries), "file") if entries else "empty"
@@ -118,13 +127,13 @@ def _clock(name: str, store: Store) -> Check:
         return Check(name=where, status="ok", detail="no difference that matters")
     side = "ahead of" if ahead > 0 else "behind"
     return Check(
-        name=where, status="warn", detail=f"{words.duration(abs(ahead))} {side} this machine; --prefer newer corrects it",
+        name=where,
+        status="warn",
+        detail=f"{words.duration(abs(ahead))} {side} this machine; --prefer newer corrects it",
         cure="Set the clocks by NTP if both are yours",
-    )  # fmt: skip
+    )
 
 
 def _failed(name: str, error: BaseException) -> Check:
     failure = described(error)
     return Check(name=name, status="fail", detail=failure.message, cure=failure.cure)
-
-

@@ -11,6 +11,7 @@ import typer
 from trueup import keys
 from trueup.cli import words
 from trueup.cli.command import command, shared
+from trueup.cli.help import HelpfulGroup
 from trueup.cli.ui import Ui
 from trueup.errors import UsageError
 
@@ -25,9 +26,10 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "trueup runs", "trueup runs 20261121T103400Z-3f9c1a --json")(runs)
     trash = typer.Typer(
-        help="What runs replaced or deleted, kept for 30 days.", epilog="Example:\n\ntrueup trash ls",
-        rich_markup_mode="rich",
-    )  # fmt: skip
+        help="What runs replaced or deleted, kept for 30 days.",
+        epilog="trueup trash ls",
+        cls=HelpfulGroup,
+    )
     shared(trash)
     command(trash, "trueup trash ls", name="ls")(trash_list)
     command(trash, "trueup trash empty", name="empty")(trash_empty)
@@ -68,9 +70,12 @@ def trash_list(ui: Ui) -> int:
     kept = list_trash(ui.settings())
     for row in kept:
         ui.out(
-            row.run, "   ", (f"{row.started[:16].replace('T', ' ')}", "dim"), f"   {words.number(row.files, 'file'):<12}",
+            row.run,
+            "   ",
+            (f"{row.started[:16].replace('T', ' ')}", "dim"),
+            f"   {words.number(row.files, 'file'):<12}",
             f" {keys.display(row.left)}  {keys.display(row.right)}",
-        )  # fmt: skip
+        )
     if not kept:
         ui.out("the trash is empty")
     ui.document({"trash": [asdict(row) for row in kept]})
@@ -90,10 +95,15 @@ def trash_empty(ui: Ui) -> int:
 
 
 def _row(record: RunRecord) -> list[str | tuple[str, str]]:
+    effects = _effects(record.summary)
     return [
-        record.run, "   ", (f"{record.job:<5}", "dim"), (f"{record.status:<11}", _STATUS_STYLES.get(record.status, "red")),
-        f" {_places(record)}   ", (_effects(record.summary), "dim"),
-    ]  # fmt: skip
+        record.run,
+        "   ",
+        (f"{record.job:<5}", "dim"),
+        (f"{record.status:<11}", _STATUS_STYLES.get(record.status, "red")),
+        f" {_places(record)}",
+        (f"   {effects}" if effects else "", "dim"),
+    ]
 
 
 def _places(record: RunRecord) -> str:

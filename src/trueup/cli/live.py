@@ -31,6 +31,7 @@ class Listener:
         self.run = ""
 
     def __call__(self, event: events.Event) -> None:
+        """Say it, or draw it."""
         self.run = event.run
         if self._json:
             self._ui.event(event.to_json())
@@ -61,6 +62,7 @@ class _Bar:
         self._in_bytes = False
 
     def show(self, event: events.Event) -> None:
+        """Bring the bar up to date."""
         match event:
             case events.Listing():
                 progress, task = self._started()
@@ -83,6 +85,7 @@ class _Bar:
                 self.close()
 
     def close(self) -> None:
+        """Remove it."""
         if self._progress is not None:
             self._ui.through = None
             self._progress.stop()

@@ -14,6 +14,8 @@ PLANNED_SHOWN: Final = 50
 DONE_SHOWN: Final = 20
 """Lines of items at most; the rest is a number."""
 
+_WORTH_A_SPEED: Final = 1 << 20
+"""Bytes; how fast fewer than these moved says nothing."""
 _EFFECTS: Final = ("copy", "move", "delete")
 _STYLES: Final = {"copy": "green", "move": "cyan", "delete": "red"}
 _NOTES: Final = {
@@ -50,6 +52,8 @@ def _table(ui: Ui, rows: Sequence[tuple[tuple[str, str], ...]], total: int, limi
     """Rows in columns; the last column is as wide as it likes."""
     shown = rows[:limit]
     widths = [max((len(cell[0]) for cell in column), default=0) for column in zip(*shown, strict=False)]
+    if widths:
+        widths[0] = max(widths[0], len("delete right"))  # all tables of a result stand in line
     for row in shown:
         cells: list[Segment] = []
         for place, (text, style) in enumerate(row):
@@ -96,7 +100,11 @@ def _summary(run: SyncRun, total: int, *, planned: bool, undoable: bool) -> Iter
     same = run.counts.get("unchanged", 0) + run.counts.get("adopt", 0)
     broken = any(run.counts.get(name) for name in _PROBLEMS)
     if total:
-        yield [("would " if planned else "", "bold"), (_changes(run, planned=planned), "bold"), _speed(run, planned=planned)]
+        yield [
+            ("would " if planned else "", "bold"),
+            (_changes(run, planned=planned), "bold"),
+            _speed(run, planned=planned),
+        ]
     elif run.status == "interrupted":
         yield ["nothing was changed"]
     elif not broken and run.status != "refused":
@@ -104,7 +112,10 @@ def _summary(run: SyncRun, total: int, *, planned: bool, undoable: bool) -> Iter
     if total and same:
         yield [f"{words.number(same, 'file')} needed nothing"]
     if broken:
-        yield [("not done: ", "bold red"), ", ".join(_amounts(run, {name: (text, text) for name, text in _PROBLEMS.items()}))]
+        yield [
+            ("not done: ", "bold red"),
+            ", ".join(_amounts(run, {name: (text, text) for name, text in _PROBLEMS.items()})),
+        ]
     left = _amounts(run, _NOTES)
     if left:
         yield [("left alone: ", "yellow"), words.listed(left)]
@@ -118,17 +129,19 @@ def _summary(run: SyncRun, total: int, *, planned: bool, undoable: bool) -> Iter
 
 
 def _changes(run: SyncRun, *, planned: bool) -> str:
-    """`copy 12 files right (1.2 MiB) and delete 1 file left`, or the same in the past."""
+    """`copy 12 files to the right (1.2 MiB) and delete 1 file on the left`, or the same in the past."""
     past = {"copy": "copied", "move": "moved", "delete": "deleted"}
     moved = {"right": run.bytes_right, "left": run.bytes_left}
     parts = []
     for verb in _EFFECTS:
+        said = f"{verb if planned else past[verb]} "
         for side in ("right", "left"):
             amount = run.counts.get(f"{verb}_{side}", 0)
             if amount:
                 volume = f" ({words.size(moved[side])})" if verb == "copy" else ""
-                where = f"{'' if verb == 'copy' else 'on the '}{side}"
-                parts.append(f"{verb if planned else past[verb]} {words.number(amount, 'file')} {where}{volume}")
+                what = words.number(amount, "file") if said else f"{amount:,}"
+                parts.append(f"{said}{what} {'to' if verb == 'copy' else 'on'} the {side}{volume}")
+                said = ""
     return words.listed(parts)
 
 
@@ -137,17 +150,22 @@ def _speed(run: SyncRun, *, planned: bool) -> str:
         return ""
     moved = run.bytes_right + run.bytes_left
     took = f" in {words.duration(run.seconds)}"
-    return f"{took}, {words.size(moved / run.seconds)}/s" if moved and run.seconds >= 0.05 else took
+    return f"{took}, {words.size(moved / run.seconds)}/s" if moved >= _WORTH_A_SPEED and run.seconds else took
 
 
 def _agreement(run: SyncRun, same: int) -> Segment:
     files = words.number(same, "file")
+    if not any(run.counts.values()):
+        return ("nothing to do: there are no files", "bold green")
     if any(run.counts.get(name) for name in ("conflict", "unknown")):
         return f"nothing to do for the rest ({files})"
     if run.mode == "two-way":
         verb = "agrees" if same == 1 else "agree"
         left = any(run.counts.get(name) for name in ("unaddressable", "link", "held"))
-        return (f"nothing to do: {files} {verb}" if left else f"nothing to do: both sides agree ({files})", "bold green")
+        return (
+            f"nothing to do: {files} {verb}" if left else f"nothing to do: both sides agree ({files})",
+            "bold green",
+        )
     target = "right" if run.mode == "push" else "left"
     return (f"nothing to do: the {target} is up to date ({files})", "bold green")
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from trueup.config import Settings
 
 _NAMES = re.compile(
-    r"secret|password|passphrase|token|credential$|connection_string|account_key|encryption_key|storage_key", re.IGNORECASE
+    r"secret|password|passphrase|token|credential$|connection_string|account_key|encryption_key|storage_key",
+    re.IGNORECASE,
 )
 _SHORTEST = 6
 """Shorter values would hide ordinary text."""
@@ -29,6 +30,7 @@ class Veil:
         self._secrets = sorted(found, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
+        """The text without them."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return re.sub(r"(://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)

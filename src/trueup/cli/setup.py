@@ -31,7 +31,9 @@ def init(ui: Ui) -> int:
     files = {settings: "trueup.toml", settings.parent / ".env.example": "env.example"}
     taken = [path for path in files if path.exists() or path.is_symlink()]
     if taken:
-        raise Refused(f"{taken[0]} is there already; nothing was written", cure="Move it away, or name another --config")
+        raise Refused(
+            f"{taken[0]} is there already; nothing was written", cure="Move it away, or name another --config"
+        )
     for path, template in files.items():
         text = (Path(__file__).parent / "templates" / template).read_text("utf-8")
         try:
@@ -61,8 +63,11 @@ def doctor(
     found = []
     for check in checks(ui, places or []):
         found.append(check)
-        ui.out((f"{check.status.upper() if check.status == 'fail' else check.status:<5}", _STYLES[check.status]),
-               (f"{keys.display(check.name)}", "bold"), f"  {ui.clean(check.detail)}")  # fmt: skip
+        ui.out(
+            (f"{check.status.upper() if check.status == 'fail' else check.status:<5}", _STYLES[check.status]),
+            (f"{keys.display(check.name)}", "bold"),
+            f"  {ui.clean(check.detail)}",
+        )
         if check.cure:
             ui.out(("      " + ui.clean(check.cure), "dim"))
     failed = sum(check.status == "fail" for check in found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.models import OptionInfo
 
 from trueup.cli.command import command
 from trueup.cli.live import Listener, StopSwitch, replacing
@@ -21,8 +22,16 @@ if TYPE_CHECKING:
     from trueup.sync.verbs import Outputs
 
 _MODES = {
-    "two_way": "two-way", "push": "push", "upload_only": "push", "pull": "pull", "download_only": "pull",
-}  # fmt: skip
+    "two_way": "two-way",
+    "push": "push",
+    "upload_only": "push",
+    "pull": "pull",
+    "download_only": "pull",
+}
+_OVERRIDES = (
+    *("prefer", "compare", "max_delete", "workers", "include", "exclude"),
+    *("delete", "keep_loser", "force", "release"),
+)
 _SCOPE = "What takes part"
 _DIRECTION = "Direction and conflicts"
 _SAFETY = "Safety"
@@ -30,12 +39,14 @@ _OUTPUT = "What is written where"
 _SPEED = "Speed"
 
 
-def _flag(panel: str, *names: str, text: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+def _flag(panel: str, *names: str, text: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+    return option
 
 
-def _value(panel: str, *names: str, metavar: str, text: str) -> Any:
-    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+def _value(panel: str, *names: str, metavar: str, text: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+    return option
 
 
 def register(app: typer.Typer) -> None:
@@ -52,8 +63,9 @@ def register(app: typer.Typer) -> None:
 
 def sync(
     ui: Ui,
-    left: Annotated[str, typer.Argument(metavar="LEFT|NAME", help="A folder, a URL, a store's name; or a job's name alone.")],
+    left: Annotated[str, typer.Argument(metavar="LEFT|NAME", help="A folder, a URL or a store; or a job alone.")],
     right: Annotated[str | None, typer.Argument(metavar="[RIGHT]", help="The other place.", show_default=False)] = None,
+    *,
     two_way: Annotated[bool, _flag(_DIRECTION, "--two-way", text="Changes travel both ways (the default).")] = False,
     push: Annotated[bool, _flag(_DIRECTION, "--push", text="Make the right like the left.")] = False,
     upload_only: Annotated[bool, _flag(_DIRECTION, "--upload-only", text="The same as --push.")] = False,
@@ -62,12 +74,15 @@ def sync(
     prefer: Annotated[
         str | None,
         _value(
-            _DIRECTION, "--prefer", metavar="SIDE",
+            _DIRECTION,
+            "--prefer",
+            metavar="SIDE",
             text="Who wins where both sides changed: right (the default), left, newer, older, larger, smaller or none.",
         ),
     ] = None,
     delete: Annotated[
-        bool, _flag(_DIRECTION, "--delete", text="Let deletions travel too; without it, what is missing is copied back.")
+        bool,
+        _flag(_DIRECTION, "--delete", text="Let deletions travel too; without it, what is missing is copied back."),
     ] = False,
     keep_loser: Annotated[
         bool, _flag(_DIRECTION, "--keep-loser", text="Keep a conflict's loser beside the winner.")
@@ -90,13 +105,14 @@ def sync(
     no_trash: Annotated[
         bool, _flag(_SAFETY, "--no-trash", text="Do not keep what is replaced or deleted: no undo.")
     ] = False,
-    release: Annotated[
-        bool, _flag(_SAFETY, "--release", text="Let go of the keys an undo holds.")
+    release: Annotated[bool, _flag(_SAFETY, "--release", text="Let go of the keys an undo holds.")] = False,
+    dry_run: Annotated[
+        bool, _flag(_SAFETY, "--dry-run", "-n", text="Print what would be done, and do nothing.")
     ] = False,
-    dry_run: Annotated[bool, _flag(_SAFETY, "--dry-run", "-n", text="Print what would be done, and do nothing.")] = False,
     check: Annotated[bool, _flag(_SAFETY, "--check", text="A dry run that exits 5 on differences.")] = False,
     explain: Annotated[
-        str | None, _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded.")
+        str | None,
+        _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded."),
     ] = None,
     workers: Annotated[int | None, _value(_SPEED, "--workers", metavar="N", text="Transfers at once [32].")] = None,
     bwlimit: Annotated[
@@ -108,7 +124,7 @@ def sync(
     items_out: Annotated[
         Path | None, _value(_OUTPUT, "--items-out", metavar="FILE", text="Write every item as a JSON line.")
     ] = None,
-) -> int:  # fmt: skip
+) -> int:
     """Bring two places into agreement.
 
     Each place is a folder, a URL (s3://, r2://, gs://, az://) or the name of a [stores.NAME] of the settings file.
@@ -213,9 +229,7 @@ def _explain(ui: Ui, settings: Settings, left: str, right: str, key: str, config
     return 0
 
 
-def _pair(
-    settings: Settings, left: str, right: str | None, given: Mapping[str, Any]
-) -> tuple[str, str, SyncConfig]:
+def _pair(settings: Settings, left: str, right: str | None, given: Mapping[str, Any]) -> tuple[str, str, SyncConfig]:
     """The two places, and the job's options under the flags given."""
     from trueup.config import SyncConfig
 
@@ -232,13 +246,11 @@ def _pair(
 def _overridden(options: SyncConfig, given: Mapping[str, Any]) -> SyncConfig:
     from trueup.config import parse_size
 
-    names = ("prefer", "compare", "max_delete", "workers", "include", "exclude", "delete", "keep_loser", "force", "release")
-    changed = {name: given[name] for name in names if given[name]}
+    # A flag that was not given says nothing: the job's own value stays.
+    changed = {name: given[name] for name in _OVERRIDES if given[name] not in (None, False, [])}
     for name in ("include", "exclude"):
         if name in changed:
             changed[name] = tuple(changed[name])
-    if given["workers"] is not None:
-        changed["workers"] = given["workers"]
     if given["no_trash"]:
         changed["trash"] = False
     if given["bwlimit"] is not None:
@@ -254,15 +266,21 @@ def _mode(given: Mapping[str, Any], default: str) -> str:
     return modes.pop() if modes else default
 
 
-def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> Any:
+def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> Callable[[Failure], dict[str, object]]:
     """The JSON of a run that ended with an error: a run's shape, with nothing counted."""
 
     def document(failure: Failure) -> dict[str, object]:
         from trueup.sync.report import SyncRun
 
         run = SyncRun(
-            run=listener.run, job=job, status=failure.status, reason=failure.sentence, left=left, right=right, mode=mode,
-        )  # fmt: skip
+            run=listener.run,
+            job=job,
+            status=failure.status,
+            reason=failure.sentence,
+            left=left,
+            right=right,
+            mode=mode,
+        )
         return run.to_json()
 
     return document

@@ -189,5 +189,6 @@ def described(error: BaseException) -> Failure:
             where = f"{error.filename}: " if error.filename else ""
             return Failure(message=f"{where}{error.strerror}")
     return Failure(
-        message=f"unforeseen error: {type(error).__name__}: {error}", cure="Run it again with -v to see where it happened"
+        message=f"unforeseen error: {type(error).__name__}: {error}",
+        cure="Run it again with -v to see where it happened",
     )

@@ -22,7 +22,9 @@ def number(amount: int, one: str, many: str = "") -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.3 s`, `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    """`0.02 s`, `4.1 s`, `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
