@@ -220,7 +220,7 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
     defaults = SyncConfig()
     known: dict[str, Any] = {}
     for key, value in values.items():
-        if not hasattr(defaults, key):
+        if key not in SyncConfig.__slots__:
             raise ConfigError(
                 f"{where} {key} is unknown", cure=f"Known: left, right, {', '.join(SyncConfig.__slots__)}"
             )
@@ -230,10 +230,12 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
         elif key == "bwlimit":
             known[key] = parse_size(str(value))
         elif isinstance(default, int):
-            if not str(value).isdigit():
+            if not str(value).isdecimal():
                 raise ConfigError(f"{where} {key} = {value!r} is not a whole number")
             known[key] = int(value)
         elif isinstance(default, tuple):
+            if not isinstance(value, str | list):
+                raise ConfigError(f"{where} {key} = {value!r} is not a list of patterns")
             known[key] = tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))
         else:
             known[key] = str(value)
