@@ -15,7 +15,7 @@ from trueup.errors import AccessDenied, BucketMissing, NotFound, PreconditionFai
 from trueup.stores import faults, listing, operators, probe
 from trueup.stores.base import Entry
 from trueup.stores.credentials import Place
-from trueup.stores.rows import seen
+from trueup.stores.rows import seen, unaddressable
 
 if TYPE_CHECKING:
     from opendal import Operator
@@ -56,7 +56,7 @@ class Client:
 
     def check(self, key: str) -> None:
         """Raise `Unaddressable` for a key the client would turn into another one."""
-        if why := keys.unaddressable_in_cloud(key, prefix=self.place.prefix):
+        if why := unaddressable(key, self.service, self.place.prefix):
             raise Unaddressable(f"'{keys.display(key)}' cannot be used in {self.place.url}: {why}", cure="Rename it")
 
     def stat(self, key: str) -> Entry:

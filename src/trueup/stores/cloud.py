@@ -17,6 +17,7 @@ from trueup.stores.base import CHUNK, Entry, Features
 from trueup.stores.budget import DOWNLOADS, PART
 from trueup.stores.client import Client
 from trueup.stores.credentials import place
+from trueup.stores.rows import unaddressable
 from trueup.stores.sort import sorted_entries
 from trueup.stores.uploads import Uploads
 
@@ -78,7 +79,7 @@ class CloudStore:
         start = keys.normal(start)
         place = self._client.place
         if not ordered:
-            return _from(start, sorted_entries(listing.entries(place, ordered=False)))
+            return _from(start, sorted_entries(listing.entries(place, ordered=False), where=place.url))
         # At a bucket's root, names that begin with "/" need the listing from below them.
         on_server = start if self._starts_on_server and (place.prefix or start > "/\U0010ffff") else ""
         return _from(start, listing.entries(place, start=on_server))
@@ -274,7 +275,7 @@ class CloudStore:
         return sign(self._client.signer(), self._client.place, key, ttl)
 
     def unaddressable(self, key: str) -> str | None:
-        return keys.unaddressable_in_cloud(key, prefix=self._client.place.prefix)
+        return unaddressable(key, self._client.service, self._client.place.prefix)
 
     def clock_ahead_ns(self) -> int:
         # Servers tell their clock in whole seconds, rounded down.

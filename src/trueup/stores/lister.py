@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from trueup import keys
-from trueup.stores.rows import Row, row
+from trueup.stores.rows import Row, row, unaddressable
 
 if TYPE_CHECKING:
     from opendal import Operator
@@ -113,7 +113,7 @@ class Listing:
                 return False
             # SeaweedFS, whose order is that of paths, answers nothing above "/": there the name shown is a real one. One
             # that was deleted just now is not shown again.
-            if self.byte_ordered or below_slash.path == shown:
+            if self.byte_ordered or above_slash or below_slash.path == shown:
                 return True
             shown = below_slash.path
             if self.holds(shown):
@@ -176,7 +176,7 @@ class Listing:
         """Whether an object of this name answers."""
         from opendal.exceptions import NotFound, PermissionDenied
 
-        if keys.unaddressable_in_cloud(key, prefix=self.prefix):
+        if unaddressable(key, self.service, self.prefix):
             return False  # the client would ask for another one
         try:
             self.operator.stat(key)

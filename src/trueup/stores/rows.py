@@ -24,15 +24,24 @@ def row(key: str, metadata: Metadata, service: str, prefix: str) -> Row | None:
         or "/." in key
         or "\0" in key
         or not key.isascii()
+        or "\\" in key
         or len(prefix) + len(key) > 256
     ):
         if keys.is_reserved(key):
             return None
         if key[-1] == "/" and not keys.unaddressable(key[:-1]):
             return (key, metadata.content_length, _mtime(metadata), "", "", "", "marker", "a folder marker")
-        if why := keys.unaddressable_in_cloud(key, prefix=prefix):
+        if why := unaddressable(key, service, prefix):
             return (key, metadata.content_length, _mtime(metadata), "", "", "", "unaddressable", why)
     return seen(key, metadata, service)
+
+
+def unaddressable(key: str, service: str, prefix: str) -> str | None:
+    """Why this service's client cannot address a key, or None."""
+    # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+    if service == "azblob" and "\\" in key:
+        return "the name holds a backslash, which Azure takes for a slash"
+    return keys.unaddressable_in_cloud(key, prefix=prefix)
 
 
 def seen(key: str, metadata: Metadata, service: str) -> Row:

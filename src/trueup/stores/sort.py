@@ -10,11 +10,11 @@ from trueup.errors import ListingUnfinished
 from trueup.stores.base import Entry
 
 
-def sorted_entries(entries: Iterable[Entry]) -> Generator[Entry]:
+def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[Entry]:
     """The entries in ascending order of `keys.normal(key)`, spelled as they are; memory stays flat.
 
     All of `entries` is read before the first one comes out. A key that comes twice means that the listing runs in
-    circles: `ListingUnfinished`. The table lies in a temporary file that SQLite removes by itself.
+    circles: `ListingUnfinished`, which names `where`. The table lies in a temporary file that SQLite removes by itself.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:
@@ -32,7 +32,8 @@ def sorted_entries(entries: Iterable[Entry]) -> Generator[Entry]:
             database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, entries))
         except sqlite3.IntegrityError:
             raise ListingUnfinished(
-                "the listing repeats a key", cure="The server is in trouble, or a proxy answers for it; try again later"
+                f"the listing{where and ' of '}{where} shows a key twice",
+                cure="The server is in trouble, or a proxy answers for it; try again later",
             ) from None
         rows = database.execute(
             "SELECT key, size, mtime_ns, fingerprint, md5, etag, fault, detail FROM entry ORDER BY normal, key"
@@ -41,6 +42,8 @@ def sorted_entries(entries: Iterable[Entry]) -> Generator[Entry]:
             yield Entry(key.decode("utf-8", "surrogatepass"), *rest)
     finally:
         database.close()
+        if isinstance(entries, Generator):
+            entries.close()
 
 
 def _row(entry: Entry) -> tuple[bytes | str | int, ...]:

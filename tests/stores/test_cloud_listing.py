@@ -1,0 +1,212 @@
+"""Listings that break off, run in circles, hang or hold names nobody can use."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.servers import Bucket
+from tests.servers.faulty_s3 import FaultyS3
+from tests.servers.kinds import s3_client
+from trueup.config import StoreConfig
+from trueup.errors import AccessDenied, BucketMissing, CredentialsExpired, ListingUnfinished, StoreError, Unreachable
+from trueup.stores.base import Entry, OutOfOrder
+from trueup.stores.cloud import CloudStore
+
+
+def opened(server: FaultyS3 | Bucket, prefix: str = "", **options: str) -> CloudStore:
+    given = {"timeout": "1s", "retries": "1", **server.options, **options}
+    return CloudStore.open(StoreConfig(url=f"{server.url}/{prefix}", options=given), {})
+
+
+def whole(store: CloudStore) -> list[str]:
+    """The keys, asked for as callers do."""
+    try:
+        return [entry.key for entry in store.list()]
+    except OutOfOrder:
+        return [entry.key for entry in store.list(ordered=False)]
+
+
+@pytest.fixture
+def five(faulty_s3: FaultyS3) -> FaultyS3:
+    faulty_s3.objects.update({f"p/k{number}": b"x" for number in range(5)})
+    faulty_s3.faults.page_size = 2
+    return faulty_s3
+
+
+@pytest.mark.parametrize("prefix", ["", "p"])
+def test_a_sound_listing_is_whole_whatever_its_pages(five: FaultyS3, prefix: str) -> None:
+    start = "" if prefix else "p/"
+    for size in (1, 2, 3, 4, 5, 6):
+        five.faults.page_size = size
+        assert whole(opened(five, prefix)) == [f"{start}k{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("page", [2, 3])
+@pytest.mark.parametrize("fault", ["500", "html", "repeat-token", "no-token", "reset", "empty-body", "repeat-keys", "hang"])
+def test_a_listing_that_breaks_off_is_never_taken_for_a_whole_one(
+    five: FaultyS3, fault: str, page: int, ordered: bool
+) -> None:
+    five.faults.pages[page] = fault
+    store = opened(five, "p")
+    try:
+        found = [entry.key for entry in store.list(ordered=ordered)]
+    except OutOfOrder:
+        assert ordered
+        assert fault in {"repeat-token", "no-token", "repeat-keys"}
+        with pytest.raises(ListingUnfinished):
+            whole(store)
+    except ListingUnfinished as error:
+        assert "s3://bucket@" in str(error)
+    else:
+        # What a client takes for the end is found out by asking again, page by page if need be.
+        assert fault in {"html", "empty-body", "no-token"}
+        assert found == [f"k{number}" for number in range(5)]
+
+
+def test_html_where_the_second_look_should_answer_is_found_out(five: FaultyS3) -> None:
+    five.faults.pages[2] = "html"
+    seen = []
+
+    def spoil(request: object) -> None:
+        seen.append(request)
+        if len([each for each in seen if getattr(each, "query", {}).get("start-after")]) == 1:
+            five.faults.pages[1] = "html"
+
+    five.faults.before = spoil
+    with pytest.raises(ListingUnfinished, match="not one"):
+        whole(opened(five, "p"))
+
+
+def test_a_helper_that_does_not_answer_is_killed(five: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trueup.stores.listing._SLACK", -2.0)
+    five.faults.pages[2] = "hang"
+    store = opened(five, "p", timeout="5s", retries="0")
+    began = time.monotonic()
+    with pytest.raises(ListingUnfinished, match="no page came for 3 seconds"):
+        whole(store)
+    assert time.monotonic() - began < 6
+
+
+def test_one_page_out_of_order_asks_for_sorting(five: FaultyS3) -> None:
+    five.faults.pages[2] = "unsorted"
+    store = opened(five, "p")
+    with pytest.raises(OutOfOrder):
+        list(store.list())
+    assert [entry.key for entry in store.list(ordered=False)] == [f"k{number}" for number in range(5)]
+
+
+def test_a_server_that_answers_everything_with_a_page_is_not_an_empty_bucket(faulty_s3: FaultyS3) -> None:
+    assert whole(opened(faulty_s3)) == []
+    faulty_s3.faults.pages[1] = "html"
+    assert whole(opened(faulty_s3)) == []  # a HEAD is answered soundly: nothing tells it from an empty bucket
+    faulty_s3.faults.fail("OK", 200, method="HEAD")
+    with pytest.raises(ListingUnfinished, match="cannot exist"):
+        whole(opened(faulty_s3))
+
+
+def test_an_object_deleted_while_listing_is_no_fault(five: FaultyS3) -> None:
+    def delete_last(request: object) -> None:
+        if getattr(request, "query", {}).get("start-after"):
+            five.objects.pop("p/k4", None)
+
+    five.faults.before = delete_last
+    assert whole(opened(five, "p"))[:4] == [f"k{number}" for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("ExpiredToken", 400, CredentialsExpired),
+        ("SignatureDoesNotMatch", 403, AccessDenied),
+        ("AccessDenied", 403, AccessDenied),
+        ("NoSuchBucket", 404, BucketMissing),
+        ("SlowDown", 503, Unreachable),
+    ],
+)
+def test_what_is_wrong_from_the_start_is_said_as_it_is(
+    faulty_s3: FaultyS3, code: str, status: int, error: type[StoreError]
+) -> None:
+    faulty_s3.faults.fail(code, status)
+    store = opened(faulty_s3)
+    for act in (lambda: list(store.list()), lambda: store.stat("key-one"), lambda: store.write("key-one", [b"x"])):
+        with pytest.raises(error) as raised:
+            act()
+        assert type(raised.value) is error
+        assert raised.value.cure
+        text = str(raised.value)
+        assert "bucket" in text
+        assert "\n" not in text
+        assert "not-a-secret" not in text
+
+
+def test_odd_names_are_faults_in_their_place(moto_bucket: Bucket) -> None:
+    names = ["a//b", "../up", "./x", " lead", "trail ", "dir/", "dir/file", "ctl\x01x", "plain", "/slash", "//two", "z"]
+    client = s3_client(moto_bucket.options["endpoint"])
+    for name in names:
+        client.put_object(Bucket=moto_bucket.name, Key=name, Body=b"x")
+    client.close()
+    for ordered in (True, False):
+        found = {entry.key: entry.fault for entry in opened(moto_bucket).list(ordered=ordered)}
+        assert found == {
+            "/": "unaddressable",
+            "a//b": "unaddressable",
+            "../up": "unaddressable",
+            "./x": "unaddressable",
+            " lead": "unaddressable",
+            "trail ": "unaddressable",
+            "dir/": "marker",
+            "dir/file": "",
+            "ctl\x01x": "",
+            "plain": "",
+            "z": "",
+        }
+        assert sorted(found) == list(found)
+
+
+def test_names_that_begin_with_a_slash_are_told_from_their_twins(moto_bucket: Bucket) -> None:
+    client = s3_client(moto_bucket.options["endpoint"])
+    for name in ["/a", "/b", "/-x", "-x", "-y", "a", "b", "c"]:
+        client.put_object(Bucket=moto_bucket.name, Key=name, Body=b"x")
+    assert [entry.key for entry in opened(moto_bucket).list()] == ["-x", "-y", "/", "a", "b", "c"]
+    for name in ["-x", "-y", "a", "b", "c"]:
+        client.delete_object(Bucket=moto_bucket.name, Key=name)
+    assert [entry.key for entry in opened(moto_bucket).list()] == ["/"]
+    client.close()
+
+
+def test_a_prefix_is_a_folder(moto_bucket: Bucket) -> None:
+    whole_bucket = opened(moto_bucket)
+    for key in ["pre/a", "prea", "pre"]:
+        whole_bucket.write(key, [b"x"])
+    assert whole(opened(moto_bucket, "pre")) == ["a"]
+    assert whole(opened(moto_bucket, "pr")) == []
+
+
+def test_a_listing_left_early_leaves_no_process(five: FaultyS3) -> None:
+    store = opened(five, "p")
+    entries = store.list()
+    first = next(entries)
+    assert isinstance(first, Entry)
+    helper = entries.gi_frame.f_locals["helper"]
+    entries.close()
+    assert helper._process.returncode is not None
+
+
+def test_the_helper_gets_no_secret_through_arguments_or_environment(
+    five: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import subprocess
+
+    seen = []
+    real = subprocess.Popen
+
+    def spy(*arguments: object, **options: object) -> object:
+        seen.append((arguments, options))
+        return real(*arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    assert whole(opened(five, "p"))
+    assert "not-a-secret" not in str(seen)
