@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trueup.config import StoreConfig
-from trueup.errors import MissingExtra, UnknownScheme, UsageError
+from trueup.errors import UnknownScheme, UsageError
 from trueup.stores.base import Entry, Features, OutOfOrder, Store
 
 __all__ = ["Entry", "Features", "OutOfOrder", "Store", "open_store"]
@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
     """The store a URL, a path or a `[stores.NAME]` means. `environ` is where credentials may come from.
 
-    Nothing is contacted yet. Raises `UnknownScheme`, `MissingExtra` or `ConfigError`.
+    Nothing is contacted yet. Raises `UnknownScheme` or `ConfigError`.
     """
     if isinstance(config, str):
         config = StoreConfig(url=config)
@@ -40,10 +40,6 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
             from trueup.stores.cloud import CloudStore
 
             return CloudStore.open(config, environ)
-        case "sftp":
-            raise MissingExtra("sftp://", "sftp")
-        case _ if scheme.startswith("fsspec+"):
-            raise MissingExtra(f"{scheme}://", "fsspec")
     raise UnknownScheme(
-        f"no store answers to {scheme}://", cure="Known: a path, file, s3, r2, gs, az, sftp, memory, fsspec+PROTO"
+        f"no store answers to {scheme}://", cure="Known: a path, file://, s3://, r2://, gs://, az://, memory://"
     )
