@@ -40,9 +40,9 @@ def configure(ui: Ui) -> None:
     logger = logging.getLogger("trueup")
     for old in logger.handlers[:]:
         logger.removeHandler(old)
-    logger.propagate = False
     if not ui.common.verbose:
         # What a record would say reaches people as events and in the summary.
+        logger.setLevel(logging.NOTSET)
         logger.addHandler(logging.NullHandler())
         return
     logger.setLevel(logging.INFO if ui.common.verbose == 1 else logging.DEBUG)

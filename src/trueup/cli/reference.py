@@ -54,7 +54,7 @@ def _context(command: Any, path: str) -> Any:  # noqa: ANN401 - click's context,
     return command.context_class(command, info_name=path)
 
 
-def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - click's, see help.py
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _leaves(command, f"{path} {name}")

@@ -247,10 +247,10 @@ def _overridden(options: SyncConfig, given: Mapping[str, Any]) -> SyncConfig:
     from trueup.config import parse_size
 
     # A flag that was not given says nothing: the job's own value stays.
-    changed = {name: given[name] for name in _OVERRIDES if given[name] not in (None, False, [])}
+    changed = {name: given[name] for name in _OVERRIDES if not any(given[name] is no for no in (None, False))}
     for name in ("include", "exclude"):
-        if name in changed:
-            changed[name] = tuple(changed[name])
+        if patterns := changed.pop(name, None):
+            changed[name] = tuple(patterns)
     if given["no_trash"]:
         changed["trash"] = False
     if given["bwlimit"] is not None:

@@ -1,0 +1,143 @@
+"""Flags, jobs, and what overrides what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+from trueup.config import SyncConfig
+from trueup.sync import verbs
+from trueup.sync.report import SyncRun
+
+Trees = tuple[Path, Path]
+JOB = """
+[stores.left]
+url = "a"
+[stores.right]
+url = "b"
+[sync.site]
+left = "left"
+right = "right"
+mode = "push"
+prefer = "left"
+delete = true
+exclude = ["*.tmp"]
+workers = 4
+max_delete = "7"
+"""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the command asked the library for."""
+    calls: list[dict[str, Any]] = []
+
+    def sync(left: str, right: str, **options: Any) -> SyncRun:
+        calls.append({"left": left, "right": right, **options})
+        return SyncRun(run="r", status="ok", left=left, right=right, mode=options["config"].mode)
+
+    monkeypatch.setattr(verbs, "sync", sync)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], {}),
+        (["--two-way"], {"mode": "two-way"}),
+        (["--push"], {"mode": "push"}),
+        (["--upload-only"], {"mode": "push"}),
+        (["--push", "--upload-only"], {"mode": "push"}),
+        (["--pull"], {"mode": "pull"}),
+        (["--download-only"], {"mode": "pull"}),
+        (["--prefer", "newer"], {"prefer": "newer"}),
+        (["--delete"], {"delete": True}),
+        (["--keep-loser"], {"keep_loser": True}),
+        (["--include", "*.a", "--include", "*.b"], {"include": ("*.a", "*.b")}),
+        (["--exclude", "*.tmp"], {"exclude": ("*.tmp",)}),
+        (["--compare", "size"], {"compare": "size"}),
+        (["--max-delete", "12"], {"max_delete": "12"}),
+        (["--max-delete", "5%"], {"max_delete": "5%"}),
+        (["--force"], {"force": True}),
+        (["--no-trash"], {"trash": False}),
+        (["--workers", "3"], {"workers": 3}),
+        (["--bwlimit", "2MiB"], {"bwlimit": 2 << 20}),
+        (["--bwlimit", "500k/s"], {"bwlimit": 500 << 10}),
+        (["--release"], {"release": True}),
+    ],
+)
+def test_flags_become_the_configuration(
+    cli: Cli, asked: list[dict[str, Any]], flags: list[str], expected: dict[str, Any]
+) -> None:
+    assert cli("sync", "x", "y", *flags).code == 0
+    assert asked[0]["config"] == SyncConfig(**expected)
+    assert (asked[0]["left"], asked[0]["right"], asked[0]["dry_run"]) == ("x", "y", False)
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "-n", "--check"])
+def test_what_looks_only(cli: Cli, asked: list[dict[str, Any]], flag: str) -> None:
+    cli("sync", "x", "y", flag)
+    assert asked[0]["dry_run"] is True
+
+
+def test_a_job_keeps_what_no_flag_overrides(cli: Cli, asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_text(JOB)
+
+    cli("sync", "site", "--pull", "--exclude", "*.log")
+
+    assert (asked[0]["left"], asked[0]["right"]) == ("left", "right")
+    assert asked[0]["config"] == SyncConfig(
+        mode="pull", prefer="left", delete=True, exclude=("*.log",), workers=4, max_delete="7"
+    )
+
+
+def test_a_job_syncs_its_stores(cli: Cli, trees: Trees, tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_text(JOB)
+    (trees[0] / "scratch.tmp").write_text("never")
+
+    assert cli("sync", "site").code == 0
+    assert {path.name for path in trees[1].iterdir()} == {"one.txt", "two.txt"}
+
+
+def test_one_word_that_is_no_job_names_the_jobs(cli: Cli, tmp_path: Path) -> None:
+    assert cli("sync", "./a").err == (
+        "error: there is no job './a', and one place alone cannot be synced. Name two places: trueup sync LEFT RIGHT\n"
+    )
+    (tmp_path / "trueup.toml").write_text(JOB)
+    result = cli("sync", "sight")
+    assert result.code == 2
+    assert "Jobs in trueup.toml: site" in result.err
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_shared_options_stand_before_or_after_the_command(cli: Cli, trees: Trees, before: bool) -> None:
+    words = ("--json", "sync", "./a", "./b") if before else ("sync", "./a", "./b", "--json")
+    assert cli(*words).document["status"] == "ok"
+    assert cli(*(("--json", "trash", "ls") if before else ("trash", "ls", "--json"))).document == {"trash": []}
+    assert cli("trash", "--json", "ls").document == {"trash": []}
+
+
+def test_the_settings_file_and_the_environment_file_are_named(cli: Cli, trees: Trees, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(JOB.replace('"a"', '"env:X"').replace("env:X", "a"))
+    (tmp_path / "other.env").write_text("TRUEUP_SYNC__SITE__MODE=pull\n")
+
+    result = cli("--config", "other.toml", "--env-file", "other.env", "sync", "site", "--json")
+
+    assert result.document["mode"] == "pull"
+    assert cli("sync", "site", "--config", "absent.toml").code == 2
+
+
+def test_quiet_prints_nothing_when_all_is_well(cli: Cli, trees: Trees) -> None:
+    result = cli("sync", "./a", "./b", "--quiet")
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_explain_says_why(cli: Cli, trees: Trees) -> None:
+    result = cli("sync", "./a", "./b", "--explain", "one.txt")
+    assert result.code == 0
+    assert "one.txt: it would be copied from left to right (new)" in result.out
+    document = cli("sync", "./a", "./b", "--explain", "one.txt", "--exclude", "*.txt", "--json").document
+    assert document["action"] == "excluded"

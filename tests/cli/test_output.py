@@ -1,0 +1,165 @@
+"""How results read."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from trueup.cli import render, words
+from trueup.cli.secrecy import Veil
+from trueup.cli.ui import Common, Ui
+from trueup.config import Settings, StoreConfig
+from trueup.sync.report import SyncRun
+
+
+def shown(capsys: pytest.CaptureFixture[str], **values: Any) -> list[str]:
+    values = {"run": "R", "status": "ok", "left": "l", "right": "r", "mode": "two-way"} | values
+    render.show(Ui(Common()), SyncRun(**values), undoable=values["status"] == "ok")
+    return capsys.readouterr().out.splitlines()
+
+
+def row(key: str, action: str, **values: Any) -> dict[str, Any]:
+    return {"key": key, "action": action, "reason": "new", "bytes": 1, "outcome": "done", "error": None} | values
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1_258_291, "1.2 MiB"),
+        (1023 << 20, "1023 MiB"),
+        (5 << 50, "5.0 PiB"),
+    ],
+)
+def test_sizes(amount: int, text: str) -> None:
+    assert words.size(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.02, "0.02 s"), (4.12, "4.1 s"), (59.2, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_plurals() -> None:
+    assert words.number(1, "file") == "1 file"
+    assert words.number(1234, "file") == "1,234 files"
+    assert words.number(2, "entry", "entries") == "2 entries"
+    assert [words.listed(list("abc"[:n])) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_nothing_to_do_says_so_for_each_mode(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"unchanged": 9_999, "adopt": 1}
+    assert shown(capsys, counts=counts) == ["nothing to do: both sides agree (10,000 files)"]
+    assert shown(capsys, counts=counts, mode="push") == ["nothing to do: the right is up to date (10,000 files)"]
+    assert shown(capsys, counts=counts, mode="pull") == ["nothing to do: the left is up to date (10,000 files)"]
+    assert shown(capsys) == ["nothing to do: there are no files"]
+
+
+def test_what_was_left_is_said_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(
+        capsys,
+        counts={"unchanged": 3, "link": 1, "marker": 4, "held": 2},
+        items=(row("ln", "link", outcome="skipped", error="it is a link"), row("d", "marker", outcome="skipped")),
+    )
+    assert lines == [
+        "  link           ln   it is a link",
+        "  … and 2 more",
+        "nothing to do: 3 files agree",
+        "left alone: 1 link or special file, 4 folder markers and 2 keys held by an undo",
+    ]
+
+
+def test_a_long_result_shows_the_beginning_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    items = tuple(row(f"k{number}", "copy_right") for number in range(100))
+    lines = shown(capsys, counts={"copy_right": 1_254}, bytes_right=5 << 20, seconds=2.0, items=items)
+    assert len(lines) == render.DONE_SHOWN + 3
+    assert lines[render.DONE_SHOWN :] == [
+        "  … and 1,234 more",
+        "copied 1,254 files to the right (5.0 MiB) in 2.0 s, 2.5 MiB/s",
+        "run R; take it back with: trueup undo R",
+    ]
+    planned = shown(capsys, status="dry-run", counts={"copy_right": 1_254}, items=items)
+    assert planned[render.PLANNED_SHOWN] == "  … and 1,204 more"
+
+
+def test_every_kind_of_change_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {
+        "copy_right": 1,
+        "copy_left": 2,
+        "move_left": 1,
+        "delete_right": 3,
+        "unchanged": 1,
+        "failed": 1,
+        "drifted": 2,
+    }
+    lines = shown(
+        capsys,
+        status="partial",
+        counts=counts,
+        bytes_right=1,
+        bytes_left=2048,
+        items=(
+            row("new", "move_left", **{"from": "old"}),
+            row("x", "copy_right", outcome="failed", error="the disk is full\nreally"),
+        ),
+    )
+    summary = (
+        "copied 1 file to the right (1 B), 2 to the left (2.0 KiB), moved 1 file on the left "
+        "and deleted 3 files on the right in 0.00 s"
+    )
+    assert lines == [
+        "  move left      old -> new      new",
+        "  … and 6 more",
+        "  failed (copy right)   x   the disk is full really",
+        "  … and 2 more",
+        summary,
+        "1 file needed nothing",
+        "not done: 1 failed, 2 no longer as planned",
+        "run R",
+    ]
+
+
+def test_an_interrupted_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "interrupted: what was done is recorded; run it again to go on from here" in shown(
+        capsys, status="interrupted"
+    )
+
+
+def test_secrets_are_replaced_wherever_they_appear() -> None:
+    settings = Settings(
+        home=None,  # type: ignore[arg-type]
+        environ={},
+        stores={"x": StoreConfig(url="s3://b", options={"secret_access_key": "s3cr3t/key", "region": "us-east-1"})},
+    )
+    connection = "AccountName=a;AccountKey=Zm9vYmFy;EndpointSuffix=core"
+    veil = Veil(
+        {"AZURE_STORAGE_CONNECTION_STRING": connection, "PATH": "/usr/bin", "AWS_SESSION_TOKEN": "tok-en-1"}, settings
+    )
+
+    assert veil("s3cr3t/key in us-east-1") == "*** in us-east-1"
+    assert veil(f"x {connection} y Zm9vYmFy tok-en-1 /usr/bin") == "x *** y *** *** /usr/bin"
+    assert veil("sftp://bot:hunter2@host/x") == "sftp://bot:***@host/x"
+    assert veil("s3://bucket/a:b@c") == "s3://bucket/a:b@c"
+
+
+def test_the_log_holds_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from trueup.cli import log
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
+    log.configure(Ui(Common(verbose=2)))
+    try:
+        raise ValueError("wrong: swordfish")
+    except ValueError:
+        logging.getLogger("trueup.test").debug("with swordfish", exc_info=True)
+    log.configure(Ui(Common()))
+
+    text = capsys.readouterr().err
+    assert "wrong: ***" in text
+    assert "swordfish" not in text

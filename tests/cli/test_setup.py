@@ -1,0 +1,120 @@
+"""init, doctor and demo."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from trueup.cli import setup
+from trueup.config import load, sync_config
+
+TEMPLATES = Path(setup.__file__).parent / "templates"
+
+
+def test_init_writes_both_files_once(cli: Cli, tmp_path: Path) -> None:
+    first = cli("init", "--json")
+    assert first.code == 0
+    assert first.document == {"written": ["trueup.toml", ".env.example"]}
+    assert load().stores == {}
+
+    (tmp_path / "trueup.toml").write_text("# mine")
+    again = cli("init")
+    assert again.code == 3
+    assert "trueup.toml is there already; nothing was written" in again.err
+    assert (tmp_path / "trueup.toml").read_text() == "# mine"
+
+
+def test_init_writes_beside_the_named_settings_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    assert cli("init", "--config", "deep/my.toml").code == 0
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == [".env.example", "my.toml"]
+    assert cli("init", "--config", "absent/my.toml").code == 2
+
+
+def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trueup.stores import open_store
+
+    text = (TEMPLATES / "trueup.toml").read_text()
+    lines = [line.removeprefix("# ") for line in text.splitlines() if re.match(r"# (\[|\w+ = )", line)]
+    for name in ("R2_ACCOUNT_ID", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "abc")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
+    (tmp_path / "trueup.toml").write_text("\n".join(lines))
+
+    settings = load()
+
+    assert set(settings.stores) == {"media", "s3", "r2", "gcs", "azure"}
+    assert settings.jobs["site"].options.bwlimit == 10 << 20
+    job = tomllib.loads("\n".join(lines))["sync"]["site"]
+    assert set(job) - {"left", "right"} == set(sync_config({}).__slots__) - {"force", "release"}
+    for store in settings.stores.values():
+        open_store(store, settings.environ).close()
+
+
+def test_doctor_is_content_with_a_folder(cli: Cli, trees: tuple[Path, Path]) -> None:
+    result = cli("doctor", "./a", "./b")
+    assert result.code == 0
+    assert re.search(r"ok +\./a +file://.*/a: 2 files, answered in", result.out)
+    assert re.search(r"ok +\./b +file://.*/b: empty", result.out)
+    assert result.out.endswith("all is well\n")
+    assert not list(trees[1].iterdir())
+
+
+def test_doctor_names_what_fails_and_its_cure(cli: Cli, trees: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_text(
+        '[stores.here]\nurl = "a"\n[stores.gone]\nurl = "gone"\n'
+        '[stores.bucket]\nurl = "s3://bucket"\nendpoint = "http://127.0.0.1:9"\nretries = 0\ntimeout = "2s"\n'
+        'access_key_id = "AKIAEXAMPLE"\nsecret_access_key = "very-secret-indeed"\n'
+    )
+
+    result = cli("doctor", "--json")
+
+    assert result.code == 1
+    found = {check["name"]: check for check in result.document["checks"]}
+    assert [found[name]["status"] for name in ("settings", "state", "here", "gone", "bucket")] == [
+        *("ok", "ok", "ok", "fail", "fail")
+    ]
+    assert found["settings"]["detail"] == "trueup.toml: 3 stores, 0 jobs"
+    assert "is not there" in found["gone"]["detail"]
+    assert found["gone"]["cure"]
+    assert "unforeseen" not in found["bucket"]["detail"]
+    text = cli("doctor", "-vv")
+    assert text.code == 1
+    assert "FAIL" in text.out
+    assert "very-secret-indeed" not in result.out + text.out + text.err
+
+
+def test_doctor_reports_settings_that_cannot_be_read(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_text("[stores")
+    result = cli("doctor")
+    assert result.code == 1
+    assert re.search(r"FAIL +settings +trueup.toml cannot be read", result.out)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_doctor_reports_a_state_folder_it_cannot_write(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUEUP_HOME", "/proc/trueup")
+    result = cli("doctor")
+    assert result.code == 1
+    assert "TRUEUP_HOME" in result.out
+
+
+def test_the_demo_tells_its_story_and_leaves_nothing_behind(
+    spawn: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    result = spawn("demo")
+
+    assert result.code == 0, result.err
+    for sign in (
+        "would copy", "copied 400 files to the right", "nothing to do: both sides agree (400 files)", "conflict",
+        "$ trueup undo ", "'# edited on the left'", "refused: the run would delete", "(exit code 3)",
+    ):  # fmt: skip
+        assert sign in result.out
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,67 @@
+"""Ctrl-C, once and twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+@pytest.fixture
+def slow(trees: tuple[Path, Path]) -> list[str]:
+    """A sync that would take minutes."""
+    for number in range(40):
+        (trees[0] / f"big{number:02}").write_bytes(b"x" * 500_000)
+    return [
+        *(sys.executable, "-m", "trueup", "sync", "./a", "./b", "--log-format", "json", "--json", "--workers", "2"),
+    ]
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["event"] == "progress":
+            return process
+    raise AssertionError("it ended before it could be stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_running_actions_finish(slow: list[str], trees: tuple[Path, Path], number: int) -> None:
+    process = start([*slow, "--bwlimit", "1M"])
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    document = json.loads(out)
+    assert document["status"] == "interrupted"
+    outcomes = [item["outcome"] for item in document["items"]]
+    assert set(outcomes) == {"done", "skipped"}
+    copied = [path for path in trees[1].iterdir() if path.is_file()]
+    assert len(copied) == outcomes.count("done")
+    assert "press Ctrl-C again to stop at once" in err
+    done = subprocess.run([*slow], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["status"] == "ok"
+
+
+def test_the_second_signal_stops_at_once(slow: list[str]) -> None:
+    process = start([*slow, "--bwlimit", "20k"])
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "press Ctrl-C again" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
