@@ -86,8 +86,8 @@ def pieces(
         raise changed(key, "while it was read")
 
 
-def store(file: int, key: str, body: Iterable[bytes], size: int | None, expected: str) -> tuple[int, str]:
-    """Write the body to an open file; its length in bytes and its hex MD5, both as expected where that is known.
+def store(file: int, key: str, body: Iterable[bytes], size: int | None, expected: str) -> str:
+    """Write the body to an open file; its hex MD5. Its length and its MD5 must be as expected where that is known.
     What `body` raises passes through."""
     md5 = hashlib.md5(usedforsecurity=False)
     total = 0
@@ -108,7 +108,7 @@ def store(file: int, key: str, body: Iterable[bytes], size: int | None, expected
     found = md5.hexdigest()
     if expected and found != expected:
         raise StoreError(f"'{keys.display(key)}' brought other bytes than expected: its MD5 is {found}, not {expected}")
-    return total, found
+    return found
 
 
 def close(file: int, key: str) -> None:
@@ -158,15 +158,14 @@ def publish(temporary: str, path: str, key: str, *, if_absent: bool) -> None:
         raise translated(error, key, "written") from error
 
 
-def published(key: str, path: str, ours: os.stat_result) -> Entry:
+def published(key: str, path: str, ours: os.stat_result, md5: str = "") -> Entry:
     """The entry of a file just put under `path`; its fingerprint is empty unless it is still the one we put there."""
     try:
         now = os.lstat(path)
     except OSError:
         now = None
-    if now is not None and same_content(now, ours):
-        return entry_of(key, now)
-    return Entry(key, ours.st_size, ours.st_mtime_ns)
+    seen = fingerprint(now) if now is not None and same_content(now, ours) else ""
+    return Entry(key, ours.st_size, ours.st_mtime_ns, seen, md5)
 
 
 def sync_to_disk(path: str, key: str) -> None:

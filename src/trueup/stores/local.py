@@ -129,7 +129,7 @@ class LocalStore:
             self._require(key, if_match, replaced)
             file, written = self._create(key, path, temporary, made)
             try:
-                total, found = files.store(file, key, body, size, md5)
+                found = files.store(file, key, body, size, md5)
                 ours = files.seal(file, written, key, mtime_ns, replaced)
             finally:
                 files.close(file, key)
@@ -143,7 +143,7 @@ class LocalStore:
             unmake(made)
             raise
         self._relinked.pop(key, None)
-        return files.published(key, path, ours)._replace(size=total, md5=found)
+        return files.published(key, path, ours, found)
 
     def discard(self, key: str, temporary: str) -> None:
         with suppress(NotFound):

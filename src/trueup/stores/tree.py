@@ -31,12 +31,12 @@ class Tree:
         reason = keys.unaddressable(key)
         if reason is not None:
             return reason
-        name_max, path_max = self._limits
+        name_max, room = self._limits
         length = len(key) if key.isascii() else len(key.encode())
         if length > name_max and max(len(segment.encode()) for segment in key.split("/")) > name_max:
             return f"a segment of the name is longer than the {name_max} bytes this disk allows"
-        if length + len(os.fsencode(self._below)) >= path_max:
-            return f"the path is longer than the {path_max} bytes this system allows"
+        if length > room:
+            return f"the name is longer than the {room} bytes this system leaves for it below {keys.display(self.root)}"
         return keys.unwritable_on_windows(key) if WINDOWS else None
 
     def reach(self, key: str, linked: type[StoreError] = Hidden) -> str:
@@ -121,10 +121,13 @@ class Tree:
         raise reason(f"'{keys.display(key)}' is {kind(found)}, not a file")
 
     def occupant(self, key: str, path: str) -> os.stat_result | None:
-        """The file that a write would replace. Anything else in its place is `PreconditionFailed`."""
+        """The file that a write would replace. Anything else in its place is `PreconditionFailed`, but for a folder
+        without a file in it: trees hold files, and a run that was killed may have emptied it."""
         try:
             return self.look(key, path, PreconditionFailed)
         except NotFound as error:
+            if _cleared(path):
+                return None
             raise PreconditionFailed(error.message) from None
 
     def prune(self, path: str) -> None:
@@ -137,14 +140,17 @@ class Tree:
 
     @cached_property
     def _limits(self) -> tuple[int, int]:
-        """Bytes a name and a path may have."""
+        """Bytes that one name may have, and that a whole key may have below this root."""
         folder = self.root
         while not os.path.isdir(folder) and folder != os.path.dirname(folder):
             folder = os.path.dirname(folder)
         try:
-            return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX")
+            name_max, path_max = os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX")
         except (AttributeError, OSError, ValueError):
-            return 255, 4096
+            name_max, path_max = -1, -1
+        name_max = name_max if name_max > 0 else 255  # -1: the system sets no limit it could name
+        path_max = path_max if path_max > 0 else 4096
+        return name_max, path_max - 1 - len(os.fsencode(self._below))
 
     @cached_property
     def folds_case(self) -> bool:
@@ -176,7 +182,20 @@ def unmake(made: list[str]) -> None:
 
 def temporary_path(path: str, temporary: str) -> str:
     """The name under which the file at `path` is written first."""
-    return os.path.join(os.path.dirname(path), keys.TEMPORARY + temporary)
+    return path[: path.rindex(os.sep) + 1] + keys.TEMPORARY + temporary
+
+
+def _cleared(path: str) -> bool:
+    """Remove a folder that holds nothing but empty folders; whether it is gone."""
+    folders = list(os.walk(path, topdown=False))
+    if not folders or any(files for _, _, files in folders):
+        return False
+    try:
+        for folder, _, _ in folders:
+            os.rmdir(folder)
+    except OSError:
+        return False
+    return True
 
 
 def _is_same(path: str, other: str) -> bool:
