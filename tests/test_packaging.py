@@ -45,7 +45,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 def online() -> dict[str, str]:
     """Installing is the one thing that may leave the machine: the registries, without the tests' dead-end proxies."""
-    return {name: "" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+    return dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
 
 @pytest.fixture(scope="session")

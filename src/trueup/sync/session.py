@@ -26,6 +26,14 @@ class Session:
     state: PairState
     folder: Path
     """Where plans lie while they are made."""
+    settings: Settings
+
+    def lasting(self, side: str) -> str:
+        """What names a side in a later command too: a relative path means another place in another folder."""
+        word = self.left if side == "left" else self.right
+        if word in self.settings.stores or "://" in word:
+            return word
+        return self.sides[side].url
 
 
 @contextmanager
@@ -42,7 +50,7 @@ def session(left: str, right: str, settings: Settings, *, run: str, lock: bool =
         if lock:
             stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
-        yield Session(left=left, right=right, sides=sides, state=state, folder=settings.home / "plans")
+        yield Session(left=left, right=right, sides=sides, state=state, folder=settings.home / "plans", settings=settings)
 
 
 def refuse_overlap(left_url: str, right_url: str) -> None:

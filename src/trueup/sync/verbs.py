@@ -174,8 +174,8 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
                 run=header.run,
                 left_url=opened.sides.left.url,
                 right_url=opened.sides.right.url,
-                left_spec=header.left,
-                right_spec=header.right,
+                left_spec=opened.lasting("left"),
+                right_spec=opened.lasting("right"),
                 started_ns=time.time_ns(),
                 trash="kept" if header.config.trash else "none",
             )
