@@ -1,0 +1,102 @@
+"""What trueup takes on its own: planning up to a million keys, and very large files at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import inputs, timing, tools
+
+PLANNING_MB = 150.0
+LARGE_MB = 200.0
+LINEAR = 1.5
+"""A key may take this much longer to plan in the largest case than in the middle one, and still count as linear."""
+TOKEN = re.compile(rb"<NextContinuationToken>(.*?)</NextContinuationToken>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """Planning two buckets of `keys` keys each. The `first` run knows nothing and adopts every pair; the `next` one,
+    a dry run, finds nothing to do. `server_seconds`: what fetching one side's listing takes without any work on it."""
+
+    keys: int
+    server_seconds: float
+    first: timing.Timing
+    next: timing.Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Large:
+    """Uploading very large files at once to a server that throws their bytes away."""
+
+    files: int
+    size: int
+    taken: timing.Timing
+
+
+def planning(
+    facts: Mapping[str, str], folder: Path, counts: list[int], *, say: Callable[[str], None]
+) -> list[Planning]:
+    found = []
+    for number in counts:
+        say(f"planning {number:,} keys on both sides …")
+        home = folder / f"planning-{number}"
+        home.mkdir()
+        environ = tools.environ(facts, home)
+        alone = listing_alone(facts["endpoint"], f"keys-{number}-left")
+        command = [str(tools.BIN / "trueup"), "sync", f"s3://keys-{number}-left/", f"s3://keys-{number}-right/"]
+        first = timing.run([*command, "--dry-run", "--json"], environ, folder=home)
+        _expect(first.output, "adopt", number)
+        timing.run([*command, "--json"], environ, folder=home)
+        following = timing.run([*command, "--dry-run", "--json"], environ, folder=home)
+        _expect(following.output, "unchanged", number)
+        shutil.rmtree(home)
+        found.append(Planning(keys=number, server_seconds=alone, first=first, next=following))
+        for name, taken in (("first", first), ("next", following)):
+            say(f"    {name:8} {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
+    return found
+
+
+def listing_alone(endpoint: str, bucket: str) -> float:
+    """Seconds to fetch a bucket's whole listing from the synthetic server."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    began = time.perf_counter()
+    token = ""
+    while True:
+        with opener.open(f"{endpoint}/{bucket}?list-type=2{token}", timeout=30) as answer:
+            head = answer.read(800)
+            answer.read()
+        following = TOKEN.search(head)
+        if following is None:
+            return time.perf_counter() - began
+        token = f"&continuation-token={following[1].decode()}"
+
+
+def large(facts: Mapping[str, str], folder: Path, *, files: int, size: int, say: Callable[[str], None]) -> Large:
+    say(f"uploading {files} files of {size / (1 << 30):g} GiB at once …")
+    home, source = folder / "large-home", folder / "sparse"
+    home.mkdir()
+    inputs.sparse_files(source, files, size)
+    command = [str(tools.BIN / "trueup"), "sync", str(source), "s3://discard/large", "--push", "--json"]
+    taken = timing.run(command, tools.environ(facts, home), folder=home, limit=3600)
+    _expect(taken.output, "copy_right", files)
+    shutil.rmtree(source)
+    shutil.rmtree(home)
+    say(f"    trueup   {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
+    return Large(files=files, size=size, taken=taken)
+
+
+def _expect(output: str, count: str, number: int) -> None:
+    """Raise `Failed` unless a run's JSON says that this many pairs were of this kind."""
+    try:
+        counts = json.loads(output)["counts"]
+    except (ValueError, KeyError) as error:
+        raise timing.Failed(f"not the JSON of a run: {output[:1000]}") from error
+    if counts.get(count) != number:
+        raise timing.Failed(f"expected {number} × {count}, not {counts}")

@@ -1,0 +1,219 @@
+"""From timings to tables: medians, ratios, and whether each target is met."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from bench.comparison import Case, Target
+from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
+from bench.timing import Timing
+from bench.tools import PEERS, TOOLS
+
+COLUMNS = ("trueup", *PEERS, "bare")
+RATIOS = ("rclone", "s5cmd", "best peer", "bare")
+TITLES = {"trueup": "trueup", "rclone": "rclone", "s5cmd": "s5cmd", "aws": "aws-cli", "bare": "bare loop"}
+
+
+def seconds(timings: Sequence[Timing]) -> float | None:
+    return median(taken.seconds for taken in timings) if timings else None
+
+
+def best_peer(case: Case) -> str | None:
+    """The peer with the smallest median time."""
+    medians = {tool: found for tool in PEERS if (found := seconds(case.timings.get(tool, []))) is not None}
+    return min(medians, key=medians.__getitem__, default=None)
+
+
+def ratio(case: Case, reference: str) -> float | None:
+    """trueup's time over a reference's: the median of the ratios of each round, as a machine's speed drifts; where the
+    reference ran in fewer rounds, the ratio of the medians."""
+    name = best_peer(case) if reference == "best peer" else reference
+    ours, theirs = case.timings.get("trueup", []), case.timings.get(name or "", [])
+    if not ours or not theirs:
+        return None
+    if len(ours) == len(theirs):
+        return median(a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True))
+    return median(a.seconds for a in ours) / median(b.seconds for b in theirs)
+
+
+def verdicts(case: Case) -> list[tuple[str, bool]]:
+    """Each target in words, and whether it is met."""
+    found = []
+    for target in case.targets:
+        reached = ratio(case, target.reference)
+        if reached is not None:
+            found.append((_wanted(target), reached <= target.share))
+    if case.memory_mb is not None and (ours := case.timings.get("trueup")):
+        found.append((f"memory < {case.memory_mb:g} MB", max(taken.peak_mb for taken in ours) < case.memory_mb))
+    return found
+
+
+def _wanted(target: Target) -> str:
+    name = "bare loop" if target.reference == "bare" else target.reference
+    return f"≤ {target.share:.2f} × {name}"
+
+
+def planning_verdicts(rows: Sequence[Planning]) -> list[tuple[str, bool]]:
+    if not rows:
+        return []
+    peak = max(max(row.first.peak_mb, row.next.peak_mb) for row in rows)
+    found = [(f"planning < {PLANNING_MB:g} MB", peak < PLANNING_MB)]
+    if len(rows) > 1:
+        middle, last = rows[-2], rows[-1]
+        growth = max(
+            (last.first.seconds / last.keys) / (middle.first.seconds / middle.keys),
+            (last.next.seconds / last.keys) / (middle.next.seconds / middle.keys),
+        )
+        found.append(
+            (f"time per key grows ≤ {LINEAR:g} × from {middle.keys:,} to {last.keys:,} keys", growth <= LINEAR)
+        )
+    return found
+
+
+def markdown(
+    facts: Mapping[str, object], cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large]
+) -> str:
+    """The result as a page of tables."""
+    lines = [*_header(facts)]
+    if cases:
+        lines += ["", "### Time", "", *_times(cases), "", "### Ratios", "", *_ratios(cases)]
+        lines += ["", "### Peak memory", "", *_memory(cases)]
+    if rows:
+        lines += ["", "### Planning two buckets", "", *_planning(rows)]
+    if large:
+        lines += ["", "### Very large files at once", "", *_large(large)]
+    return "\n".join(lines) + "\n"
+
+
+def _header(facts: Mapping[str, object]) -> Iterable[str]:
+    versions = facts["versions"]
+    assert isinstance(versions, dict)
+    yield f"Measured on {facts['date']}: {facts['cpus']} × {facts['cpu']}, {facts['memory_gb']} GB, {facts['system']}."
+    yield ""
+    yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+
+
+def _times(cases: Sequence[Case]) -> Iterable[str]:
+    yield "Median seconds (runs)."
+    yield ""
+    yield _row("case", *(TITLES[tool] for tool in COLUMNS))
+    yield _row("---", *["---:"] * len(COLUMNS))
+    for case in cases:
+        yield _row(case.name, *(_median(case.timings.get(tool, [])) for tool in COLUMNS))
+    notes = [f"{case.name}: {note}" for case in cases for note in case.notes]
+    if notes:
+        yield ""
+        yield "; ".join(notes) + "."
+
+
+def _median(timings: Sequence[Timing]) -> str:
+    return f"{seconds(timings):.2f} ({len(timings)})" if timings else "–"
+
+
+def _ratios(cases: Sequence[Case]) -> Iterable[str]:
+    yield "trueup's time as a share of the other's; below 1 trueup is faster."
+    yield ""
+    yield _row("case", *(f"/ {'bare loop' if name == 'bare' else name}" for name in RATIOS), "target", "")
+    yield _row("---", *["---:"] * len(RATIOS), "---", "---")
+    for case in cases:
+        found = verdicts(case) or [("", True)]
+        cells = [f"{value:.2f}" if (value := ratio(case, name)) is not None else "–" for name in RATIOS]
+        if best := best_peer(case):
+            cells[RATIOS.index("best peer")] += f" ({TITLES[best]})"
+        yield _row(case.name, *cells, *_verdict(*found[0]))
+        for further in found[1:]:
+            yield _row("", *[""] * len(RATIOS), *_verdict(*further))
+
+
+def _verdict(wanted: str, met: bool) -> tuple[str, str]:  # noqa: FBT001 - a pair as `verdicts` gives it
+    return (wanted, "" if not wanted else "met" if met else "**missed**")
+
+
+def _memory(cases: Sequence[Case]) -> Iterable[str]:
+    yield "The most resident memory of a tool and all it started, in MB, over all runs."
+    yield ""
+    yield _row("case", *(TITLES[tool] for tool in COLUMNS))
+    yield _row("---", *["---:"] * len(COLUMNS))
+    for case in cases:
+        peaks = [max((taken.peak_mb for taken in case.timings.get(tool, [])), default=None) for tool in COLUMNS]
+        yield _row(case.name, *("–" if peak is None else f"{peak:.0f}" for peak in peaks))
+
+
+def _planning(rows: Sequence[Planning]) -> Iterable[str]:
+    yield "Equal listings on both sides, from a server that makes them up. *First*: nothing is remembered, every pair"
+    yield "is planned to be adopted. *Next*: every pair is remembered. *Server*: fetching one side's listing."
+    yield ""
+    yield _row("keys a side", "server, s", "first, s", "µs a key", "MB", "next, s", "µs a key", "MB")
+    yield _row(*["---:"] * 8)
+    for row in rows:
+        cells = [f"{row.keys:,}", f"{row.server_seconds:.2f}"]
+        for taken in (row.first, row.next):
+            cells += [f"{taken.seconds:.2f}", f"{taken.seconds / row.keys * 1e6:.0f}", f"{taken.peak_mb:.0f}"]
+        yield _row(*cells)
+    yield ""
+    yield from (f"- {wanted}: {'met' if met else '**missed**'}" for wanted, met in planning_verdicts(rows))
+
+
+def _large(rows: Sequence[Large]) -> Iterable[str]:
+    yield _row("files", "seconds", "MB", "target", "")
+    yield _row("---", "---:", "---:", "---", "---")
+    for row in rows:
+        peak = row.taken.peak_mb
+        cells = _verdict(f"< {LARGE_MB:g} MB", peak < LARGE_MB)
+        yield _row(f"{row.files} × {row.size / (1 << 30):g} GiB", f"{row.taken.seconds:.1f}", f"{peak:.0f}", *cells)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on, and nothing that names the machine or its user."""
+    model = ""
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else ""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "cpus": os.cpu_count() or 1,
+        "cpu": model or platform.machine(),
+        "memory_gb": round(memory / 1e9),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
+    }
+
+
+def raw(cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large]) -> dict[str, object]:
+    """Everything measured, without what the commands printed."""
+    tools = {
+        case.name: {tool: [_figures(taken) for taken in case.timings.get(tool, [])] for tool in TOOLS} for case in cases
+    }
+    return {
+        "cases": [
+            {
+                "name": case.name,
+                "files": case.files,
+                "bytes": case.bytes,
+                "notes": case.notes,
+                "timings": tools[case.name],
+                "ratios": {name: ratio(case, name) for name in RATIOS},
+                "targets": [{"target": wanted, "met": met} for wanted, met in verdicts(case)],
+            }
+            for case in cases
+        ],
+        "planning": [asdict(row) | {"first": _figures(row.first), "next": _figures(row.next)} for row in rows],
+        "planning_targets": [{"target": wanted, "met": met} for wanted, met in planning_verdicts(rows)],
+        "large": [{"files": row.files, "size": row.size, "taken": _figures(row.taken)} for row in large],
+    }
+
+
+def _figures(taken: Timing) -> dict[str, float]:
+    return {"seconds": round(taken.seconds, 4), "cpu": round(taken.cpu, 4), "peak_mb": round(taken.peak_mb, 1)}

@@ -1,0 +1,111 @@
+"""The list of cases, in order, each with its share of the time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bench import inputs, limits
+from bench.comparison import Case, Rounds, Target
+from tests.servers import kinds
+from tests.servers.shared import Plan, free_port, shared
+
+BARE = Target(reference="bare", share=1.25)
+HERE = Path(__file__).parent
+
+
+def script(name: str) -> Callable[[Path], Plan]:
+    """How one of our own servers is started."""
+
+    def plan(_folder: Path) -> Plan:
+        port = free_port()
+        endpoint = f"http://127.0.0.1:{port}"
+        return Plan(
+            commands=[[sys.executable, str(HERE / f"{name}.py"), str(port)]],
+            ready=endpoint,
+            facts={"endpoint": endpoint},
+        )
+
+    return plan
+
+
+class Suite:
+    """One run of the benchmark. `only` names cases by a part of their name."""
+
+    def __init__(self, folder: Path, only: list[str] | None, *, full: bool, rounds: int | None, minutes: float) -> None:
+        self.cases: list[Case] = []
+        self.plannings: list[limits.Planning] = []
+        self.larges: list[limits.Large] = []
+        self._folder = folder
+        self._only = only
+        self._full = full
+        self._rounds = rounds
+        self._began = time.monotonic()
+        self._minutes = 120.0 if full else minutes
+
+    def run(self) -> None:
+        if self._wanted("planning"):
+            counts = [10_000, 100_000, 1_000_000]
+            facts = shared("synthetic", script("synthetic_s3"))
+            self.plannings = limits.planning(facts, self._folder, counts, say=say)
+        if self._wanted("very large"):
+            facts = shared("discard", script("discard_s3"))
+            size = (10 if self._full else 1) << 30
+            self.larges.append(limits.large(facts, self._folder, files=4, size=size, say=say))
+        self._compare()
+
+    def _compare(self) -> None:
+        small, many, large = self._folder / "small", self._folder / "many", self._folder / "large"
+        count, more, size = (20_000, 200_000, 512) if self._full else (10_000, 100_000, 128)
+        rclone, s5cmd, best = (partial(Target, reference=name) for name in ("rclone", "s5cmd", "best peer"))
+        up, down = Rounds.upload, Rounds.download
+        # What to do, on which files, in how many rounds, and the share of the time by which it should be over.
+        table: list[tuple[Case, Callable[..., Case], Path, int, float]] = [
+            (_case(f"upload {count:,} small files", rclone(share=0.6), s5cmd(share=0.4), BARE), up, small, 3, 0.55),
+            (_case(f"nothing to do, {count:,}", rclone(share=1.0)), Rounds.nothing_to_do, small, 5, 0.62),
+            (_case(f"download {count:,} small files", best(share=0.9), BARE), down, small, 3, 0.75),
+            (_case(f"upload 4 × {size} MiB", best(share=0.9), BARE), up, large, 3, 0.82),
+            (_case(f"download 4 × {size} MiB", best(share=1.0), BARE), down, large, 3, 0.88),
+            (
+                _case(f"nothing to do, {more:,}", rclone(share=0.6), memory_mb=None if self._full else 120),
+                Rounds.nothing_to_do,
+                many,
+                3,
+                0.95,
+            ),
+        ]
+        table = [row for row in table if self._wanted(row[0].name)]
+        if not table:
+            return
+        rounds = Rounds(shared("seaweed", kinds.seaweed), self._folder, say=say)
+        make: dict[Path, Callable[[], int]] = {
+            small: lambda: inputs.small_files(small, count, 7200),
+            many: lambda: inputs.small_files(many, more, 640),
+            large: lambda: inputs.large_files(large, 4, size << 20),
+        }
+        made: dict[Path, int] = {}
+        for case, job, source, times, share in table:
+            if source not in made:
+                say(f"making {source.name} files …")
+                made[source] = make[source]()
+            sized = replace(case, files=len(inputs.digests(source)), bytes=made[source])
+            until = self._began + self._minutes * 60 * share
+            self.cases.append(job(rounds, sized, source, rounds=self._times(times), until=until))
+
+    def _wanted(self, name: str) -> bool:
+        return not self._only or any(word in name for word in self._only)
+
+    def _times(self, rounds: int) -> int:
+        return self._rounds or (rounds + 2 if self._full else rounds)
+
+
+def _case(name: str, *targets: Target, memory_mb: float | None = None) -> Case:
+    return Case(name=name, targets=targets, memory_mb=memory_mb, files=0, bytes=0)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
