@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opendal import Operator
 
 _DATE: Final = re.compile(r'"date": "([^"]+)"')
+_OF_A_FILE: Final = re.compile(r"([A-Za-z]+) \((?:permanent|persistent|temporary)\)")
 
 
 class Client:
@@ -180,9 +181,14 @@ class _Asking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if kind is None or not kind.__module__.startswith("opendal"):
+        if kind is None:
             return
-        client, text = self._client, str(error)
-        made = faults.translate(kind.__name__, text, client.place, doing=self._doing, key=self._key)
+        name, text = kind.__name__, str(error)
+        if issubclass(kind, OSError) and (found := _OF_A_FILE.match(text)):
+            name = found[1]  # OpenDAL's files raise what Python's files raise
+        elif not kind.__module__.startswith("opendal"):
+            return
+        client = self._client
+        made = faults.translate(name, text, client.place, doing=self._doing, key=self._key)
         # Without its cause: OpenDAL's text shows request URIs, and a SAS token is part of those.
         raise client.explained(made, text, self._key) from None

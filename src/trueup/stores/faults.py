@@ -11,6 +11,7 @@ from trueup.errors import StoreError
 from trueup.stores.credentials import Place
 
 _CODE: Final = re.compile(r'code: "([A-Za-z0-9]+)"|"x-ms-error-code": "([A-Za-z0-9]+)"|<Code>([A-Za-z0-9]+)</Code>')
+_CONTEXT: Final = re.compile(r", context: \{.*\}(?= =>|$)")
 _STATUS: Final = re.compile(r"status: (\d{3})")
 _MESSAGE: Final = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
 
@@ -149,7 +150,7 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
 
 def _detail(text: str) -> str:
     """The service's own sentence, else OpenDAL's first line."""
-    head = text.partition("\n")[0]
+    head = _CONTEXT.sub("", text.partition("\n")[0])
     found = _MESSAGE.search(head)
     code = _CODE.search(text)
     name = next(filter(None, code.groups()), "") if code else ""
