@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Cli
+from trueup.errors import ListingUnfinished
+from trueup.sync import verbs
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
@@ -50,6 +54,22 @@ def test_the_first_signal_lets_running_actions_finish(slow: list[str], trees: tu
     assert "press Ctrl-C again to stop at once" in err
     done = subprocess.run([*slow], capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout)["status"] == "ok"
+
+
+def test_what_breaks_because_of_the_signal_is_an_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, outputs: verbs.Outputs, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        while not outputs.stopped():
+            time.sleep(0.01)
+        raise ListingUnfinished("the listing broke off")
+
+    monkeypatch.setattr(verbs, "sync", interrupted)
+
+    result = cli("sync", "x", "y", "--json")
+
+    assert result.code == 130
+    assert result.document["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_second_signal_stops_at_once(slow: list[str]) -> None:

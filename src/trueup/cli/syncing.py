@@ -14,7 +14,7 @@ from typer.models import OptionInfo
 from trueup.cli.command import command
 from trueup.cli.live import Listener, StopSwitch, replacing
 from trueup.cli.ui import Failure, Ui
-from trueup.errors import UsageError
+from trueup.errors import Interrupted, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:
     from trueup.config import Settings, SyncConfig
@@ -204,6 +204,11 @@ def _running(
     with switch.armed(), replacing(plan_out) as plan_file, replacing(items_out) as items_file:
         try:
             yield Outputs(listener=listener, stopped=switch.stopped, plan_out=plan_file, items_out=items_file)
+        except (Refused, StoreError) as error:
+            # Ctrl-C reaches helper processes, too; what breaks off because of it is no fault of a store.
+            if switch.stopped():
+                raise Interrupted(f"stopped; {error.message}") from error
+            raise
         finally:
             listener.close()
 
