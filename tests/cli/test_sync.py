@@ -119,7 +119,7 @@ def test_logging_and_events_share_one_form(spawn: Cli, trees: Trees) -> None:
     result = spawn("sync", "./a", "./b", "--log-format", "json", "-v")
 
     logged = [event for event in result.events if event["event"] == "log"]
-    assert [row["message"] for row in logged] == [
+    assert sorted(row["message"] for row in logged) == [
         "copy_right one.txt (new, 3 bytes)",
         "copy_right two.txt (new, 8 bytes)",
     ]
