@@ -1,0 +1,111 @@
+"""The examples run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, blocks
+from tests.docs.session import with_bucket
+from tests.servers import Bucket
+
+EXAMPLES = ROOT / "examples"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
+
+
+def run(*command: object, environ: dict[str, str], answer: str = "") -> tuple[int, str]:
+    done = subprocess.run(
+        list(map(str, command)),
+        env=environ,
+        input=answer,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source" / "deep").mkdir(parents=True)
+    (tmp_path / "source" / "a.txt").write_text("a")
+    (tmp_path / "source" / "deep" / "b.txt").write_text("b")
+    return tmp_path / "source"
+
+
+def test_every_example_is_listed():
+    listed = set(re.findall(r"\]\((\w+)/README\.md\)", (EXAMPLES / "README.md").read_text("utf-8")))
+    assert listed == {path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+
+def test_a_plan_is_shown_and_applied_only_after_a_yes(source: Path, environ: dict[str, str], seaweed_bucket: Bucket):
+    there = with_bucket(environ, seaweed_bucket)
+    command = (sys.executable, EXAMPLES / "plan_review" / "mirror.py", source, f"{seaweed_bucket.url}/mirror")
+    code, shown = run(*command, environ=there, answer="n\n")
+    assert (code, "2 actions, 2 bytes" in shown) == (0, True), shown
+    code, shown = run(*command, environ=there, answer="y\n")
+    assert (code, "ok; take it back with: trueup undo" in shown) == (0, True), shown
+    assert run(*command, environ=there) == (0, "nothing to do\n")
+
+
+def test_a_plan_that_a_guard_refuses_ends_with_its_code(source: Path, environ: dict[str, str], tmp_path: Path):
+    command = (sys.executable, EXAMPLES / "plan_review" / "mirror.py", source, tmp_path / "target", "--yes")
+    assert run(*command, environ=environ)[0] == 0
+    for name in ("a.txt", "deep/b.txt"):
+        (source / name).unlink()
+    code, shown = run(*command, environ=environ)
+    assert (code, "is empty" in shown) == (3, True), shown
+    assert (tmp_path / "target" / "a.txt").exists()
+
+
+def test_a_deployment_is_stopped_until_everything_is_published(source: Path, environ: dict[str, str], tmp_path: Path):
+    check = (EXAMPLES / "predeploy" / "check.sh", source, tmp_path / "live")
+    code, said = run(*check, environ=environ)
+    assert (code, "not published yet" in said) == (5, True), said
+    assert run("trueup", "sync", source, tmp_path / "live", "--push", "--delete", environ=environ)[0] == 0
+    code, said = run(*check, environ=environ)
+    assert (code, "published is what was built" in said) == (0, True), said
+
+
+def test_the_backup_is_quiet_until_it_fails_too_often_or_needs_a_person(
+    source: Path, environ: dict[str, str], tmp_path: Path
+):
+    backup = (EXAMPLES / "cron" / "backup.sh", source, tmp_path / "backup")
+    assert run(*backup, environ=environ) == (0, "")
+    assert (tmp_path / "backup" / "deep" / "b.txt").read_text() == "b"
+    unreachable = environ | {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+        "AWS_REGION": "us-east-1",
+    }  # fmt: skip
+    (tmp_path / "trueup.toml").write_text('[stores.off]\nurl = "s3://bucket"\nretries = 0\n')
+    broken = (backup[0], source, "off")
+    for _ in range(3):
+        assert run(*broken, environ=unreachable) == (0, "")
+    code, said = run(*broken, environ=unreachable)
+    assert (code, "failed 4 times in a row" in said) == (1, True), said
+    shutil.rmtree(source)
+    code, said = run(*backup, environ=environ)
+    assert (code, "needs you (exit code 3)" in said) == (3, True), said
+
+
+def test_the_python_of_the_pages_runs(tmp_path: Path, environ: dict[str, str]):
+    found = [
+        block.text
+        for page in (ROOT / "README.md", ROOT / "docs" / "reference" / "python.md")
+        for block in blocks(page.read_text("utf-8"))
+        if block.language == "python"
+    ]
+    assert len(found) >= 4
+    for text in found:
+        (tmp_path / "media").mkdir(exist_ok=True)
+        (tmp_path / "media" / "a.txt").write_text(os.urandom(4).hex())
+        code, said = run(sys.executable, "-c", text, environ=environ)
+        assert code == 0, f"{text}\n{said}"
