@@ -129,7 +129,7 @@ def load(path: str | Path | None = None, *, env_file: str | Path | None = None) 
     _overlay(document, environ)
     base = file.resolve().parent if document else Path.cwd()
     stores = {name: _store(name, table, environ, base) for name, table in _tables(document, "stores")}
-    jobs = {name: _job(name, table) for name, table in _tables(document, "sync")}
+    jobs = {name: _job(name, table, stores, base) for name, table in _tables(document, "sync")}
     return Settings(
         home=state_home(environ), environ=environ, path=file if document else None, stores=stores, jobs=jobs
     )
@@ -182,10 +182,14 @@ def _store(name: str, table: dict[str, Any], environ: Mapping[str, str], base: P
         for key, value in table.items()
         if key != "url"
     }
-    url = table["url"]
-    if "://" not in url and not re.match(r"[A-Za-z]:[\\/]", url):
-        url = str(base / Path(url).expanduser())
-    return StoreConfig(name=name, url=url, options=options)
+    return StoreConfig(name=name, url=_place(table["url"], base), options=options)
+
+
+def _place(url: str, base: Path) -> str:
+    """A URL as it is; a path in a settings file is relative to that file."""
+    if "://" in url or re.match(r"[A-Za-z]:[\\/]", url):
+        return url
+    return str(base / Path(url).expanduser())
 
 
 def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:
@@ -206,12 +210,13 @@ def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:
     return value
 
 
-def _job(name: str, table: dict[str, Any]) -> SyncJob:
+def _job(name: str, table: dict[str, Any], stores: Mapping[str, StoreConfig], base: Path) -> SyncJob:
     values = dict(table)
     try:
         left, right = str(values.pop("left")), str(values.pop("right"))
     except KeyError as missing:
         raise ConfigError(f"[sync.{name}] has no {missing.args[0]}") from None
+    left, right = (place if place in stores else _place(place, base) for place in (left, right))
     return SyncJob(left=left, right=right, options=sync_config(values, where=f"[sync.{name}]"))
 
 
@@ -234,7 +239,7 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
                 raise ConfigError(f"{where} {key} = {value!r} is not a whole number")
             known[key] = int(value)
         elif isinstance(default, tuple):
-            if not isinstance(value, str | list):
+            if not isinstance(value, str | list | tuple):
                 raise ConfigError(f"{where} {key} = {value!r} is not a list of patterns")
             known[key] = tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))
         else:
