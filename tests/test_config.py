@@ -187,3 +187,12 @@ def test_every_choice_is_accepted():
             for compare in config.COMPARISONS:
                 made = sync_config({"mode": mode, "prefer": prefer, "compare": compare})
                 assert (made.mode, made.prefer, made.compare) == (mode, prefer, compare)
+
+
+def test_a_jobs_path_is_relative_to_the_settings_file_and_a_stores_name_is_not(tmp_path):
+    file = tmp_path / "conf" / "trueup.toml"
+    file.parent.mkdir()
+    file.write_text('[stores.r2]\nurl = "s3://b/p"\n[sync.site]\nleft = "media"\nright = "r2"\n')
+    job = config.load(file).jobs["site"]
+    assert job.left == str(file.parent / "media")
+    assert job.right == "r2"
