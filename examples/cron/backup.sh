@@ -7,7 +7,7 @@ home=${TRUEUP_HOME:-${XDG_STATE_HOME:-$HOME/.local/state}/trueup}
 mkdir -p "$home" || exit 1
 counter=$home/backup-failures
 
-report=$(trueup sync "$source" "$target" --push --quiet 2>&1)
+report=$(trueup sync "$source" "$target" --push 2>&1)
 code=$?
 case $code in
     0)
