@@ -89,7 +89,9 @@ def test_azure_reads_connection_strings() -> None:
         "endpoint": "https://acc.blob.core.windows.net",
     }
     assert made("az://c", {"AZURE_STORAGE_CONNECTION_STRING": text}, account_name="other").url == "az://c@other"
-    sas = made("az://c", connection_string="BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x")
+    sas = made(
+        "az://c", connection_string="BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x"
+    )
     assert (sas.url, sas.options["sas_token"]) == ("az://c@acc", "sv=1&sig=x")
     local = made("az://c", {"AZURE_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"})
     assert (local.url, local.options["account_key"]) == ("az://c@devstoreaccount1.127.0.0.1:10000", AZURITE)
@@ -99,13 +101,18 @@ def test_azure_reads_its_tools_variables() -> None:
     found = made("az://c", {"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_KEY": AZURITE})
     assert (found.options["account_key"], found.url) == (AZURITE, "az://c@acc")
     assert "account_key" not in made("az://c", {"AZURE_STORAGE_ACCOUNT": "acc"}).options  # managed identity
-    assert made("az://c", {"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_SAS_TOKEN": "?sig=1"}).options["sas_token"] == "sig=1"
+    assert (
+        made("az://c", {"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_SAS_TOKEN": "?sig=1"}).options["sas_token"]
+        == "sig=1"
+    )
 
 
 def test_google_reads_its_tools_variables() -> None:
     found = made("gs://b/p", {"GOOGLE_APPLICATION_CREDENTIALS": "/key.json"})
     assert (found.url, found.options["credential_path"]) == ("gs://b/p", "/key.json")
-    emulated = made("gs://b", {"STORAGE_EMULATOR_HOST": "localhost:4443", "GOOGLE_APPLICATION_CREDENTIALS": "/key.json"})
+    emulated = made(
+        "gs://b", {"STORAGE_EMULATOR_HOST": "localhost:4443", "GOOGLE_APPLICATION_CREDENTIALS": "/key.json"}
+    )
     assert emulated.url == "gs://b@localhost:4443"
     assert emulated.options == {
         "bucket": "b",

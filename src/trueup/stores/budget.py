@@ -27,8 +27,8 @@ class Budget:
 
     @contextmanager
     def pieces(self, size: int, most: int = 4) -> Iterator[int]:
-        """How many pieces of `size` bytes one transfer may have in flight: 1 to `most`, at most half of what is free, so
-        that the next one finds room. Waits for room for one; a piece larger than the whole budget gets all of it."""
+        """How many pieces of `size` bytes one transfer may have in flight: 1 to `most`, at most half of what is free,
+        so that the next one finds room. Waits for room for one; a piece larger than the whole budget gets all of it."""
         cost = min(size, self._total)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= cost)
@@ -44,7 +44,8 @@ class Budget:
 
 UPLOADS: Final = Budget(64 << 20)
 DOWNLOADS: Final = Budget(32 << 20)
-"""Two budgets, because a copy between clouds holds one while it waits for the other: with one, all could wait for ever."""
+"""Two budgets, because a copy between clouds holds one while it waits for the other: with one, all could wait for
+ever."""
 
 
 def part_size(size: int | None) -> int:

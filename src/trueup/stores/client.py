@@ -8,7 +8,7 @@ import threading
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from trueup import keys
 from trueup.errors import AccessDenied, BucketMissing, NotFound, PreconditionFailed, StoreError, Unaddressable
@@ -18,6 +18,7 @@ from trueup.stores.credentials import Place
 from trueup.stores.rows import seen, unaddressable
 
 if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, S3Store
     from opendal import Operator
 
 _DATE: Final = re.compile(r'"date": "([^"]+)"')
@@ -35,7 +36,7 @@ class Client:
         """The bucket has answered as a bucket: a missing object is just that."""
         self._operator: Operator | None = None
         self._conditions: probe.Conditions | None = None
-        self._signer: Any = None
+        self._signer: AzureStore | GCSStore | S3Store | None = None
 
     @property
     def operator(self) -> Operator:
@@ -74,7 +75,8 @@ class Client:
 
     def confirm(self) -> float:
         """Ask for an object that is not there. The answer has a body, unlike that to a HEAD, and tells what is wrong:
-        `BucketMissing`, `AccessDenied` and so on. Returns the server's clock, in seconds since 1970, or 0 if it told none.
+        `BucketMissing`, `AccessDenied` and so on. Returns the server's clock, in seconds since 1970, or 0 if it told
+        none.
         """
         from opendal.exceptions import NotFound as Absent
 
@@ -110,7 +112,7 @@ class Client:
         """What the server checks as far as it is known: nothing, before the first call of `conditions`."""
         return self._conditions or probe.Conditions()
 
-    def signer(self) -> Any:
+    def signer(self) -> AzureStore | GCSStore | S3Store | None:
         """The obstore store that signs."""
         from trueup.stores.signing import signer
 
@@ -135,7 +137,7 @@ class Client:
     def explained(self, error: StoreError, text: str, key: str) -> StoreError:
         """A better error where the answer to a HEAD, which has no body, says less than it should."""
         code_told = 'code: "' in text
-        if not key or code_told and "GcsError" not in text:
+        if not key or (code_told and "GcsError" not in text):
             return error
         vague = (isinstance(error, NotFound) and not self.bucket_seen) or (
             isinstance(error, AccessDenied) or "status: 400" in text

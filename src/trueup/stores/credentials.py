@@ -64,7 +64,7 @@ _SECRET: Final = frozenset(
 
 # https://learn.microsoft.com/azure/storage/common/storage-use-azurite: published with the emulator, not a secret
 _AZURITE_ACCOUNT: Final = "devstoreaccount1"
-_AZURITE_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # noqa: S105
+_AZURITE_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +232,7 @@ def _s3_like(
     region = options.get("region") or _first(environ, "AWS_REGION", "AWS_DEFAULT_REGION")
     if found := re.fullmatch(r"s3[.-]([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?", host):
         region = region or found[1]
-    if region or host and not host.endswith(".amazonaws.com"):
+    if region or (host and not host.endswith(".amazonaws.com")):
         options["region"] = region or ("auto" if host.endswith(".r2.cloudflarestorage.com") else "us-east-1")
     if endpoint:
         options["endpoint"] = endpoint
@@ -272,7 +272,7 @@ def _gs(
 
 
 def _az(
-    given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str
+    given: Mapping[str, str], environ: Mapping[str, str], _bucket: str, where: str
 ) -> tuple[dict[str, str], str, bool]:
     options = _passed(given, _OPTIONS["az"])
     options.pop("connection_string", None)
@@ -307,7 +307,7 @@ def _az(
 
 
 def _connection_string(text: str, where: str) -> tuple[dict[str, str], str]:
-    """https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string"""
+    """Options and endpoint: https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string ."""
     parts: dict[str, str] = {}
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         name, equals, value = part.partition("=")

@@ -35,7 +35,8 @@ _BY_CODE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
         (errors.CredentialsExpired, "the credentials have expired", _EXPIRED),
     ),
     **dict.fromkeys(
-        ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed", "InvalidAuthenticationInfo",
+        ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed",
+         "InvalidAuthenticationInfo",
          "InvalidClientTokenId", "UnrecognizedClientException", "AuthorizationHeaderMalformed", "InvalidSecurity"],
         (errors.AccessDenied, "the credentials are wrong", _WRONG),
     ),
@@ -48,7 +49,8 @@ _BY_CODE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     **dict.fromkeys(["RequestTimeTooSkewed"], (errors.AccessDenied, "this machine's clock is wrong", _CLOCK)),
     **dict.fromkeys(["NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"],
                     (errors.BucketMissing, "the bucket is not there", _BUCKET)),
-    **dict.fromkeys(["NoSuchKey", "NoSuchVersion", "BlobNotFound", "ResourceNotFound"], (errors.NotFound, "it is not there", "")),
+    **dict.fromkeys(["NoSuchKey", "NoSuchVersion", "BlobNotFound", "ResourceNotFound"],
+                    (errors.NotFound, "it is not there", "")),
     **dict.fromkeys(["PreconditionFailed", "ConditionalRequestConflict", "ConditionNotMet", "BlobAlreadyExists",
                      "TargetConditionNotMet", "SourceConditionNotMet"],
                     (errors.PreconditionFailed, "it is no longer what it was", _CHANGED)),
@@ -118,7 +120,7 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
         if found_error[0] is errors.NotFound and not has_key:
             return _BY_CODE["NoSuchBucket"]
         return found_error
-    if status == 404 and not has_key or '"The specified bucket does not exist' in head:
+    if (status == 404 and not has_key) or '"The specified bucket does not exist' in head:
         return _BY_CODE["NoSuchBucket"]
     lowered = text.lower()
     if any(word in lowered for word in ("invalid_grant", "token has expired", "sso token", "token is expired")):

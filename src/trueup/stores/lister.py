@@ -1,12 +1,12 @@
 """The helper process that lists one bucket: `python -m trueup.stores.lister`, a request on stdin, frames on stdout.
 
-OpenDAL's blocking lister holds the GIL for each page request, and cannot be interrupted; here it disturbs nobody, and can
-be killed. Here too its answers are distrusted. It takes an HTML page for the clean end of an S3 listing, goes round in
-circles when a continuation token repeats, and says "no more" when asked again after an error. So keys must ascend, the
-end is asked for a second time, and only the frame `finished` ends a listing.
+OpenDAL's blocking lister holds the GIL for each page request, and cannot be interrupted; here it disturbs nobody, and
+can be killed. Here too its answers are distrusted. It takes an HTML page for the clean end of an S3 listing, goes round
+in circles when a continuation token repeats, and says "no more" when asked again after an error. So keys must ascend,
+the end is asked for a second time, and only the frame `finished` ends a listing.
 
-The request: a marshalled dict. Frames: four bytes of length, then a marshalled tuple: `("rows", [row, ...])` with rows in
-the order of `Entry`'s fields, `("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
+The request: a marshalled dict. Frames: four bytes of length, then a marshalled tuple: `("rows", [row, ...])` with rows
+in the order of `Entry`'s fields, `("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from trueup import keys
@@ -26,15 +27,18 @@ if TYPE_CHECKING:
     from opendal.types import Entry
 
 PAGE: Final = 1000
+HEARTBEAT: Final = 2.0
+"""Seconds after which rows are sent though they fill no page: the parent takes long silence for a stall."""
+
 _HIGHEST: Final = "\U0010ffff"
 _SLASHED: Final = "objects whose names begin with '/' lie in this bucket; the client cannot address them"
 
 
-class Order(Exception):  # noqa: N818 - a signal
+class Order(Exception):
     """A key came below its predecessor."""
 
 
-class Broken(Exception):  # noqa: N818 - a signal
+class Broken(Exception):
     """The server contradicted itself."""
 
 
@@ -54,6 +58,7 @@ class Listing:
         self.last_normal = ""
         self.slashed = False
         self.page: list[Row] = []
+        self.due = monotonic() + HEARTBEAT
 
     def run(self) -> None:
         """List everything, or raise."""
@@ -64,7 +69,8 @@ class Listing:
             self.drain(self.answer())
         else:
             self.whole_bucket()
-        # GCS answers JSON and Azure XML that OpenDAL insists on; S3's parser finds an empty page in any HTML.
+        # S3's parser finds an empty last page in any HTML. Google's insists on JSON; Azure's starts again from the first
+        # page, and keys that repeat are noticed.
         if self.service == "s3":
             self.confirm_end()
         self.send_page()
@@ -111,8 +117,8 @@ class Listing:
             above_slash = next(self.answer("/" + _HIGHEST), None)
             if below_slash is None or (above_slash and below_slash.path == above_slash.path):
                 return False
-            # SeaweedFS, whose order is that of paths, answers nothing above "/": there the name shown is a real one. One
-            # that was deleted just now is not shown again.
+            # SeaweedFS, whose order is that of paths, answers nothing above "/": there the name shown is a real one.
+            # One that was deleted just now is not shown again.
             if self.byte_ordered or above_slash or below_slash.path == shown:
                 return True
             shown = below_slash.path
@@ -134,9 +140,8 @@ class Listing:
             made = row(key, entry.metadata, service, prefix)
             if made is not None:
                 page.append(made)
-                if len(page) >= PAGE:
-                    send(("rows", page))
-                    page.clear()
+                if len(page) >= PAGE or monotonic() > self.due:
+                    self.send_page()
         self.last, self.before, self.last_normal, self.count = last, before, last_normal, count
 
     def confirm_end(self) -> None:
@@ -185,6 +190,7 @@ class Listing:
         return True
 
     def send_page(self) -> None:
+        self.due = monotonic() + HEARTBEAT
         if self.page:
             send(("rows", self.page))
             self.page.clear()
@@ -232,7 +238,7 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     """List, and tell the parent how it went."""
-    request = marshal.loads(receive(0, int.from_bytes(receive(0, 4), "big")))
+    request = marshal.loads(receive(0, int.from_bytes(receive(0, 4), "big")))  # noqa: S302 - from our parent
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         from trueup.stores.operators import build

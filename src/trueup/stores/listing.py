@@ -1,4 +1,5 @@
-"""The parent's end of a listing: start the helper, take its pages, notice when it stalls, dies or contradicts itself."""
+"""The parent's end of a listing: start the helper, take its pages, notice when it stalls, dies or contradicts
+itself."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ _SLACK: Final = 20.0
 
 
 def entries(place: Place, *, start: str = "", ordered: bool = True) -> Generator[Entry]:
-    """Every object of a place as the server lists it. With `ordered`, raises `OutOfOrder` at the first key that does not
-    ascend. `start` is handed to the server. Raises `ListingUnfinished`, or the store's error if nothing came at all."""
+    """Every object of a place as the server lists it. With `ordered`, raises `OutOfOrder` at the first key that does
+    not ascend. `start` is handed to the server. Raises `ListingUnfinished`, or the store's error if nothing came at
+    all."""
     helper = _Helper(place, start=start, ordered=ordered)
     count = 0
     try:

@@ -1,8 +1,8 @@
 """Building OpenDAL operators, in the one way that is safe.
 
-An operator starts threads of its own. In a child made by `fork` they do not exist, and even a *new* operator hangs there
-for ever; so a process that has built one marks its forked children, and they raise instead. This module imports OpenDAL
-only when an operator is built: importing it is safe before a fork, building is not.
+An operator starts threads of its own. In a child made by `fork` they do not exist, and even a *new* operator hangs
+there for ever; so a process that has built one marks its forked children, and they raise instead. This module imports
+OpenDAL only when an operator is built: importing it is safe before a fork, building is not.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from trueup import keys
 
@@ -23,13 +24,13 @@ class Conditions(NamedTuple):
 
 
 def conditions(operator: Operator) -> Conditions:
-    """Write and delete one small object under a random name of ours. Whatever goes wrong means *no*: the store then looks
-    before it acts, which needs no right but the usual ones."""
+    """Write and delete one small object under a random name of ours. Whatever goes wrong means *no*: the store then
+    looks before it acts, which needs no right but the usual ones."""
     from opendal.exceptions import ConditionNotMatch
 
     name = f"{keys.RESERVED}/probe-{os.urandom(8).hex()}"
 
-    def refuses(act: Any, *arguments: object, **options: object) -> bool:
+    def refuses(act: Callable[..., object], *arguments: object, **options: object) -> bool:
         try:
             act(name, *arguments, **options)
         except ConditionNotMatch:

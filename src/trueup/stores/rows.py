@@ -47,9 +47,9 @@ def unaddressable(key: str, service: str, prefix: str) -> str | None:
 def seen(key: str, metadata: Metadata, service: str) -> Row:
     """One ordinary object.
 
-    S3 and R2: an ETag of 32 characters is taken for the MD5. Where the bucket encrypts with KMS it is not; but no content
-    has such an ETag as its MD5 by accident, so that mistake can only say *different*, which is then settled by reading,
-    and never *equal*. GCS and Azure tell the MD5 itself, Azure only of what was uploaded in one piece.
+    S3 and R2: an ETag of 32 characters is taken for the MD5. Where the bucket encrypts with KMS it is not; but no
+    content has such an ETag as its MD5 by accident, so that mistake can only say *different*, which is then settled by
+    reading, and never *equal*. GCS and Azure tell the MD5 itself, Azure only of what was uploaded in one piece.
     """
     etag = (metadata.etag or "").strip('"')
     if service == "s3":

@@ -1,7 +1,7 @@
 """URLs that read one object for a while, made by computation alone.
 
-obstore signs: OpenDAL's own signing is asynchronous, and on Azure it grants the right to write. With an Azure account key
-we sign ourselves, because obstore 0.12 signs the encoded path, which Azure refuses for a name that needs encoding.
+obstore signs: OpenDAL's own signing is asynchronous, and on Azure it grants the right to write. With an Azure account
+key we sign ourselves, because obstore 0.12 signs the encoded path, which Azure refuses for a name that needs encoding.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import base64
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from trueup import keys
 from trueup.errors import StoreError
 from trueup.stores.credentials import Place
 
+if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, S3Store
 
 _SAS_VERSION: Final = "2020-12-06"
 
 
-def signer(place: Place) -> Any:
+def signer(place: Place) -> AzureStore | GCSStore | S3Store | None:
     """The obstore store that signs for a place. Credentials it was not given it looks for in the environment."""
     from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -52,7 +54,8 @@ def signer(place: Place) -> Any:
             return GCSStore(place.bucket, client_options=client, **config)
         if options.get("sas_token"):
             raise StoreError(
-                f"{place.url} is used with a SAS token, whose rights cannot be narrowed", cure="Give it the account's key"
+                f"{place.url} is used with a SAS token, whose rights cannot be narrowed",
+                cure="Give it the account's key",
             )
         if options.get("account_key"):
             return None  # `sign` needs no help
@@ -64,7 +67,7 @@ def signer(place: Place) -> Any:
         raise StoreError(f"cannot sign URLs for {place.url}: {_line(error, place)}") from None
 
 
-def sign(store: Any, place: Place, key: str, ttl: timedelta) -> str:
+def sign(store: AzureStore | GCSStore | S3Store | None, place: Place, key: str, ttl: timedelta) -> str:
     """A URL that reads `key`, and can do nothing else, until `ttl` (at most 7 days) has passed."""
     if place.service == "azblob":
         if place.options.get("account_key"):
@@ -74,6 +77,7 @@ def sign(store: Any, place: Place, key: str, ttl: timedelta) -> str:
                 f"cannot sign a URL for '{keys.display(key)}' in {place.url}: its name needs encoding",
                 cure="Give the store the account's key, or rename the object",
             )
+    assert store is not None
     import obstore
 
     try:
@@ -87,7 +91,7 @@ def _line(error: Exception, place: Place) -> str:
 
 
 def _azure(place: Place, key: str, ttl: timedelta) -> str:
-    """A service SAS: https://learn.microsoft.com/rest/api/storageservices/create-service-sas"""
+    """A service SAS (https://learn.microsoft.com/rest/api/storageservices/create-service-sas)."""
     account = place.options["account_name"]
     path = f"{place.bucket}/{place.prefix}{key}"
     endpoint = place.options["endpoint"]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from trueup import keys
 from trueup.errors import NotFound, PreconditionFailed, StoreError
 from trueup.stores.base import Entry
 from trueup.stores.budget import PART, UPLOADS, part_size
-from trueup.stores.client import Client, same
+from trueup.stores.client import Client
 from trueup.stores.media import guess
 
 if TYPE_CHECKING:
     from opendal.file import File
 
-_TOKEN: Final = "trueuptoken"  # noqa: S105 - a name. Azure allows letters, digits and underscores; proxies drop underscores
+# Azure allows letters, digits and underscores here; some proxies drop what holds an underscore.
+_TOKEN: Final = "trueuptoken"  # noqa: S105 - a name
 _SMALL: Final = 1 << 20
 """Bytes that need no room from the budget: as many workers as there may be hold one such body each."""
 
@@ -36,8 +37,9 @@ class Uploads:
     """The writing half of a cloud store.
 
     OpenDAL does not tell the ETag of what it wrote. A single request's is computed: the MD5, unless the bucket encrypts
-    with KMS or customer keys. So the first such write of a store is looked at afterwards; where it shows otherwise every
-    write is. Each write that is looked at carries a token in its metadata, which tells our object from another writer's.
+    with KMS or customer keys. So the first such write of a store is looked at afterwards; where it shows otherwise
+    every write is. Each write that is looked at carries a token in its metadata, which tells our object from another
+    writer's.
     """
 
     def __init__(self, client: Client) -> None:
@@ -66,7 +68,7 @@ class Uploads:
         if client.place.cache_control:
             options["cache_control"] = client.place.cache_control
         if if_absent or if_match is not None:
-            guard = self._guard(key, if_absent, if_match, options)
+            guard = self._guard(key, if_match, options)
         pieces = _Pieces(key, body, size, md5)
         if (size is None or size <= _SMALL) and pieces.gather(_SMALL):
             return self._single(key, pieces, options)
@@ -84,13 +86,16 @@ class Uploads:
             pieces.verify()
             if guard is not None:
                 guard()
-            with self._settling(key, options):
-                file.close()
+            try:
+                with client.asking("write", key):
+                    file.close()
+            except (PreconditionFailed, NotFound) as error:
+                self._settle(key, pieces, options, error)
         return self._verified(key, pieces, token)
 
-    def _guard(self, key: str, if_absent: bool, if_match: Entry | None, options: Options) -> Callable[[], None]:
-        """Look whether the condition holds, have the server check it where it can, and return a second look for the end
-        of a long upload: not every server checks conditions when parts are joined."""
+    def _guard(self, key: str, if_match: Entry | None, options: Options) -> Callable[[], None]:
+        """Look whether it is as planned (absent, without a plan), have the server check it where it can, and return a
+        second look for the end of a long upload: not every server checks conditions when parts are joined."""
         client = self._client
         can = client.conditions()
 
@@ -109,7 +114,7 @@ class Uploads:
                 return
             raise client.drifted(key)
 
-        if if_absent and can.if_absent:
+        if if_match is None and can.if_absent:
             options["if_not_exists"] = True
         elif if_match is not None and if_match.etag and can.if_match:
             options["if_match"] = f'"{if_match.etag}"'
@@ -136,7 +141,8 @@ class Uploads:
         return self._calibrate(key, pieces, token)
 
     def _settle(self, key: str, pieces: _Pieces, options: Options, error: StoreError) -> None:
-        """A condition failed. When an answer got lost, the client's own second try fails so: then our bytes are there."""
+        """A condition failed. When an answer got lost, the client's own second try fails so: then our bytes are
+        there."""
         if "if_match" not in options and "if_not_exists" not in options:
             raise error
         try:
@@ -147,9 +153,6 @@ class Uploads:
         if (ours and metadata.get(_TOKEN) == ours) or (now.md5 == pieces.md5 and now.size == pieces.total):
             return
         raise self._client.drifted(key) from None
-
-    def _settling(self, key: str, options: Options) -> Any:
-        return _Settling(self._client, key, options)
 
     def _parts(self, key: str, file: File, pieces: _Pieces) -> None:
         client = self._client
@@ -184,36 +187,6 @@ class Uploads:
         if not ours or now.size != pieces.total:
             return bare
         return now._replace(md5=pieces.md5)
-
-
-class _Settling:
-    """`asking`, for the end of an upload in parts: a failed condition is told as such."""
-
-    __slots__ = ("_asking", "_client", "_key", "_options")
-
-    def __init__(self, client: Client, key: str, options: Options) -> None:
-        self._client = client
-        self._key = key
-        self._options = options
-        self._asking = client.asking("write", key)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        conditional = "if_match" in self._options or "if_not_exists" in self._options
-        try:
-            self._asking.__exit__(kind, error, trace)
-        except (PreconditionFailed, NotFound):
-            if not conditional:
-                raise
-            # The client may have repeated the last request after its answer got lost.
-            try:
-                metadata = self._client.look(self._key)[1]
-            except StoreError:
-                metadata = {}
-            if metadata.get(_TOKEN) != self._options["user_metadata"][_TOKEN]:
-                raise self._client.drifted(self._key) from None
 
 
 class _Pieces:
@@ -275,6 +248,3 @@ class _Pieces:
     def _wrong(self, why: str) -> StoreError:
         cure = "It changed while it was read; run again"
         return StoreError(f"'{keys.display(self._key)}' was not written: {why}", cure=cure)
-
-
-__all__ = ["Uploads", "same"]
