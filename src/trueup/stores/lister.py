@@ -69,8 +69,8 @@ class Listing:
             self.drain(self.answer())
         else:
             self.whole_bucket()
-        # S3's parser finds an empty last page in any HTML. Google's insists on JSON; Azure's starts again from the first
-        # page, and keys that repeat are noticed.
+        # S3's parser finds an empty last page in any HTML. Google's insists on JSON; Azure's starts again from the
+        # first page, and keys that repeat are noticed.
         if self.service == "s3":
             self.confirm_end()
         self.send_page()
