@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, settings
 from tests.sync.world import World
 
 # The same examples in every run; HYPOTHESIS_PROFILE=search looks for new ones.
-settings.register_profile("steady", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 

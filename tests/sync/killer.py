@@ -19,17 +19,19 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from tests.sync.cases import prepared
 from tests.sync.world import World
 from trueup.errors import TrueupError, UsageError
-from trueup.sync.trash_can import list_trash
 
 EFFECTS = {
-    os.write, os.close, os.link, os.unlink, os.remove, os.replace, os.rename, os.fsync, os.utime, os.mkdir, os.rmdir,
-    os.fchmod, os.truncate, os.symlink,
+    os.write, os.link, os.unlink, os.remove, os.replace, os.rename, os.utime, os.mkdir, os.rmdir, os.fchmod,
+    os.truncate, os.symlink,
 }  # fmt: skip
 STATEMENTS = {"execute", "executemany", "commit"}
+READERS = {"_prepare", "baseline", "agreed", "cached_md5", "held", "run", "runs", "journal", "open_intents", "note"}
+"""Functions of the state that only ask it."""
 
 
 class Kill:
@@ -39,13 +41,18 @@ class Kill:
         self.left = survive
         self.seen = 0
 
-    def __call__(self, frame: object, event: str, function: object) -> None:
+    def __call__(self, frame: FrameType, event: str, function: object) -> None:
         if event != "c_call":
             return
         if function not in EFFECTS:
             owner = getattr(function, "__self__", None)
             if not isinstance(owner, sqlite3.Connection) or getattr(function, "__name__", "") not in STATEMENTS:
                 return
+            code = frame.f_code
+            if not code.co_filename.endswith(("state.py", "runs.py")) or code.co_name in READERS:
+                return  # a plan is gone with its process
+            if owner.in_transaction and code.co_name != "transaction":
+                return  # what is not committed never was
         self.seen += 1
         if self.seen > self.left:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -72,7 +79,7 @@ def forked(act: Callable[[], object]) -> tuple[bool, object]:
             with os.fdopen(send, "w") as pipe:
                 pipe.write(answer)
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child may end only here
             traceback.print_exc()
         finally:
             os._exit(code)
@@ -89,17 +96,19 @@ def forked(act: Callable[[], object]) -> tuple[bool, object]:
 
 def main(folder: Path, job: dict[str, object]) -> None:
     """`job`: options of the sync; `kill` sync or undo; `then` sync or undo; `first` and `step` of the effects tried."""
-    options = dict(job["options"], include=(), exclude=())
     number = int(job["first"])
-    while True:
-        base = folder / str(number)
-        killed, seen = forked(lambda: before(base, options, job, number))
-        after = forked(lambda: followed(base, options, job, killed=killed))[1]
-        print(json.dumps({"survived": number, "killed": killed, "effects": seen, **after}), flush=True)
-        shutil.rmtree(base)
-        if not killed:
-            return
+    while experiment(folder / str(number), job, number):
         number += int(job["step"])
+
+
+def experiment(base: Path, job: dict[str, object], survive: int) -> bool:
+    """Prepare, kill, go on; whether the kill came before the end."""
+    options = dict(job["options"], include=(), exclude=())
+    killed, seen = forked(lambda: before(base, options, job, survive))
+    after = forked(lambda: followed(base, options, job, killed=killed))[1]
+    print(json.dumps({"survived": survive, "killed": killed, "effects": seen, **after}), flush=True)
+    shutil.rmtree(base)
+    return killed
 
 
 def before(base: Path, options: dict[str, object], job: dict[str, object], survive: int) -> int:
@@ -120,7 +129,6 @@ def followed(base: Path, options: dict[str, object], job: dict[str, object], *, 
     started = json.loads(base.joinpath("start.json").read_text())
     statuses: list[str] = []
     if job["then"] == "undo":
-        runs = sorted(kept.run for kept in list_trash(world.settings))
         with world.state() as state:
             runs = [row.run for row in state.runs()]
         try:
@@ -134,17 +142,16 @@ def followed(base: Path, options: dict[str, object], job: dict[str, object], *, 
     if job["then"] == "sync" and killed:
         statuses.append(world.sync(**options).status)
     shown = [text(tree) for tree in world.trees()]
-    problems = []
     kept = [text({str(n): data for n, data in enumerate(world.trash(side))}) for side in ("left", "right")]
     everything = {data for part in (*shown, *kept) for data in part.values()}
     lost = sorted({data for tree in started for data in tree.values()} - everything)
+    further: object = None
     if job["then"] == "sync":
         try:
             last = world.sync(**options)
-            if last.items or last.status != "ok":
-                problems.append(f"a further run was not idle: {last.status} {last.items}")
+            further = [last.status, *({**item, "error": ""} for item in last.items)]
         except TrueupError as error:
-            problems.append(f"a further run failed: {error}")
+            further = str(error)
     return {
         "statuses": statuses,
         "trees": shown,
@@ -155,7 +162,7 @@ def followed(base: Path, options: dict[str, object], job: dict[str, object], *, 
         "lost": lost,
         "temporaries": world.temporaries(),
         "plans": sorted(path.name for path in (base / "state" / "plans").glob("*")),
-        "problems": problems,
+        "further": further,
     }
 
 

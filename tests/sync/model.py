@@ -128,7 +128,9 @@ def make_room(world: World, side: str, key: str) -> None:
 edits = st.lists(
     st.builds(
         Edit,
-        kind=st.sampled_from(["write", "write", "write", "delete", "delete", "rename", "rename", "touch", "chmod", "both"]),
+        kind=st.sampled_from(
+            ["write", "write", "write", "delete", "delete", "rename", "rename", "touch", "chmod", "both"]
+        ),
         side=st.sampled_from(["left", "right"]),
         key=st.sampled_from(KEYS),
         other=st.sampled_from(KEYS),

@@ -48,7 +48,9 @@ def entry(state: State, *, size: int, mtime_s: int) -> Entry | None:
     return Entry("k", size, mtime_s * 1_000_000_000, "print")
 
 
-def verdict(left: State, right: State, *, equal: bool, sizes: tuple[int, int] = (5, 3), times=(10, 20), **options) -> Decision:
+def verdict(
+    left: State, right: State, *, equal: bool, sizes: tuple[int, int] = (5, 3), times=(10, 20), **options
+) -> Decision:
     return decide(
         entry(left, size=sizes[0], mtime_s=times[0]),
         entry(right, size=sizes[1], mtime_s=times[1]),
@@ -84,9 +86,13 @@ def test_two_way_follows_the_table(prefer: str, delete: bool, equal: bool):
             case "forget":
                 expected = Decision(Action.FORGET, "gone")
             case "delete left*":
-                expected = Decision(Action.DELETE_LEFT, "deleted") if delete else Decision(Action.COPY_RIGHT, "restored")
+                expected = (
+                    Decision(Action.DELETE_LEFT, "deleted") if delete else Decision(Action.COPY_RIGHT, "restored")
+                )
             case "delete right*":
-                expected = Decision(Action.DELETE_RIGHT, "deleted") if delete else Decision(Action.COPY_LEFT, "restored")
+                expected = (
+                    Decision(Action.DELETE_RIGHT, "deleted") if delete else Decision(Action.COPY_LEFT, "restored")
+                )
             case "adopt or conflict" if equal:
                 expected = Decision(Action.ADOPT, "equal")
             case "adopt or conflict" if prefer == "none":
@@ -223,7 +229,9 @@ def test_a_rule_that_sees_no_difference_leaves_both_alone_and_says_so(prefer, ti
             assert got == Decision(Action.CONFLICT, expected)
 
 
-@pytest.mark.parametrize(("ahead_s", "expected"), [(0, "copy_left"), (8, "copy_left"), (9, "conflict"), (11, "conflict"), (12, "copy_right")])
+@pytest.mark.parametrize(
+    ("ahead_s", "expected"), [(0, "copy_left"), (8, "copy_left"), (9, "conflict"), (11, "conflict"), (12, "copy_right")]
+)
 def test_newer_takes_the_measured_clock_difference_off(ahead_s: int, expected: str):
     """The right shows 20 s, the left 10 s; the right's clock is ahead."""
     got = decide(

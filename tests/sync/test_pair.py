@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-import unicodedata
 from itertools import islice
 
 import pytest

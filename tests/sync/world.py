@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -41,7 +42,9 @@ class World:
 
     # Edits
 
-    def put(self, side: str, key: str, data: bytes | str = b"", *, mtime_ns: int | None = None, new: bool = False) -> Path:
+    def put(
+        self, side: str, key: str, data: bytes | str = b"", *, mtime_ns: int | None = None, new: bool = False
+    ) -> Path:
         """Write a file as a user would, in place. `new`: its time is this moment's."""
         path = self[side] / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +78,7 @@ class World:
     # Runs
 
     def sync(self, *, outputs: Outputs | None = None, dry_run: bool = False, **options: object) -> SyncRun:
-        return sync(
-            *self.specs, config=SyncConfig(**options), settings=self.settings, outputs=outputs, dry_run=dry_run
-        )
+        return sync(*self.specs, config=SyncConfig(**options), settings=self.settings, outputs=outputs, dry_run=dry_run)
 
     def plan(self, **options: object) -> Plan:
         return plan(*self.specs, settings=self.settings, **options)
@@ -124,6 +125,12 @@ class World:
         other.settings = replace(self.settings)
         other.specs = self.specs[::-1]
         return other
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for tests of hundreds of runs: in memory where the system has one, because each run waits for fsync."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def files(root: Path) -> dict[str, bytes]:

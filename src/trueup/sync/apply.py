@@ -57,10 +57,12 @@ def recover(sides: Sides, state: PairState) -> int:
     stores = {state.left_side: sides.left, state.right_side: sides.right}
     settled = []
     for row in state.open_intents():
-        try:
-            stores[row.side].discard(row.target, temporary_name(row.run, row.seq))
-        except StoreError as error:
-            log.warning("cannot clean up after the interrupted run %s: %s", row.run, error)
+        # The loser of a conflict may have been on its way to its place beside the winner, on either side.
+        for side in stores if row.reason == "conflict" else (row.side,):
+            try:
+                stores[side].discard(row.target, temporary_name(row.run, row.seq))
+            except StoreError as error:
+                log.warning("cannot clean up after the interrupted run %s: %s", row.run, error)
         settled.append(row._replace(state="interrupted"))
     if settled:
         with state.transaction():
@@ -185,7 +187,8 @@ class _Application:
                     source=item.source_key,
                     trashed=int(self._config.trash and replaced is not None and not moving),
                     wrote_print="",
-                    wrote_size=0,
+                    wrote_size=self._will_write(item),
+                    wrote_md5=item.md5,
                     bytes=item.bytes,
                     error="",
                     before=self._before(item),
@@ -194,6 +197,11 @@ class _Application:
         self._intents |= {row.seq: row for row in rows}
         with self._state.transaction():
             self._state.write_journal(rows)
+
+    @staticmethod
+    def _will_write(item: Item) -> int:
+        source = item.left if target_side(item) == "right" else item.right
+        return source.size if source is not None else 0
 
     def _before(self, item: Item) -> str:
         """The baseline rows this item will replace, for undo."""
@@ -219,6 +227,7 @@ class _Application:
                     error=result.error,
                     wrote_print=wrote.fingerprint if wrote else "",
                     wrote_size=wrote.size if wrote else 0,
+                    wrote_md5=(wrote.md5 or intent.wrote_md5) if wrote else "",
                 )
             )
             rows += self._losers(intent, result)
@@ -246,6 +255,7 @@ class _Application:
                 trashed=0,
                 wrote_print=entry.fingerprint,
                 wrote_size=entry.size,
+                wrote_md5=entry.md5,
                 bytes=entry.size,
                 error="",
                 before="[]",

@@ -181,23 +181,29 @@ class Effects:
             if present and any(self._md5(where, entry) != self._md5(side, loser) for where, entry in present.items()):
                 continue
             if side not in present:
-                present[side] = stores[side].copy(loser.key, name, if_match=loser)
+                if stores[side].features.tree:  # a copy there could leave a temporary file nobody would find
+                    present[side] = self._write_beside(item, stores[side], loser, stores[side], name)
+                else:
+                    present[side] = stores[side].copy(loser.key, name, if_match=loser)
                 made.append((side, present[side]))
             other = _opposite(side)
             if other not in present:
-                with stores[side].read(name, expect=present[side]) as body:
-                    present[other] = stores[other].write(
-                        name,
-                        self._meter.through(body),
-                        size=loser.size,
-                        if_absent=True,
-                        mtime_ns=loser.mtime_ns or None,
-                        temporary=temporary_name(self._run, item.seq),
-                    )
+                present[other] = self._write_beside(item, stores[side], present[side], stores[other], name)
                 made.append((other, present[other]))
             md5 = present[other].md5 or present[side].md5
             return self.agreed(keys.normal(name), present["left"], present["right"], md5)
         raise PreconditionFailed(f"every conflict name for {keys.display(loser.key)} is taken")
+
+    def _write_beside(self, item: Item, origin: Store, source: Entry, target: Store, name: str) -> Entry:
+        with origin.read(source.key, expect=source) as body:
+            return target.write(
+                name,
+                self._meter.through(body),
+                size=source.size,
+                if_absent=True,
+                mtime_ns=source.mtime_ns or None,
+                temporary=temporary_name(self._run, item.seq),
+            )
 
     def _delete(self, item: Item) -> Done:
         side = target_side(item)

@@ -152,6 +152,8 @@ class Plan:
             f"bytes integer, {_SIDE_COLUMNS}, md5 text, source text, source_key text, outcome text, error text)"
         )
         self.db.execute("begin")
+        if os.name != "nt":  # the open file lives on without its name, so not even a killed run leaves one
+            self._path.unlink()
         self._buffer: list[tuple[object, ...]] = []
 
     def __enter__(self) -> Self:

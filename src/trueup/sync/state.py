@@ -32,8 +32,8 @@ create table held (
 create table journal (
     run text not null, seq integer not null, key text not null, action text not null, reason text not null,
     state text not null, side text not null, target text not null, source text not null, trashed integer not null,
-    wrote_print text not null, wrote_size integer not null, bytes integer not null, error text not null,
-    before text not null,
+    wrote_print text not null, wrote_size integer not null, wrote_md5 text not null, bytes integer not null,
+    error text not null, before text not null,
     primary key (run, seq)
 ) strict, without rowid;
 create table runs (
@@ -58,11 +58,12 @@ class Held(NamedTuple):
 
 
 class JournalRow(NamedTuple):
-    """One action of one run. `state`: intent, done, failed or drifted.
+    """One action of one run. `state`: intent, done, failed or drifted; `interrupted` for an intent a killed run left;
+    `undone`. A row of an undo has the action `undo_…`, and as its reason the run that is undone.
 
     `side` is the side written (`a`/`b`), `target` the raw key there, `source` the raw key a move came from, `trashed`
-    whether the previous version lies in the trash of the run, `wrote_*` what the target showed afterwards, `before`
-    the baseline rows replaced (JSON)."""
+    whether the previous version lies in the trash of the run, `wrote_*` what the target showed afterwards (in an
+    intent: what it will show, as far as that is known), `before` the baseline rows replaced (JSON)."""
 
     run: str
     seq: int
@@ -76,6 +77,7 @@ class JournalRow(NamedTuple):
     trashed: int
     wrote_print: str
     wrote_size: int
+    wrote_md5: str
     bytes: int
     error: str
     before: str
@@ -125,6 +127,8 @@ class PairState:
             )
         if version == 0:
             with self.transaction():
+                if self._db.execute("pragma user_version").fetchone()[0]:
+                    return  # another process was faster
                 for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"pragma user_version={SCHEMA_VERSION}")
@@ -237,7 +241,7 @@ class PairState:
 
     def write_journal(self, rows: Iterable[JournalRow]) -> None:
         """Write rows, replacing the intents they settle."""
-        self._db.executemany(f"insert or replace into journal values ({','.join('?' * 15)})", rows)
+        self._db.executemany(f"insert or replace into journal values ({','.join('?' * 16)})", rows)
 
     def journal(self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = ()) -> Iterator[JournalRow]:
         """A run's rows by sequence, only those in `states` if given."""
@@ -253,6 +257,16 @@ class PairState:
     def open_intents(self) -> list[JournalRow]:
         """What a killed run had begun and not settled."""
         return [JournalRow._make(row) for row in self._db.execute("select * from journal where state = 'intent'")]
+
+    def begun_undos(self, run: str) -> set[tuple[str, str]]:
+        """(side, target) of what undos of a run had begun and not settled when they were killed."""
+        return set(
+            self._db.execute(
+                "select side, target from journal where reason = ? and action like 'undo^_%' escape '^' "
+                "and state in ('intent', 'interrupted')",
+                (run,),
+            )
+        )
 
     def drop_run(self, run: str) -> None:
         """Forget a run and its journal."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from trueup import events, keys
 from trueup.config import Settings, SyncConfig, load
@@ -13,6 +14,8 @@ from trueup.errors import NotFound, PreconditionFailed, StoreError, UsageError
 from trueup.runs import RunLog, new_run_id, run_lock
 from trueup.stores.base import Entry, Store
 from trueup.sync import trash
+from trueup.sync.apply import recover
+from trueup.sync.content import Contents
 from trueup.sync.pair import Agreed
 from trueup.sync.plan import Header
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
@@ -20,7 +23,9 @@ from trueup.sync.session import Session, session
 from trueup.sync.state import JournalRow, PairState, RunRow
 from trueup.sync.verbs import Outputs, Recording
 
-_SETTLED = ("done", "interrupted", "intent")
+_UNDO: Final = "undo_"
+"""What the actions of an undo begin with in the journal."""
+_SETTLED: Final = ("done", "interrupted")
 """States of journal rows whose effect may have happened."""
 
 
@@ -56,6 +61,7 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
                 f"{row.left_spec} and {row.right_spec} are not the places they were when {row.run} ran",
                 cure=f"They were {row.left_url} and {row.right_url}",
             )
+        recover(opened.sides, opened.state)
         outputs.listener(
             events.RunStarted(run=header.run, job="undo", left=row.left_spec, right=row.right_spec, mode="two-way")
         )
@@ -88,7 +94,9 @@ class _Undoing:
             opened.state.left_side: opened.sides.left,
             opened.state.right_side: opened.sides.right,
         }
+        self._contents = Contents({"left": opened.sides.left, "right": opened.sides.right}, opened.state)
         self._undone = row.run
+        self._begun = opened.state.begun_undos(row.run)
         self._run = header.run
         self._header = header
         self._outputs = outputs
@@ -102,10 +110,15 @@ class _Undoing:
         self._state.start_run(
             RunRow(self._run, header.left_url, header.right_url, header.left, header.right, time.time_ns(), "kept")
         )
-        rows = list(self._state.journal(self._undone, newest_first=True, states=_SETTLED))
+        rows = sorted(self._state.journal(self._undone, newest_first=True, states=_SETTLED), key=_turn)
         if not rows:
             self._state.drop_run(self._run)
             raise UsageError(f"the run {self._undone} changed nothing, or was undone already")
+        if rows[0].action.startswith(_UNDO):
+            self._state.drop_run(self._run)
+            raise UsageError(
+                f"the run {self._undone} was itself an undo", cure="trueup sync with --release does again what it undid"
+            )
         for number, row in enumerate(rows):
             if self._outputs.stopped():
                 self._interrupted = True
@@ -128,7 +141,15 @@ class _Undoing:
 
     def _undo_one(self, number: int, row: JournalRow) -> None:
         """Announce, put back, then let baseline, holds and journal say so in one transaction."""
-        ours = row._replace(run=self._run, seq=number, action=f"undo_{row.action}", state="intent", trashed=1)
+        ours = row._replace(
+            run=self._run,
+            seq=number,
+            action=_UNDO + row.action,
+            reason=self._undone,
+            state="intent",
+            source="",
+            trashed=1,
+        )
         with self._state.transaction():
             self._state.write_journal([ours])
         error = ""
@@ -142,8 +163,9 @@ class _Undoing:
             outcome, error = "failed", str(problem)
         with self._state.transaction():
             self._state.write_journal([ours._replace(state=outcome, error=error)])
-            if outcome in {"done", "skipped"}:
+            if outcome == "done":
                 self._restore_baseline(row)
+            if outcome in {"done", "skipped"}:
                 self._state.write_journal([row._replace(state="undone")])
         if outcome == "skipped":
             return  # a killed run announced it and never began
@@ -172,52 +194,79 @@ class _Undoing:
         )
 
     def _put_back(self, row: JournalRow) -> str:
-        """Reverse one effect. Returns the name of the action done, empty when there was nothing to reverse."""
+        """Reverse one effect. Returns the name of the action done, empty when there was nothing to reverse.
+
+        What was killed, the run or an earlier undo, may have left its effect undone, or done but for the removal of
+        the old name.
+        """
         store = self._stores[row.side]
         side = "left" if row.side == self._state.left_side else "right"
-        kept = _found(store, trash.trash_key(self._undone, row.target)) if row.trashed else None
+        name, certain = keys.display(row.target), row.state == "done"
+        begun = (row.side, row.target) in self._begun
+        doubtful = begun or not certain
         present = _found(store, row.target)
-        certain = row.state == "done"
         if row.action.startswith("move"):
-            if present is None and not certain:
-                return ""
-            self._expect(row, present)
-            store.move(row.target, row.source, if_match=present)
+            origin = _found(store, row.source)
+            if present is None and origin is not None and doubtful:
+                return f"move_{side}" if begun else ""
+            present = self._as_left(row, present)
+            self._bring(store, present, row.source, origin if doubtful else None)
             return f"move_{side}"
-        if row.action.startswith("delete"):
-            if kept is None:
-                if certain:
-                    raise NotFound(f"{keys.display(row.target)} is not in the trash any more")
-                return ""
-            store.move(kept.key, row.target)
-            return f"copy_{side}"
+        kept = _found(store, trash.trash_key(self._undone, row.target)) if row.trashed else None
         if row.trashed and kept is None:
+            if begun and present is not None:
+                return f"copy_{side}"
             if certain:
-                raise NotFound(f"the earlier version of {keys.display(row.target)} is not in the trash any more")
+                raise NotFound(f"the earlier version of {name} is not in the trash any more")
             return ""
-        if kept is None:
-            if present is None:
-                if certain:
-                    raise NotFound(f"{keys.display(row.target)} is not there")
-                return ""
-            if not certain:
-                raise PreconditionFailed("the run was killed while it wrote it, so it may be somebody else's")
-            self._expect(row, present)
-            trash.take_away(store, self._run, present)
-            return f"delete_{side}"
-        if present is not None:
-            if certain:
-                self._expect(row, present)
-            trash.take_away(store, self._run, present)
-        store.move(kept.key, row.target)
-        return f"copy_{side}"
+        if kept is not None:
+            if row.action.startswith("delete"):
+                twin = present if doubtful else None
+            elif present is not None and doubtful and self._same(store, kept, present):
+                twin = present
+            else:
+                twin = None
+                if present is not None:
+                    trash.take_away(store, self._run, self._as_left(row, present))
+            self._bring(store, kept, row.target, twin)
+            return f"copy_{side}"
+        if present is None and doubtful:
+            return f"delete_{side}" if begun else ""
+        trash.take_away(store, self._run, self._as_left(row, present))
+        return f"delete_{side}"
 
-    def _expect(self, row: JournalRow, present: Entry | None) -> None:
+    def _as_left(self, row: JournalRow, present: Entry | None) -> Entry:
+        """The target, if it still is what the run wrote. A fingerprint may have moved since (a link, a touch, an undo
+        of a later run): then the content decides."""
+        name = keys.display(row.target)
         if present is None:
-            raise NotFound(f"{keys.display(row.target)} is not there")
-        known = row.wrote_print
-        if present.size != row.wrote_size or (known and present.fingerprint != known):
-            raise PreconditionFailed(f"{keys.display(row.target)} changed since")
+            raise NotFound(f"{name} is not there")
+        if present.size == row.wrote_size:
+            if row.wrote_print and present.fingerprint == row.wrote_print:
+                return present
+            if self._md5(row.side, present) == (row.wrote_md5 or self._source_md5(row)):
+                return present
+        raise PreconditionFailed(f"{name} changed since")
+
+    def _source_md5(self, row: JournalRow) -> str:
+        """What a killed run was writing, as far as the other side still shows it."""
+        other = "b" if row.side == "a" else "a"
+        source = _found(self._stores[other], row.target)
+        return self._md5(other, source) if source is not None else ""
+
+    def _bring(self, store: Store, entry: Entry, target: str, twin: Entry | None) -> None:
+        """Move an entry back to where it was. If the very same lies there already, only the entry goes."""
+        if twin is not None and self._same(store, entry, twin):
+            store.delete(entry.key, if_match=entry)
+        else:
+            store.move(entry.key, target, if_match=entry)
+
+    def _same(self, store: Store, one: Entry, other: Entry) -> bool:
+        side = "a" if self._stores["a"] is store else "b"
+        return one.size == other.size and self._md5(side, one) == self._md5(side, other)
+
+    def _md5(self, side: str, entry: Entry) -> str:
+        return self._contents.md5("left" if side == self._state.left_side else "right", entry, trust_etag=False)
 
     def _restore_baseline(self, row: JournalRow) -> None:
         """The rows that were replaced come back, and the keys are held as both sides show them now."""
@@ -235,6 +284,12 @@ class _Undoing:
                 prints.append(found.fingerprint if found else "")
             held.append((key, prints[0], prints[1], self._undone))
         self._state.hold(held)
+
+
+def _turn(row: JournalRow) -> int:
+    """What a run wrote is taken away before what it moved goes back, and that before what it deleted returns: a name
+    may have been a file and a folder in turn."""
+    return 2 if row.action.startswith("delete") else 1 if row.action.startswith("move") else 0
 
 
 def _found(store: Store, key: str) -> Entry | None:
