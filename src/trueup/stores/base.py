@@ -174,6 +174,10 @@ class Store(Protocol):
         """Why this store cannot hold an object of this name, or None."""
         ...
 
+    def is_public(self, key: str) -> bool:
+        """Whether anybody, without credentials, can read this object."""
+        ...
+
     def clock_ahead_ns(self) -> int:
         """Nanoseconds by which the clock that dates this store's entries is ahead of this machine's, measured now."""
         ...

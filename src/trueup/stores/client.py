@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trueup import keys
 from trueup.errors import AccessDenied, BucketMissing, NotFound, PreconditionFailed, StoreError, Unaddressable
-from trueup.stores import faults, listing, operators, probe
+from trueup.stores import credentials, faults, listing, operators, probe
 from trueup.stores.base import Entry
 from trueup.stores.credentials import Place
 from trueup.stores.rows import seen, unaddressable
@@ -120,6 +120,22 @@ class Client:
             if self._signer is None:
                 self._signer = signer(self.place)
             return self._signer
+
+    def is_public(self, key: str) -> bool:
+        """Whether a request without credentials may read the object."""
+        from opendal.exceptions import Error, PermissionDenied, Unexpected, Unsupported
+        from opendal.exceptions import NotFound as Absent
+
+        place = self.place
+        options = {name: value for name, value in place.options.items() if name not in credentials.SECRET}
+        stranger = operators.build(
+            place.service, {**options, "skip_signature": "true"}, timeout=place.timeout, retries=0
+        )
+        try:
+            stranger.read(key, size=1)
+        except (Error, Absent, PermissionDenied, Unexpected, Unsupported):
+            return False
+        return True
 
     def require(self, key: str, planned: Entry) -> Entry:
         """The object now, if it is still as planned, else `PreconditionFailed` (`NotFound` when it is gone)."""

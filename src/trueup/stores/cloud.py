@@ -277,6 +277,9 @@ class CloudStore:
     def unaddressable(self, key: str) -> str | None:
         return unaddressable(key, self._client.service, self._client.place.prefix)
 
+    def is_public(self, key: str) -> bool:
+        return self._client.is_public(key)
+
     def clock_ahead_ns(self) -> int:
         # Servers tell their clock in whole seconds, rounded down.
         before = time.time()

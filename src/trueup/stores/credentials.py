@@ -57,7 +57,7 @@ _RENAMED: Final = {
     "request_payer": "enable_request_payer",
     "anonymous": "skip_signature",
 }
-_SECRET: Final = frozenset(
+SECRET: Final = frozenset(
     "access_key_id secret_access_key session_token account_key sas_token connection_string credential token "
     "server_side_encryption_customer_key encryption_key external_id".split()
 )
@@ -146,7 +146,7 @@ def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
                 {
                     value
                     for name, value in (*options.items(), *given.items())
-                    if name in _SECRET and value not in {_AZURITE_KEY, ""}
+                    if name in SECRET and value not in {_AZURITE_KEY, ""}
                 },
                 key=len,
                 reverse=True,

@@ -71,6 +71,7 @@ class _Helper:
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RUST_BACKTRACE": "0"},
             bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the run, which ends the helper in its own time
         )
         # Credentials go through the pipe: arguments and environment are open to other processes.
         request = marshal.dumps(

@@ -250,6 +250,9 @@ class LocalStore:
     def unaddressable(self, key: str) -> str | None:
         return self._tree.unaddressable(key)
 
+    def is_public(self, key: str) -> bool:  # noqa: ARG002 - a disk answers nobody
+        return False
+
     def clock_ahead_ns(self) -> int:
         """Always 0: this machine dates its own files. A network mount's clock is not measured, which would mean
         writing to it."""

@@ -15,6 +15,7 @@ from trueup import events
 from trueup.config import SyncConfig
 from trueup.errors import Interrupted, NotFound, Refused, StoreError
 from trueup.stores.base import Entry, Store
+from trueup.sync.casing import Casing
 from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
@@ -130,6 +131,7 @@ class _Builder:
         self._released: list[str] = []
         self._scope = Scope(config.include, config.exclude)
         self._clashes = Clashes(left_is_tree=sides.left.features.tree, right_is_tree=sides.right.features.tree)
+        self._casings = [Casing(side, plan) for side in ("left", "right") if sides[side].features.folds_case]
         self._clock_ahead_ns = 0
         if config.prefer in {"newer", "older"}:
             self._clock_ahead_ns = sides.right.clock_ahead_ns() - sides.left.clock_ahead_ns()
@@ -143,6 +145,8 @@ class _Builder:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             self._clashes.mend(self._plan)
+            for casing in self._casings:
+                casing.mend()
             if self._config.delete:
                 find_moves(self._plan, self._contents.md5, pool, touches_clash=self._clashes.touches)
         self._contents.save()
@@ -196,7 +200,7 @@ class _Builder:
                     waiting.append((item, pool.submit(self._contents.answer, item, mode, compare)))
                 elif not waiting and quick[0] is same and quick[1] is same and not self._held:
                     tally.unchanged += 1
-                    self._clashes.watch(item, _SAME)
+                    self._watch(item, _SAME)
                     continue
                 else:
                     waiting.append((item, quick))
@@ -242,8 +246,13 @@ class _Builder:
         if (problem := self._unaddressable(item, decision.action)) is not None:
             self._note(item, Action.UNADDRESSABLE, "name", problem)
             return
-        self._clashes.watch(item, decision)
+        self._watch(item, decision)
         self._add(item, decision)
+
+    def _watch(self, item: Pair, decision: Decision) -> None:
+        self._clashes.watch(item, decision)
+        for casing in self._casings:
+            casing.watch(item, decision)
 
     def _add(self, item: Pair, decision: Decision) -> None:
         key, left, right, base, _ = item

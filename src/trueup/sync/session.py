@@ -50,7 +50,9 @@ def session(left: str, right: str, settings: Settings, *, run: str, lock: bool =
         if lock:
             stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
-        yield Session(left=left, right=right, sides=sides, state=state, folder=settings.home / "plans", settings=settings)
+        yield Session(
+            left=left, right=right, sides=sides, state=state, folder=settings.home / "plans", settings=settings
+        )
 
 
 def refuse_overlap(left_url: str, right_url: str) -> None:

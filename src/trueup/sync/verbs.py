@@ -183,6 +183,7 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
     applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
     if not applied.interrupted:
         _forget_out_of_scope(opened, header.config)
+    _warn_of_public_trash(opened, outputs, header.run)
     _expire(opened, outputs, header.run)
     _write_items(planned, outputs.items_out)
     return _result(planned, applied, notes, differences=differences)
@@ -218,6 +219,27 @@ def _forget_out_of_scope(opened: Session, config: SyncConfig) -> None:
     while batch := list(islice(outside, 1000)):
         with opened.state.transaction():
             opened.state.forget(batch)
+
+
+def _warn_of_public_trash(opened: Session, outputs: Outputs, run: str) -> None:
+    """Say once of a bucket that anybody can read it: what is replaced or deleted there stays readable in the trash."""
+    first: dict[str, str] = {}
+    for side, key in trash.contents(opened.state, run):
+        first.setdefault(side, key)
+    for name in ("left", "right"):
+        store = opened.sides[name]
+        side = opened.state.left_side if name == "left" else opened.state.right_side
+        note = f"public:{store.url}"
+        if side not in first or opened.state.note(note):
+            continue
+        public = store.is_public(trash.trash_key(run, first[side]))
+        opened.state.set_note(note, "public" if public else "private")
+        if public:
+            message = (
+                f"anybody can read {store.url}, and so what is replaced or deleted there: it is kept for 30 days below "
+                ".trueup/trash. Make the bucket private or deny that prefix, or use --no-trash"
+            )
+            outputs.listener(events.Warned(run=run, message=message))
 
 
 def _expire(opened: Session, outputs: Outputs, run: str) -> None:

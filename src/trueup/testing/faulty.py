@@ -264,6 +264,9 @@ class FaultyStore:
     def unaddressable(self, key: str) -> str | None:
         return self.inner.unaddressable(key)
 
+    def is_public(self, key: str) -> bool:
+        return self.inner.is_public(key)
+
     def clock_ahead_ns(self) -> int:
         return self.inner.clock_ahead_ns()
 

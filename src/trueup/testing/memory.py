@@ -179,6 +179,9 @@ class MemoryStore:
     def unaddressable(self, key: str) -> str | None:
         return keys.unaddressable_in_cloud(key)
 
+    def is_public(self, key: str) -> bool:  # noqa: ARG002 - nobody outside the process reaches it
+        return False
+
     def clock_ahead_ns(self) -> int:
         return 0
 
