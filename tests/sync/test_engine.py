@@ -48,10 +48,10 @@ def checked_sync(world: World, model: Model, **options: object) -> tuple[Model, 
     assert set(world.baseline()) == set(expected.base)
     if options.get("mode") == "push":
         assert before["left"] == world.tree("left")
-        assert not (world.left / ".trueup").exists()
+        assert not (world.left / ".trueup" / "trash" / run.run).exists()
     if options.get("mode") == "pull":
         assert before["right"] == world.tree("right")
-        assert not (world.right / ".trueup").exists()
+        assert not (world.right / ".trueup" / "trash" / run.run).exists()
     again = world.sync(force=True, **options)
     if conflicts:
         assert {item["action"] for item in again.items} == {"conflict"}
@@ -62,7 +62,7 @@ def checked_sync(world: World, model: Model, **options: object) -> tuple[Model, 
     return expected, run
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(edits, choices), min_size=1, max_size=4))
 @example([([edit("both", "left", "a")], {}), ([edit("rename", "left", "a", other="b")], {"delete": True})])
 @example([([edit("both", "left", "a")], {}), ([edit("write", "right", "a/x", b"2")], {"delete": True})])
@@ -87,7 +87,7 @@ def test_a_run_does_what_the_model_says_loses_nothing_and_the_next_one_is_idle(r
             model, _ = checked_sync(world, model, **options)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(edits, choices), min_size=1, max_size=3))
 def test_keeping_losers_loses_no_version_and_comes_to_rest(rounds):
     with scratch() as folder:
