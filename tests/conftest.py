@@ -23,6 +23,8 @@ from tests.servers.fixtures import (  # noqa: F401 - fixtures are found by name
     seaweed_server,
 )
 
+pytest.register_assert_rewrite("trueup.testing")
+
 REMOVED = (
     *("AWS_", "AZURE_", "BOTO", "CLOUDSDK_", "GCE_", "GCP_", "GCS_", "GOOGLE_", "R2_", "STORAGE_EMULATOR_"),
     *("ALERT_EMAIL_", "MAILGUN_", "TRUEUP_", "XDG_", "MSI_", "IDENTITY_"),

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("trueup.testing")
-
 NOBODY = 65534
 
 
