@@ -36,10 +36,21 @@ class Scope:
         return ""
 
     def entries(self, entries: Iterator[Entry]) -> Iterator[Entry]:
-        """The entries in scope; a listing leaves trueup's own out already."""
+        """The entries in scope; a listing leaves trueup's own out already. What cannot be seen stays, because it may
+        hide what is in scope: see `concerns`."""
         if self.everything:
             return entries
-        return (entry for entry in entries if self._narrowed(entry.key))
+        return (entry for entry in entries if entry.fault or self._narrowed(keys.normal(entry.key)))
+
+    def concerns(self, fault: Entry) -> bool:
+        """Whether people want to hear of an entry that cannot be seen: it is in scope itself, or an unreadable folder
+        in which something may be."""
+        if self.everything:
+            return True
+        names = (keys.normal(fault.key), keys.normal(fault.key) + "/")
+        if self._exclude is not None and any(map(self._exclude, names)):
+            return False
+        return self._include is None or fault.fault == "unreadable" or any(map(self._include, names))
 
     def agreed(self, rows: Iterator[Agreed]) -> Iterator[Agreed]:
         """The baseline rows in scope."""
@@ -57,6 +68,6 @@ def _matcher(patterns: Sequence[str], option: str) -> Callable[[str], bool] | No
     from pathspec import GitIgnoreSpec
 
     try:
-        return GitIgnoreSpec.from_lines(patterns).match_file
+        return GitIgnoreSpec.from_lines(map(keys.normal, patterns)).match_file
     except ValueError as error:
         raise UsageError(f"{option}: {error}", cure="Patterns are written as in .gitignore") from error

@@ -13,7 +13,7 @@ from typing import Final
 
 from trueup import events
 from trueup.config import SyncConfig
-from trueup.errors import Interrupted, NotFound, Refused, StoreError
+from trueup.errors import Interrupted, ListingUnfinished, NotFound, Refused, StoreError
 from trueup.stores.base import Entry, Store
 from trueup.sync.casing import Casing
 from trueup.sync.clashes import Clashes
@@ -81,6 +81,10 @@ def build(
         except SideOutOfOrder as signal:
             # Never mispair: what was planned so far is dropped and the sort takes over, next time from the start.
             plan.close()
+            if signal.side in unordered:
+                raise ListingUnfinished(
+                    f"the listing of {sides[signal.side].url} repeats a key", cure="Run again"
+                ) from signal
             unordered.add(signal.side)
             state.set_note(f"unordered:{sides[signal.side].url}", "1")
         except BaseException:
@@ -188,9 +192,9 @@ class _Builder:
             if not count & 0xFFF:
                 self._report()
             _, left, right, base, veil = item
-            if left is not None:
+            if left is not None and not left[6]:  # a link or a marker is no file
                 tally.left += 1
-            if right is not None:
+            if right is not None and not right[6]:
                 tally.right += 1
             if base is not None:
                 tally.baseline += 1
@@ -324,6 +328,8 @@ class _Builder:
         if veil is None:
             raise ValueError("only a veiled pair has no answer")
         own = veil in {item.left, item.right}
+        if own and not self._scope.concerns(veil):
+            return
         if not own and item.left is None and item.right is None:
             return  # a baseline row below what cannot be seen: kept, and nothing to say
         detail = veil.detail if own else f"it lies below {veil.key}: {veil.detail}"
