@@ -163,3 +163,20 @@ def test_the_log_holds_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch
     text = capsys.readouterr().err
     assert "wrong: ***" in text
     assert "swordfish" not in text
+
+
+def test_quiet_still_says_which_items_failed(cli: Cli, tmp_path: Path) -> None:
+    for side, text in (("left", "one"), ("right", "two")):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "a.txt").write_text(text)
+    result = cli("sync", "./left", "./right", "--prefer", "none", "--quiet")
+    assert result.code == 1
+    assert not result.out
+    assert result.err == "conflict: a.txt: both sides changed and no rule prefers one\n"
+
+
+def test_a_local_store_has_no_options_so_that_a_typing_error_is_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_text('[stores.here]\nurl = "here"\nendpont = "x"\n')
+    result = cli("sync", "here", "./there")
+    assert result.code == 2
+    assert "[stores.here] endpont is unknown" in result.err

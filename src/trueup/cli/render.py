@@ -16,6 +16,7 @@ DONE_SHOWN: Final = 20
 
 _WORTH_A_SPEED: Final = 1 << 20
 """Bytes; how fast fewer than these moved says nothing."""
+_WIDEST: Final = 80
 _EFFECTS: Final = ("copy", "move", "delete")
 _STYLES: Final = {"copy": "green", "move": "cyan", "delete": "red"}
 _NOTES: Final = {
@@ -38,6 +39,8 @@ def show(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
     rest = [row for row in run.items if row["action"] in _NOTES and row["action"] not in _QUIET_NOTES]
     settled = [row for row in effects if planned or row["outcome"] == "done"]
     total = sum(amount for name, amount in run.counts.items() if name.startswith(_EFFECTS))
+    if ui.common.quiet and not planned:
+        _complain(ui, run)
     _table(ui, [_effect(row) for row in settled], total, PLANNED_SHOWN if planned else DONE_SHOWN)
     if not planned:
         broken = [row for row in effects if row["outcome"] in _PROBLEMS]
@@ -48,10 +51,21 @@ def show(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
         ui.out(*line)
 
 
+def _complain(ui: Ui, run: SyncRun) -> None:
+    """What --quiet does not keep quiet about: items that make the run end with 1."""
+    bad = [row for row in run.items if row["outcome"] in _PROBLEMS or row["action"] in {"conflict", "unknown"}]
+    for row in bad[:PLANNED_SHOWN]:
+        what = row["outcome"] if row["outcome"] in _PROBLEMS else row["action"]
+        ui.say(f"{what}: {_name(row)}: {_line(row['error'] or row['reason'])}")
+    if len(bad) > PLANNED_SHOWN:
+        ui.say(f"… and {len(bad) - PLANNED_SHOWN:,} more")
+
+
 def _table(ui: Ui, rows: Sequence[tuple[tuple[str, str], ...]], total: int, limit: int) -> None:
     """Rows in columns; the last column is as wide as it likes."""
     shown = rows[:limit]
     widths = [max((len(cell[0]) for cell in column), default=0) for column in zip(*shown, strict=False)]
+    widths = [min(width, _WIDEST) for width in widths]  # one long name must not push every other line apart
     if widths:
         widths[0] = max(widths[0], len("delete right"))  # all tables of a result stand in line
     for row in shown:
@@ -159,6 +173,8 @@ def _agreement(run: SyncRun, same: int) -> Segment:
         return ("nothing to do: there are no files", "bold green")
     if any(run.counts.get(name) for name in ("conflict", "unknown")):
         return f"nothing to do for the rest ({files})"
+    if not same:
+        return "nothing to do for anything else"
     if run.mode == "two-way":
         verb = "agrees" if same == 1 else "agree"
         left = any(run.counts.get(name) for name in ("unaddressable", "link", "held"))

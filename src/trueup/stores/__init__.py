@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trueup.config import StoreConfig
-from trueup.errors import UnknownScheme, UsageError
+from trueup.errors import ConfigError, UnknownScheme, UsageError
 from trueup.stores.base import Entry, Features, OutOfOrder, Store
 
 __all__ = ["Entry", "Features", "OutOfOrder", "Store", "open_store"]
@@ -27,6 +27,10 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
     if not config.url:
         raise UsageError("an empty string names no place", cure="Write ./ for the present folder")
     scheme = found[1].lower() if found else "file"
+    if config.options and scheme in {"file", "memory"}:
+        raise ConfigError(
+            f"[stores.{config.name}] {min(config.options)} is unknown", cure=f"A {scheme} store has no options but url"
+        )
     match scheme:
         case "file":
             from trueup.stores.local import LocalStore

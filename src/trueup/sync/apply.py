@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -109,7 +109,7 @@ class _Application:
                 # A move finishes before the next begins, because one may land where another left.
                 limit = 1 if phase is Phase.MOVE else self._config.workers * 2
                 self._run_phase(self._plan.items(phase), pool, limit)
-        self._record()
+            self._record(pool)
         if self._plan.released:
             self._state.release(self._plan.released)
         return self._applied
@@ -316,12 +316,19 @@ class _Application:
         with self._state.transaction():
             self._state.write_journal(rows)
 
-    def _record(self) -> None:
-        """Items that only concern the baseline."""
+    def _record(self, pool: ThreadPoolExecutor) -> None:
+        """Items that only concern the baseline. Both sides are looked at again if the plan comes from a file, or was
+        applied before: the baseline may know better by now."""
         rows = self._plan.items(Phase.RECORD)
         while batch := list(islice(rows, 1000)):
             agreed, forgotten, settled = [], [], []
-            for item in batch:
+            drifts = pool.map(self._effects.drift, batch) if self._plan.loaded else repeat("")
+            for item, drift in zip(batch, drifts, strict=False):
+                if drift:
+                    settled.append(("drifted", drift, 0, item.seq))
+                    if item.action is Action.ADOPT:
+                        self._applied.counts["drifted"] += 1
+                    continue
                 if item.action is Action.FORGET:
                     forgotten.append(item.key)
                 elif item.left is not None and item.right is not None:

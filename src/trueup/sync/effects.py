@@ -242,6 +242,20 @@ class Effects:
             wrote=arrived,
         )
 
+    def drift(self, item: Item) -> str:
+        """Why an item that only concerns the baseline is not as planned any more; empty if it still is."""
+        try:
+            for side, planned, key in (("left", item.left, item.left_key), ("right", item.right, item.right_key)):
+                if planned is None:
+                    self._confirm_absent(side, key)
+                    continue
+                now = self._sides[side].stat(planned.key)
+                if (now.size, now.fingerprint) != (planned.size, planned.fingerprint):
+                    return f"{keys.display(planned.key)} changed on the {side}"
+        except StoreError as error:
+            return str(error)
+        return ""
+
     def _confirm_absent(self, side: str, key: str) -> None:
         """Absence is confirmed by asking, so that a listing that was too short can delete nothing."""
         try:

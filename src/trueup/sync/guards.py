@@ -19,7 +19,7 @@ def check(plan: Plan) -> None:
     if header.config.force:
         return
     counts = plan.counts()
-    _check_emptied(header, counts.total())
+    _check_emptied(header)
     for side, action, entries, moves in (
         ("left", Action.DELETE_LEFT, header.left_entries, Action.MOVE_LEFT),
         ("right", Action.DELETE_RIGHT, header.right_entries, Action.MOVE_RIGHT),
@@ -40,8 +40,8 @@ def check(plan: Plan) -> None:
         )
 
 
-def _check_emptied(header: Header, actions: int) -> None:
-    if not header.baseline_rows or not actions:
+def _check_emptied(header: Header) -> None:
+    if not header.baseline_rows:
         return
     for side, entries, other in (
         ("left", header.left_entries, header.right_entries),

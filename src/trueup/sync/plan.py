@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, Self, TextIO
 from trueup import keys
 from trueup.config import SyncConfig, sync_config
 from trueup.errors import TrueupError, UsageError
+from trueup.runs import new_run_id
 from trueup.stores.base import Entry
 from trueup.sync.decide import Action
 
@@ -138,6 +139,9 @@ class Plan:
         self.header = header
         self.released: list[str] = []
         """Held keys that changed since, so that they need not be held any more."""
+        self.loaded = False
+        """Whether it was read from a file: time has passed since, and hands may have touched it."""
+        self.applied = False
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix="plan-", suffix=".db", dir=folder)
@@ -273,7 +277,7 @@ class Plan:
     @classmethod
     def load(cls, lines: Iterable[str], *, folder: Path | None = None, run: str = "") -> Plan:
         """Read a saved plan, which is untrusted input: every field is checked, every key validated again. `run` is the
-        id the plan will be applied under. Raises `UsageError`."""
+        id the plan will be applied under; without it a new one is made. Raises `UsageError`."""
         plan: Plan | None = None
         number = 0
         try:
@@ -283,13 +287,14 @@ class Plan:
                     plan = cls(_header(row, run), folder=folder)
                 else:
                     plan._insert_loaded(row)
-        except (ValueError, TypeError, KeyError, AttributeError, TrueupError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, TrueupError) as error:
             if plan is not None:
                 plan.close()
             raise UsageError(f"line {number} is not part of a trueup plan: {error}") from error
         if plan is None:
             raise UsageError("the file holds no plan", cure="Write one with: trueup sync LEFT RIGHT --plan-out FILE")
         plan.flush()
+        plan.loaded = True
         return plan
 
     def _insert_loaded(self, row: Mapping[str, Any]) -> None:
@@ -299,11 +304,7 @@ class Plan:
         if phase is not PHASES.get(action, Phase.NOTE) and not frees:
             raise ValueError(f"a {action} cannot run in phase {phase}")
         if phase is not Phase.NOTE:
-            for name in ("key", "left_key", "right_key", "source", "source_key"):
-                key = _string(row[name])
-                problem = keys.unaddressable(key) if key else None
-                if problem or (key and keys.is_reserved(key)) or (name == "key" and not key):
-                    raise ValueError(f"{name} {key!a} may not be used: {problem or 'it belongs to trueup'}")
+            _check_keys(row, moves=phase is Phase.MOVE)
         entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
         self._buffer.append(
             (
@@ -316,6 +317,19 @@ class Plan:
         )
         if len(self._buffer) >= 1000:
             self.flush()
+
+
+def _check_keys(row: Mapping[str, Any], *, moves: bool) -> None:
+    """Each side may spell the key in its own way, and may not name another."""
+    spellings = {"left_key": "key", "right_key": "key"} | ({"source_key": "source"} if moves else {})
+    for name in {*spellings, *spellings.values()}:
+        key = _string(row[name])
+        problem = keys.unaddressable(key) or ("it belongs to trueup" if keys.is_reserved(key) else None)
+        if problem:
+            raise ValueError(f"{name} {key!a} may not be used: {problem}")
+    for name, meant in spellings.items():
+        if keys.normal(row[name]) != row[meant]:
+            raise ValueError(f"{name} {row[name]!a} is not the {meant} {row[meant]!a}")
 
 
 def _columns(entry: Entry | None, key: str) -> tuple[object, ...]:
@@ -354,7 +368,7 @@ def _header(row: Mapping[str, Any], run: str) -> Header:
     config = row["config"]
     config = config | {"include": tuple(config["include"]), "exclude": tuple(config["exclude"])}
     return Header(
-        run=run or _string(row["run"]),
+        run=run or new_run_id(),  # never the one in the file: it becomes part of paths
         config=sync_config(config, where="config"),
         left=_string(row["left"]),
         right=_string(row["right"]),
@@ -375,7 +389,7 @@ def _loaded_entry(row: Mapping[str, Any], side: str) -> Entry | None:
     return Entry(
         _string(row[f"{side}_key"]),
         _number(values["size"]),
-        _number(values["mtime_ns"]),
+        _whole(values["mtime_ns"]),  # below zero before 1970
         _string(values["fingerprint"]),
         _string(values["md5"]),
         _string(values["etag"]),
@@ -385,10 +399,17 @@ def _loaded_entry(row: Mapping[str, Any], side: str) -> Entry | None:
 def _string(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
+    value.encode()
     return value
 
 
 def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+    if _whole(value) < 0:
+        raise TypeError(f"{value!r} is below zero")
+    return _whole(value)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -1 << 63 <= value < 1 << 63:
         raise TypeError(f"{value!r} is not a whole number")
     return value

@@ -111,7 +111,7 @@ class PairState:
         except sqlite3.DatabaseError as error:
             raise TrueupError(
                 f"the state file {path} cannot be used: {error}",
-                cure="Move it away to start afresh: a first run copies what differs and deletes nothing",
+                cure="Move it away to start afresh: a first two-way run deletes nothing",
             ) from error
 
     @classmethod

@@ -153,9 +153,9 @@ class _Undoing:
         with self._state.transaction():
             self._state.write_journal([ours])
         error = ""
-        action = ""
+        action, size = "", 0
         try:
-            action = self._put_back(row)
+            action, size = self._put_back(row)
             outcome = "done" if action else "skipped"
         except (PreconditionFailed, NotFound) as problem:
             outcome, error = "drifted", f"it is not as the run left it any more: {problem}"
@@ -170,13 +170,12 @@ class _Undoing:
         if outcome == "skipped":
             return  # a killed run announced it and never began
         self._counts[action if outcome == "done" else outcome] += 1
-        if outcome == "done":
-            self._bytes[row.side] += row.bytes
+        self._bytes[row.side] += size
         item: dict[str, object] = {
             "key": row.key,
             "action": action or row.action,
             "reason": "undo",
-            "bytes": row.bytes if outcome == "done" else 0,
+            "bytes": size,
             "outcome": outcome,
             "error": error or None,
         }
@@ -187,14 +186,15 @@ class _Undoing:
                 key=row.key,
                 action=action or row.action,
                 reason="undo",
-                bytes=row.bytes if outcome == "done" else 0,
+                bytes=size,
                 outcome=outcome,
                 error=error or None,
             )
         )
 
-    def _put_back(self, row: JournalRow) -> str:
-        """Reverse one effect. Returns the name of the action done, empty when there was nothing to reverse.
+    def _put_back(self, row: JournalRow) -> tuple[str, int]:
+        """Reverse one effect. Returns the name of the action done, empty when there was nothing to reverse, and
+        the bytes that came back.
 
         What was killed, the run or an earlier undo, may have left its effect undone, or done but for the removal of
         the old name.
@@ -208,17 +208,17 @@ class _Undoing:
         if row.action.startswith("move"):
             origin = _found(store, row.source)
             if present is None and origin is not None and doubtful:
-                return f"move_{side}" if begun else ""
+                return (f"move_{side}" if begun else ""), 0
             present = self._as_left(row, present)
             self._bring(store, present, row.source, origin if doubtful else None)
-            return f"move_{side}"
+            return f"move_{side}", 0
         kept = _found(store, trash.trash_key(self._undone, row.target)) if row.trashed else None
         if row.trashed and kept is None:
             if begun and present is not None:
-                return f"copy_{side}"
+                return f"copy_{side}", present.size
             if certain:
                 raise NotFound(f"the earlier version of {name} is not in the trash any more")
-            return ""
+            return "", 0
         if kept is not None:
             if row.action.startswith("delete"):
                 twin = present if doubtful else None
@@ -229,11 +229,11 @@ class _Undoing:
                 if present is not None:
                     trash.take_away(store, self._run, self._as_left(row, present))
             self._bring(store, kept, row.target, twin)
-            return f"copy_{side}"
+            return f"copy_{side}", kept.size
         if present is None and doubtful:
-            return f"delete_{side}" if begun else ""
+            return (f"delete_{side}" if begun else ""), 0
         trash.take_away(store, self._run, self._as_left(row, present))
-        return f"delete_{side}"
+        return f"delete_{side}", 0
 
     def _as_left(self, row: JournalRow, present: Entry | None) -> Entry:
         """The target, if it still is what the run wrote. A fingerprint may have moved since (a link, a touch, an undo

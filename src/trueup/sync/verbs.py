@@ -57,12 +57,15 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
     """
     settings = settings or load()
     outputs = outputs or Outputs()
+    if plan.applied:  # the journal and the trash of a run are its own
+        plan.header = replace(plan.header, run=new_run_id())
+    plan.applied = True
     header = plan.header
     with (
         Recording(header, settings, outputs) as record,
         session(header.left, header.right, settings, run=header.run) as opened,
     ):
-        if {header.left_url, header.right_url} != {opened.sides.left.url, opened.sides.right.url}:
+        if (header.left_url, header.right_url) != (opened.sides.left.url, opened.sides.right.url):
             raise UsageError(
                 f"the plan was made for {header.left_url} and {header.right_url}, which are not what "
                 f"{header.left} and {header.right} mean here"
