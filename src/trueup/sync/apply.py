@@ -317,12 +317,12 @@ class _Application:
             self._state.write_journal(rows)
 
     def _record(self, pool: ThreadPoolExecutor) -> None:
-        """Items that only concern the baseline. Both sides are looked at again if the plan comes from a file, or was
-        applied before: the baseline may know better by now."""
+        """Items that only concern the baseline. Both sides are looked at again for a stale plan: the baseline may know
+        better by now."""
         rows = self._plan.items(Phase.RECORD)
         while batch := list(islice(rows, 1000)):
             agreed, forgotten, settled = [], [], []
-            drifts = pool.map(self._effects.drift, batch) if self._plan.loaded else repeat("")
+            drifts = pool.map(self._effects.drift, batch) if self._plan.stale else repeat("")
             for item, drift in zip(batch, drifts, strict=False):
                 if drift:
                     settled.append(("drifted", drift, 0, item.seq))

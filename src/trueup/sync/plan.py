@@ -139,8 +139,8 @@ class Plan:
         self.header = header
         self.released: list[str] = []
         """Held keys that changed since, so that they need not be held any more."""
-        self.loaded = False
-        """Whether it was read from a file: time has passed since, and hands may have touched it."""
+        self.stale = False
+        """Whether time has passed since it was made: it was read from a file, or applied before."""
         self.applied = False
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -294,7 +294,7 @@ class Plan:
         if plan is None:
             raise UsageError("the file holds no plan", cure="Write one with: trueup sync LEFT RIGHT --plan-out FILE")
         plan.flush()
-        plan.loaded = True
+        plan.stale = True
         return plan
 
     def _insert_loaded(self, row: Mapping[str, Any]) -> None:

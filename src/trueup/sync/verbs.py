@@ -58,7 +58,7 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
     settings = settings or load()
     outputs = outputs or Outputs()
     if plan.applied:  # the journal and the trash of a run are its own
-        plan.header = replace(plan.header, run=new_run_id())
+        plan.header, plan.stale = replace(plan.header, run=new_run_id()), True
     plan.applied = True
     header = plan.header
     with (
