@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
+from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 BLOCK = 1 << 20
 DATE = b"Tue, 03 Jun 2025 10:00:00 GMT"
 """When every object was last changed."""
+_Source: TypeAlias = "BufferedReader[socket.SocketIO]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def _talk(connection: socket.socket, handle: Callable[[Request], Answer]) -> Non
             pass
 
 
-def _one(connection: socket.socket, source: BufferedReader, handle: Callable[[Request], Answer]) -> bool:
+def _one(connection: socket.socket, source: _Source, handle: Callable[[Request], Answer]) -> bool:
     """One request and its answer. False at the end of the connection."""
     first = source.readline()
     if not first.strip():
@@ -103,7 +105,7 @@ def _one(connection: socket.socket, source: BufferedReader, handle: Callable[[Re
     return True
 
 
-def _body(source: BufferedReader, left: int) -> Iterator[memoryview]:
+def _body(source: _Source, left: int) -> Iterator[memoryview]:
     block = memoryview(bytearray(min(left, BLOCK)))
     while left:
         count = source.readinto(block[: min(left, BLOCK)])

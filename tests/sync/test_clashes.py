@@ -118,13 +118,10 @@ def test_a_clash_in_one_folder_does_not_keep_another_from_its_turn(world: World)
 
 
 def test_a_clash_inside_a_clash_is_one_conflict(world: World):
-    world.put("left", "x", "file")
-    world.put("right", "x/y", "file")
     MemoryStore.forget()
     bucket = MemoryStore.named("memory://nested")
     for key in ("x", "x/y", "x/y/z"):
         bucket.put(key, key.encode())
-    world.remove("left", "x")
     run = sync(str(world.left), "memory://nested", settings=world.settings)
     assert {key: action for key, (action, _) in outcomes(run).items()} == {"x": "conflict"}
     assert world.tree("left") == {}

@@ -55,6 +55,8 @@ class Clashes:
         """Turn each blocked folder into one conflict, and bring deletes that free a path forward."""
         plan.flush()
         for key in sorted(self.blocked):
+            if any(key.startswith(f"{above}/") for above in self.blocked):
+                continue  # one conflict over the whole folder
             below = (key, f"{key}/", f"{key}0")  # "0" is the character after "/"
             plan.db.execute("delete from items where phase in (1, 2, 3) and (key = ? or (key >= ? and key < ?))", below)
             plan.add(

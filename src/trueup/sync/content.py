@@ -7,14 +7,25 @@ read once and remembered.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from trueup.stores.base import Entry, Store
 from trueup.sync.decide import CLOCK_TOLERANCE_NS, State, needs_comparison
 from trueup.sync.etag import MultipartHash, part_count, possible_part_sizes
 from trueup.sync.pair import Agreed, Pair
 from trueup.sync.state import PairState
+
+RACY_NS: Final = 2_000_000_000
+"""A file modified this shortly before it was seen could change again without showing it: the coarsest clock in use
+(FAT) goes in steps of 2 s."""
+
+
+def is_racy(store: Store, entry: Entry, since_ns: int) -> bool:
+    """Whether an entry was modified after `since_ns`, where fingerprints are made of times. A time far ahead is no sign
+    of it: the next edit would show."""
+    return store.features.keeps_mtime and since_ns < entry.mtime_ns <= time.time_ns() + RACY_NS
 
 
 class Answer(NamedTuple):
@@ -23,6 +34,8 @@ class Answer(NamedTuple):
     left: State
     right: State
     equal: bool
+    md5: str = ""
+    """The MD5 (hex) both share, where it took reading to find them equal."""
 
 
 def quick_answer(pair: Pair, mode: str, compare: str) -> Answer | None:
@@ -92,7 +105,10 @@ class Contents:
         if pair.left is None or pair.right is None:
             raise ValueError("a comparison needs both entries")
         equal = _quick_equal(pair.left, pair.right, compare)
-        return Answer(left, right, self._equal(pair.left, pair.right) if equal is None else equal)
+        if equal is not None:
+            return Answer(left, right, equal)
+        shared = self._shared_md5(pair.left, pair.right)
+        return Answer(left, right, bool(shared), shared)
 
     def _state_of(self, side: str, entry: Entry | None, base: Agreed | None, compare: str) -> State:
         state = _quick_state(entry, base, left=side == "left", compare=compare)
@@ -102,9 +118,9 @@ class Contents:
             raise ValueError("only an entry with a baseline can be in question")
         return State.SAME if self.md5(side, entry) == base.md5 else State.CHANGED
 
-    def _equal(self, left: Entry, right: Entry) -> bool:
-        """Same content, sizes being equal. A multipart ETag is tried against the other side's bytes first, because
-        reading a disk is cheaper than reading a bucket."""
+    def _shared_md5(self, left: Entry, right: Entry) -> str:
+        """The MD5 of both, sizes being equal; empty when they differ. A multipart ETag is tried against the other
+        side's bytes first, because reading a disk is cheaper than reading a bucket."""
         for side, entry, other_side, other in (("left", left, "right", right), ("right", right, "left", left)):
             parts = part_count(other.etag)
             if parts and not entry.etag and not self._cached(other_side, other):
@@ -113,8 +129,9 @@ class Contents:
                 self._remember(side, entry, digest.md5())
                 if other.etag in digest.etags():
                     self._remember(other_side, other, digest.md5())
-                    return True
-        return self.md5("left", left, trust_etag=False) == self.md5("right", right, trust_etag=False)
+                    return digest.md5()
+        ours, theirs = self.md5("left", left, trust_etag=False), self.md5("right", right, trust_etag=False)
+        return ours if ours == theirs else ""
 
     def md5(self, side: str, entry: Entry, *, trust_etag: bool = True) -> str:
         """Hex MD5 of one version: known, cached, or read once. An ETag that only looks like an MD5 counts unless
@@ -140,7 +157,8 @@ class Contents:
                 digest.update(piece)
 
     def _remember(self, side: str, entry: Entry, md5: str) -> None:
-        if entry.fingerprint:
+        """Nothing is remembered of a file modified a moment ago: the next edit may leave its fingerprint as it is."""
+        if entry.fingerprint and not is_racy(self._stores[side], entry, time.time_ns() - RACY_NS):
             with self._lock:
                 self._fresh.append((side, entry.key, entry.fingerprint, entry.size, md5))
 

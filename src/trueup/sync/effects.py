@@ -25,15 +25,13 @@ from trueup.errors import (
 )
 from trueup.stores.base import Entry, Store
 from trueup.sync import trash
+from trueup.sync.content import RACY_NS, is_racy
 from trueup.sync.decide import Action
 from trueup.sync.pair import Agreed
 from trueup.sync.plan import Header, Item
 from trueup.sync.planner import Sides
 
 log = logging.getLogger("trueup.sync")
-
-RACY_NS: Final = 2_000_000_000
-"""A file modified this shortly before the listing could change again without showing it."""
 
 _SYSTEMIC: Final = (Unreachable, CredentialsExpired, BucketMissing, NoSpace)
 
@@ -274,9 +272,7 @@ class Effects:
 
     def _trusted(self, side: str, entry: Entry) -> str:
         """A fingerprint made of times says nothing about a file that was modified a moment ago."""
-        if entry.mtime_ns > self._racy_after_ns and self._sides[side].features.keeps_mtime:
-            return ""
-        return entry.fingerprint
+        return "" if is_racy(self._sides[side], entry, self._racy_after_ns) else entry.fingerprint
 
 
 def temporary_name(run: str, seq: int) -> str:

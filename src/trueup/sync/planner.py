@@ -251,14 +251,14 @@ class _Builder:
             self._note(item, Action.UNADDRESSABLE, "name", problem)
             return
         self._watch(item, decision)
-        self._add(item, decision)
+        self._add(item, decision, answer)
 
     def _watch(self, item: Pair, decision: Decision) -> None:
         self._clashes.watch(item, decision)
         for casing in self._casings:
             casing.watch(item, decision)
 
-    def _add(self, item: Pair, decision: Decision) -> None:
+    def _add(self, item: Pair, decision: Decision, answer: Answer) -> None:
         key, left, right, base, _ = item
         action = decision.action
         if action is Action.UNCHANGED:
@@ -280,11 +280,11 @@ class _Builder:
             left_key=left_key,
             right_key=right_key,
             bytes=source.size if source else 0,
-            md5=self._known_md5(item, decision),
+            md5=self._known_md5(item, decision, answer),
             error=error,
         )
 
-    def _known_md5(self, item: Pair, decision: Decision) -> str:
+    def _known_md5(self, item: Pair, decision: Decision, answer: Answer) -> str:
         """The MD5 of the content an item speaks of: of the source of a copy, else of what both sides hold."""
         match decision.action:
             case Action.COPY_RIGHT if item.left is not None:
@@ -296,7 +296,7 @@ class _Builder:
                     return _EMPTY_MD5
                 if self._config.compare != "md5":
                     return ""
-                return self._contents.md5("left", item.left)
+                return answer.md5 or self._contents.md5("left", item.left)
             case _:
                 held = item.right or item.left
                 return (item.base.md5 if item.base else "") or (held.md5 if held else "")
@@ -327,15 +327,18 @@ class _Builder:
         veil = item.veil
         if veil is None:
             raise ValueError("only a veiled pair has no answer")
+        self._clashes.watch(item, _SAME)
         own = veil in {item.left, item.right}
         if own and not self._scope.concerns(veil):
             return
         if not own and item.left is None and item.right is None:
             return  # a baseline row below what cannot be seen: kept, and nothing to say
         detail = veil.detail if own else f"it lies below {veil.key}: {veil.detail}"
-        self._note(item, _VEILS.get(veil.fault, Action.UNKNOWN), veil.fault, detail)
+        self._plan.add(item.key, _VEILS.get(veil.fault, Action.UNKNOWN), veil.fault, error=detail)
 
     def _note(self, item: Pair, action: Action, reason: str, detail: str) -> None:
+        """Leave a pair as it is. Its names are taken all the same."""
+        self._watch(item, _SAME)
         self._plan.add(item.key, action, reason, error=detail)
 
     def _report(self, *, final: bool = False) -> None:

@@ -13,7 +13,7 @@ from trueup.errors import UsageError
 from trueup.runs import run_lock
 from trueup.stores import open_store
 from trueup.sync.planner import Sides
-from trueup.sync.state import PairState, pair_id
+from trueup.sync.state import PairState, pair_id, said_plainly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ def session(left: str, right: str, settings: Settings, *, run: str, lock: bool =
         if lock:
             stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
+        stack.enter_context(said_plainly(state.path))
         yield Session(
             left=left, right=right, sides=sides, state=state, folder=settings.home / "plans", settings=settings
         )

@@ -49,6 +49,18 @@ def pair_id(left_url: str, right_url: str) -> str:
     return hashlib.sha256("\n".join(sorted((left_url, right_url))).encode()).hexdigest()[:16]
 
 
+@contextmanager
+def said_plainly(path: Path) -> Iterator[None]:
+    """Turn SQLite's trouble with the state file into an error that names the file and the cure."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise TrueupError(
+            f"the state file {path} cannot be used: {error}",
+            cure="If the disk is not full: move it away to start afresh; a first two-way run deletes nothing",
+        ) from error
+
+
 class Held(NamedTuple):
     """A key that an undo restored: skipped until either side changes."""
 
@@ -102,17 +114,12 @@ class PairState:
         self.path = path
         self.left_side, self.right_side = ("b", "a") if left_url > right_url else ("a", "b")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with said_plainly(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
             self._db.execute("pragma journal_mode=wal")
             # The journal must not run behind the effects it announces, not even over a power cut.
             self._db.execute("pragma synchronous=full")
             self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise TrueupError(
-                f"the state file {path} cannot be used: {error}",
-                cure="Move it away to start afresh: a first two-way run deletes nothing",
-            ) from error
 
     @classmethod
     def at(cls, home: Path, left_url: str, right_url: str) -> PairState:
