@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.conftest import Cli
 from trueup.cli import render, words
 from trueup.cli.secrecy import Veil
 from trueup.cli.ui import Common, Ui
