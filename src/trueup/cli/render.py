@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from trueup import keys
@@ -41,12 +41,12 @@ def show(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
     total = sum(amount for name, amount in run.counts.items() if name.startswith(_EFFECTS))
     if ui.common.quiet and not planned:
         _complain(ui, run)
-    _table(ui, [_effect(row) for row in settled], total, PLANNED_SHOWN if planned else DONE_SHOWN)
+    _table(ui, _effect, settled, total, PLANNED_SHOWN if planned else DONE_SHOWN)
     if not planned:
         broken = [row for row in effects if row["outcome"] in _PROBLEMS]
-        _table(ui, [_problem(row) for row in broken], sum(run.counts.get(name, 0) for name in _PROBLEMS), PLANNED_SHOWN)
+        _table(ui, _problem, broken, sum(run.counts.get(name, 0) for name in _PROBLEMS), PLANNED_SHOWN)
     noted = sum(run.counts.get(name, 0) for name in _NOTES if name not in _QUIET_NOTES)
-    _table(ui, [_note(row) for row in rest], noted, DONE_SHOWN)
+    _table(ui, _note, rest, noted, DONE_SHOWN)
     for line in _summary(run, total, planned=planned, undoable=undoable):
         ui.out(*line)
 
@@ -61,9 +61,15 @@ def _complain(ui: Ui, run: SyncRun) -> None:
         ui.say(f"… and {len(bad) - PLANNED_SHOWN:,} more")
 
 
-def _table(ui: Ui, rows: Sequence[tuple[tuple[str, str], ...]], total: int, limit: int) -> None:
+def _table(
+    ui: Ui,
+    cells_of: Callable[[Mapping[str, object]], tuple[tuple[str, str], ...]],
+    rows: Sequence[Mapping[str, object]],
+    total: int,
+    limit: int,
+) -> None:
     """Rows in columns; the last column is as wide as it likes."""
-    shown = rows[:limit]
+    shown = [cells_of(row) for row in rows[:limit]]
     widths = [max((len(cell[0]) for cell in column), default=0) for column in zip(*shown, strict=False)]
     widths = [min(width, _WIDEST) for width in widths]  # one long name must not push every other line apart
     if widths:

@@ -86,6 +86,18 @@ def pieces(
         raise changed(key, "while it was read")
 
 
+def gathered(body: Iterable[bytes], size: int) -> list[bytes]:
+    """A body of `size` bytes in memory; a little more of one that is longer, so that it is noticed."""
+    found = []
+    total = 0
+    for piece in body:
+        found.append(piece)
+        total += len(piece)
+        if total > size:
+            break
+    return found
+
+
 def store(file: int, key: str, body: Iterable[bytes], size: int | None, expected: str) -> str:
     """Write the body to an open file; its hex MD5. Its length and its MD5 must be as expected where that is known.
     What `body` raises passes through."""

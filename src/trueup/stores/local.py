@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,10 @@ from typing import Final
 from trueup import keys
 from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError
 from trueup.stores import files
-from trueup.stores.base import Entry, Features
+from trueup.stores.base import CHUNK, Entry, Features
 from trueup.stores.oserror import NO_LINKS, translated
 from trueup.stores.tree import Tree, temporary_path, unmake
+from trueup.stores.turns import Turns
 from trueup.stores.walk import fingerprint, walk
 
 RACY_NS: Final = 2_000_000_000
@@ -48,6 +49,7 @@ class LocalStore:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(os.path.realpath(root))
         self._tree = Tree(str(self.root))
+        self._turns = Turns()
         # `preserve` changes a file's ctime, and so its fingerprint, but the entry as planned must stay good:
         # key -> (fingerprint as planned, fingerprint after the link was made).
         self._relinked: dict[str, tuple[str, str]] = {}
@@ -86,6 +88,21 @@ class LocalStore:
     def read(
         self, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
     ) -> Generator[Iterator[bytes], None, None]:
+        if expect is not None and expect.size <= CHUNK:
+            # In one go: what is sent then is one version, and the file is open no longer than that.
+            with self._turns.turn(), self._opened(key, expect) as (file, before):
+                found = list(files.pieces(file, key, before, offset, length))
+            yield iter(found)
+            return
+        with (
+            self._opened(key, expect) as (file, before),
+            closing(files.pieces(file, key, before, offset, length)) as body,
+        ):
+            yield body
+
+    @contextmanager
+    def _opened(self, key: str, expect: Entry | None) -> Generator[tuple[int, os.stat_result], None, None]:
+        """The file, open for reading, and what it is."""
         path = self._tree.reach(key)
         try:
             file = os.open(path, files.READ)
@@ -98,11 +115,7 @@ class LocalStore:
                 raise NotFound(f"'{keys.display(key)}' is {files.kind(before)}, not a file")
             if expect is not None and not self._matches(key, expect, before):
                 raise files.changed(key)
-            body = files.pieces(file, key, before, offset, length)
-            try:
-                yield body
-            finally:
-                body.close()  # a piece asked for later must not come from whoever gets this descriptor next
+            yield file, before
         finally:
             os.close(file)
 
@@ -118,30 +131,34 @@ class LocalStore:
         mtime_ns: int | None = None,
         temporary: str = "",
     ) -> Entry:
+        small = size is not None and size <= CHUNK
+        if small:
+            body = files.gathered(body, size or 0)
         path = self._tree.target(key)
         made = files.Made()
         written = ""
-        try:
-            self._tree.make_parents(key, made)
-            replaced = self._tree.occupant(key, path)
-            if if_absent and replaced is not None:
-                raise files.present_already(key)
-            self._require(key, if_match, replaced)
-            file, written = self._create(key, path, temporary, made)
+        with self._turns.turn() if small else nullcontext():
             try:
-                found = files.store(file, key, body, size, md5)
-                ours = files.seal(file, written, key, mtime_ns, replaced)
-            finally:
-                files.close(file, key)
-            if if_match is not None:
-                self._require(key, if_match, self._tree.occupant(key, path))
-            files.publish(written, path, key, if_absent=if_absent)
-        except BaseException:
-            if written:
-                with suppress(OSError):
-                    os.unlink(written)
-            unmake(made)
-            raise
+                self._tree.make_parents(key, made)
+                replaced = self._tree.occupant(key, path)
+                if if_absent and replaced is not None:
+                    raise files.present_already(key)
+                self._require(key, if_match, replaced)
+                file, written = self._create(key, path, temporary, made)
+                try:
+                    found = files.store(file, key, body, size, md5)
+                    ours = files.seal(file, written, key, mtime_ns, replaced)
+                finally:
+                    files.close(file, key)
+                if if_match is not None:
+                    self._require(key, if_match, self._tree.occupant(key, path))
+                files.publish(written, path, key, if_absent=if_absent)
+            except BaseException:
+                if written:
+                    with suppress(OSError):
+                        os.unlink(written)
+                unmake(made)
+                raise
         self._relinked.pop(key, None)
         return files.published(key, path, ours, found)
 

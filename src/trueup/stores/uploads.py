@@ -200,6 +200,7 @@ class _Pieces:
         self._expected = md5
         self._hash = hashlib.md5(usedforsecurity=False)
         self.total = 0
+        self._hashed = -1
         self._md5 = ""
 
     def gather(self, most: int) -> bool:
@@ -236,7 +237,9 @@ class _Pieces:
     @property
     def md5(self) -> str:
         """Hex MD5 of what passed."""
-        return self._hash.hexdigest()
+        if self._hashed != self.total:
+            self._hashed, self._md5 = self.total, self._hash.hexdigest()
+        return self._md5
 
     def verify(self) -> None:
         """Raise unless the body was what it should be."""

@@ -7,14 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice, repeat
-from queue import Empty, SimpleQueue
 from typing import Final
 
 from trueup import events, keys
 from trueup.errors import NotFound, StoreError
 from trueup.sync.content import Contents
+from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
 from trueup.sync.effects import Done, Effects, Meter, log, target_key, target_side, temporary_name
 from trueup.sync.plan import Item, Phase, Plan
@@ -90,9 +91,7 @@ class _Application:
         self._meter = Meter(header.config.bwlimit)
         contents = Contents({"left": sides.left, "right": sides.right}, state)
         self._effects = Effects(sides, header, self._meter, contents.md5)
-        self._results: SimpleQueue[Done] = SimpleQueue()
         self._done: list[Done] = []
-        self._intents: dict[int, JournalRow] = {}
         self._applied = Applied()
         self._actions = plan.size()
         self._bytes = sum(plan.bytes())
@@ -104,33 +103,32 @@ class _Application:
         for side in ("left", "right"):
             if self._actions and not self._sides[side].exists():
                 self._sides[side].create()
-        with ThreadPoolExecutor(self._config.workers, thread_name_prefix="transfer") as pool:
+        with closing(Crew(self._config.workers, self._effects.do, name="transfer")) as crew:
             for phase in (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.DELETE):
-                # A move finishes before the next begins, because one may land where another left.
-                limit = 1 if phase is Phase.MOVE else self._config.workers * 2
-                self._run_phase(self._plan.items(phase), pool, limit)
-            self._record(pool)
+                self._run_phase(phase, crew)
+        self._record()
         if self._plan.released:
             self._state.release(self._plan.released)
         return self._applied
 
-    def _run_phase(self, items: Iterator[Item], pool: ThreadPoolExecutor, limit: int) -> None:
-        in_flight = 0
+    def _run_phase(self, phase: Phase, crew: Crew[Item, Done]) -> None:
+        # A move finishes before the next begins, because one may land where another left.
+        together = 1 if phase is Phase.MOVE else BATCH
+        items = self._plan.items(phase)
         while batch := list(islice(items, BATCH)):
             if why := self._reason_to_stop():
                 self._skip(batch, why)
                 continue
             self._announce(batch)
-            for number, item in enumerate(batch):
-                while in_flight >= limit:
-                    in_flight -= self._collect()
+            for begin in range(0, len(batch), together):
                 if why := self._reason_to_stop():
-                    self._skip(batch[number:], why)
+                    self._skip(batch[begin:], why)
                     break
-                pool.submit(self._work, item)
-                in_flight += 1
-        while in_flight:
-            in_flight -= self._collect()
+                crew.give(batch[begin : begin + together])
+                while crew.open if together == 1 else not crew.wants:
+                    self._collect(crew)
+        while crew.open:
+            self._collect(crew)
         self._commit()
 
     def _reason_to_stop(self) -> str:
@@ -141,62 +139,47 @@ class _Application:
             return f"not tried after {self._failures_in_a_row} failures of the store in a row"
         return ""
 
-    def _work(self, item: Item) -> None:
-        self._results.put(self._effects.do(item))
-
-    def _collect(self) -> int:
-        """Take at least one result if there is one within a moment; commit and report when it is time."""
-        taken = 0
-        try:
-            self._take(self._results.get(timeout=0.1))
-            taken = 1
-            while True:
-                self._take(self._results.get_nowait())
-                taken += 1
-        except Empty:
-            pass
+    def _collect(self, crew: Crew[Item, Done]) -> None:
+        """Take what was finished within a moment; commit and report when it is time."""
+        for result in crew.collect():
+            self._failures_in_a_row = self._failures_in_a_row + 1 if result.systemic else 0
+            self._done.append(result)
+        if why := self._reason_to_stop():
+            self._skip(crew.take_back(), why)
         now = time.monotonic()
         if len(self._done) >= BATCH or (self._done and now - self._committed_at > COMMIT_SECONDS):
             self._commit()
         if now - self._reported_at > 0.1:
             self._reported_at = now
             self._progress(len(self._done))
-        return taken
-
-    def _take(self, result: Done) -> None:
-        self._failures_in_a_row = self._failures_in_a_row + 1 if result.systemic else 0
-        self._done.append(result)
 
     def _announce(self, batch: Iterable[Item]) -> None:
         """Write the intents of a batch before the first effect of any of its items."""
-        rows = []
-        for item in batch:
-            side = target_side(item)
-            replaced = item.right if side == "right" else item.left
-            moving = item.action in {Action.MOVE_LEFT, Action.MOVE_RIGHT}
-            rows.append(
-                JournalRow(
-                    run=self._run,
-                    seq=item.seq,
-                    key=item.key,
-                    action=item.action,
-                    reason=item.reason,
-                    state="intent",
-                    side=self._state.left_side if side == "left" else self._state.right_side,
-                    target=target_key(item),
-                    source=item.source_key,
-                    trashed=int(self._config.trash and replaced is not None and not moving),
-                    wrote_print="",
-                    wrote_size=self._will_write(item),
-                    wrote_md5=item.md5,
-                    bytes=item.bytes,
-                    error="",
-                    before=self._before(item),
-                )
-            )
-        self._intents |= {row.seq: row for row in rows}
         with self._state.transaction():
-            self._state.write_journal(rows)
+            self._state.write_journal(map(self._intent, batch))
+
+    def _intent(self, item: Item) -> JournalRow:
+        side = target_side(item)
+        replaced = item.right if side == "right" else item.left
+        moving = item.action in {Action.MOVE_LEFT, Action.MOVE_RIGHT}
+        return JournalRow(
+            run=self._run,
+            seq=item.seq,
+            key=item.key,
+            action=item.action,
+            reason=item.reason,
+            state="intent",
+            side=self._state.left_side if side == "left" else self._state.right_side,
+            target=target_key(item),
+            source=item.source_key,
+            trashed=int(self._config.trash and replaced is not None and not moving),
+            wrote_print="",
+            wrote_size=self._will_write(item),
+            wrote_md5=item.md5,
+            bytes=item.bytes,
+            error="",
+            before=self._before(item),
+        )
 
     @staticmethod
     def _will_write(item: Item) -> int:
@@ -217,32 +200,28 @@ class _Application:
         if not done:
             return
         done = self._flushed(done)
-        rows = []
+        settled = []
         for result in done:
-            intent = self._intents.pop(result.item.seq)
-            wrote = result.wrote
-            rows.append(
-                intent._replace(
-                    state=result.outcome,
-                    error=result.error,
-                    wrote_print=wrote.fingerprint if wrote else "",
-                    wrote_size=wrote.size if wrote else 0,
-                    wrote_md5=(wrote.md5 or intent.wrote_md5) if wrote else "",
-                )
-            )
-            rows += self._losers(intent, result)
+            seq, wrote = result.item.seq, result.wrote
+            if wrote is None:
+                settled.append((seq, result.outcome, result.error, "", 0, ""))
+            else:
+                md5 = wrote.md5 or result.item.md5
+                settled.append((seq, result.outcome, result.error, wrote.fingerprint, wrote.size, md5))
         with self._state.transaction():
             self._state.forget(key for result in done for key in result.forgotten)
             self._state.agree(row for result in done for row in result.agreed)
-            self._state.write_journal(rows)
+            self._state.settle_journal(self._run, settled)
+            self._state.write_journal(row for result in done if result.beside for row in self._losers(result))
         self._plan.settle((result.outcome, result.error, result.bytes, result.item.seq) for result in done)
         self._finished += len(done)
         for result in done:
             self._tell(result)
 
-    def _losers(self, intent: JournalRow, result: Done) -> Iterator[JournalRow]:
+    def _losers(self, result: Done) -> Iterator[JournalRow]:
         """Rows for the copies of a conflict's loser, so that undo takes them away; they have sequences of their own
         below zero."""
+        intent = self._intent(result.item)
         for number, (side, entry) in enumerate(result.beside):
             yield intent._replace(
                 seq=-(2 * intent.seq + number),
@@ -308,21 +287,21 @@ class _Application:
 
     def _skip(self, items: Iterable[Item], why: str) -> None:
         """Leave items undone; announced intents of them never began."""
-        rows = []
-        for item in items:
-            if (intent := self._intents.pop(item.seq, None)) is not None:
-                rows.append(intent._replace(state="skipped"))
-            self._plan.settle([("skipped", why, 0, item.seq)])
+        skipped = list(items)
         with self._state.transaction():
-            self._state.write_journal(rows)
+            self._state.settle_journal(self._run, ((item.seq, "skipped", "", "", 0, "") for item in skipped))
+        self._plan.settle(("skipped", why, 0, item.seq) for item in skipped)
 
-    def _record(self, pool: ThreadPoolExecutor) -> None:
+    def _record(self) -> None:
         """Items that only concern the baseline. Both sides are looked at again for a stale plan: the baseline may know
         better by now."""
         rows = self._plan.items(Phase.RECORD)
         while batch := list(islice(rows, 1000)):
             agreed, forgotten, settled = [], [], []
-            drifts = pool.map(self._effects.drift, batch) if self._plan.stale else repeat("")
+            drifts: Iterable[str] = repeat("")
+            if self._plan.stale:
+                with ThreadPoolExecutor(self._config.workers, thread_name_prefix="look") as pool:
+                    drifts = list(pool.map(self._effects.drift, batch))
             for item, drift in zip(batch, drifts, strict=False):
                 if drift:
                     settled.append(("drifted", drift, 0, item.seq))

@@ -23,6 +23,7 @@ from trueup.config import SyncConfig, sync_config
 from trueup.errors import TrueupError, UsageError
 from trueup.runs import new_run_id
 from trueup.stores.base import Entry
+from trueup.sync import sql
 from trueup.sync.decide import Action
 
 FORMAT: Final = 1
@@ -199,7 +200,7 @@ class Plan:
         phase = PHASES.get(action, Phase.NOTE)
         self._buffer.append(
             (
-                *(phase, _text(key), action, reason, bytes),
+                *(None, phase, _text(key), action, reason, bytes),
                 *_columns(left, left_key),
                 *_columns(right, right_key),
                 *(md5, source, source_key, "", _text(error)),
@@ -211,7 +212,7 @@ class Plan:
     def flush(self) -> None:
         """Write buffered rows."""
         if self._buffer:
-            self.db.executemany(f"insert into items values (null{',?' * 22})", self._buffer)
+            sql.insert(self.db, "insert into items", self._buffer)
             self._buffer.clear()
 
     # Reading
@@ -258,7 +259,8 @@ class Plan:
 
     def settle(self, rows: Iterable[tuple[str, str, int, int]]) -> None:
         """Record (outcome, error, bytes moved, seq)."""
-        self.db.executemany("update items set outcome = ?, error = ?, bytes = ? where seq = ?", rows)
+        assigned = "outcome = new.column1, error = new.column2, bytes = new.column3"
+        sql.update(self.db, f"update items set {assigned}", "seq = new.column4", rows)
 
     # Saving
 
@@ -308,7 +310,7 @@ class Plan:
         entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
         self._buffer.append(
             (
-                *(phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
+                *(None, phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
                 *_columns(entries["left"], _string(row["left_key"])),
                 *_columns(entries["right"], _string(row["right_key"])),
                 *(_string(row[name]) for name in ("md5", "source", "source_key")),
@@ -347,6 +349,10 @@ def _text(key: str) -> str:
     return key
 
 
+_PHASES: Final = {phase.value: phase for phase in Phase}
+_ACTIONS: Final = {action.value: action for action in Action}
+
+
 def _item(row: tuple[Any, ...]) -> Item:
     seq, phase, key, action, reason, size = row[:6]
     left_key, right_key = row[6], row[12]
@@ -357,7 +363,7 @@ def _item(row: tuple[Any, ...]) -> Item:
         left = left and (left._replace(key=source_key) if action == Action.MOVE_LEFT else left)
         right = right and (right._replace(key=source_key) if action == Action.MOVE_RIGHT else right)
     return Item(
-        seq, Phase(phase), key, Action(action), reason, size, left_key, right_key, left, right, row[18], row[19],
+        seq, _PHASES[phase], key, _ACTIONS[action], reason, size, left_key, right_key, left, right, row[18], row[19],
         source_key, row[21], row[22],
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from trueup.errors import TrueupError
+from trueup.sync import sql
 from trueup.sync.pair import Agreed
 
 SCHEMA_VERSION: Final = 1
@@ -178,7 +179,7 @@ class PairState:
 
     def agree(self, rows: Iterable[Agreed]) -> None:
         """Record agreements, replacing earlier ones."""
-        self._db.executemany(f"insert or replace into baseline ({self._agreed_columns()}) values (?,?,?,?,?,?,?)", rows)
+        sql.insert(self._db, f"insert or replace into baseline ({self._agreed_columns()})", rows)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop rows."""
@@ -196,10 +197,8 @@ class PairState:
 
     def cache_md5s(self, rows: Iterable[tuple[str, str, str, int, str]]) -> None:
         """Remember (side, raw key, fingerprint, size, MD5)."""
-        self._db.executemany(
-            "insert or replace into hashes (side, key, print, size, md5) values (?,?,?,?,?)",
-            ((self._side(side), *rest) for side, *rest in rows),
-        )
+        found = ((self._side(side), *rest) for side, *rest in rows)
+        sql.insert(self._db, "insert or replace into hashes (side, key, print, size, md5)", found)
 
     def _side(self, side: str) -> str:
         return self.left_side if side == "left" else self.right_side
@@ -215,10 +214,7 @@ class PairState:
     def hold(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
         """Hold (key, left fingerprint, right fingerprint, run that was undone)."""
         left, right = self.left_side, self.right_side
-        self._db.executemany(
-            f"insert or replace into held (key, {left}_print, {right}_print, run) values (?,?,?,?)",
-            rows,
-        )
+        sql.insert(self._db, f"insert or replace into held (key, {left}_print, {right}_print, run)", rows)
 
     def release(self, keys: Iterable[str] | None = None) -> None:
         """Let keys go; all of them for None."""
@@ -248,7 +244,14 @@ class PairState:
 
     def write_journal(self, rows: Iterable[JournalRow]) -> None:
         """Write rows, replacing the intents they settle."""
-        self._db.executemany(f"insert or replace into journal values ({','.join('?' * 16)})", rows)
+        sql.insert(self._db, "insert or replace into journal", rows)
+
+    def settle_journal(self, run: str, rows: Iterable[tuple[int, str, str, str, int, str]]) -> None:
+        """Say what became of a run's intents: (sequence, state, error, `wrote_print`, `wrote_size`, `wrote_md5`)."""
+        columns = ("state", "error", "wrote_print", "wrote_size", "wrote_md5")
+        assigned = ", ".join(f"{name} = new.column{number}" for number, name in enumerate(columns, 2))
+        named = ((seq, *rest, run) for seq, *rest in rows)
+        sql.update(self._db, f"update journal set {assigned}", "run = new.column7 and seq = new.column1", named)
 
     def journal(self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = ()) -> Iterator[JournalRow]:
         """A run's rows by sequence, only those in `states` if given."""

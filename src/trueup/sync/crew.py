@@ -1,0 +1,94 @@
+"""Threads that work through a queue."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_LOOK: Final = 0.1
+"""Seconds after which the giver looks at the results at the latest."""
+
+
+class Crew(Generic[Task, Result]):
+    """A fixed number of threads that do tasks in the order they were given.
+
+    Neither side waits for the other once an item: a `ThreadPoolExecutor` wakes a thread for every item and its giver
+    for every result, which costs more than a small file does. Here a thread that has finished takes the next task
+    by itself, and the giver is woken when the tasks run out. `do` must not raise. One thread gives and collects.
+    """
+
+    def __init__(self, size: int, do: Callable[[Task], Result], *, name: str) -> None:
+        self._size = size
+        self._do = do
+        self._tasks: deque[Task] = deque()
+        self._results: deque[Result] = deque()
+        self._more = threading.Condition()
+        self._low = threading.Event()
+        self._ended = False
+        self._open = 0
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}") for number in range(size)]
+        for thread in self._threads:
+            thread.start()
+
+    def give(self, tasks: Iterable[Task]) -> None:
+        """Add tasks at the end of the queue."""
+        with self._more:
+            before = len(self._tasks)
+            self._tasks.extend(tasks)
+            added = len(self._tasks) - before
+            self._open += added
+            self._more.notify(added)
+
+    @property
+    def open(self) -> int:
+        """Tasks given whose results were not collected yet."""
+        return self._open
+
+    @property
+    def wants(self) -> bool:
+        """Whether a thread may soon have nothing to do."""
+        return len(self._tasks) <= self._size
+
+    def collect(self) -> list[Result]:
+        """The results so far, after a wait of a moment at most."""
+        self._low.wait(_LOOK)
+        self._low.clear()
+        found = []
+        while self._results:
+            found.append(self._results.popleft())
+        self._open -= len(found)
+        return found
+
+    def take_back(self) -> list[Task]:
+        """The tasks that no thread has begun."""
+        with self._more:
+            found = list(self._tasks)
+            self._tasks.clear()
+        self._open -= len(found)
+        return found
+
+    def close(self) -> None:
+        """Wait for what was begun, and end the threads."""
+        self.take_back()
+        with self._more:
+            self._ended = True
+            self._more.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._more:
+                while not self._tasks and not self._ended:
+                    self._more.wait()
+                if not self._tasks:
+                    return
+                task = self._tasks.popleft()
+            self._results.append(self._do(task))
+            if self.wants:
+                self._low.set()
