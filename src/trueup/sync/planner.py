@@ -232,7 +232,7 @@ class _Builder:
             except StoreError as error:
                 self._note(item, Action.UNKNOWN, "unreadable", str(error))
                 return
-            self._contents.save()
+            self._contents.save(least=_HASHES)
         if item.key in self._held and self._still_held(item, self._held[item.key]):
             self._note(
                 item, Action.HELD, "undone", "an undo restored it; it is skipped until a side changes, or --release"
@@ -354,5 +354,7 @@ class _Builder:
             )
 
 
+_HASHES: Final = 1000
+"""MD5s written to the hash cache at once."""
 _SAME: Final = Decision(Action.UNCHANGED, "same")
 _EMPTY_MD5: Final = "d41d8cd98f00b204e9800998ecf8427e"
