@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from trueup.config import StoreConfig
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, StoreError
+from trueup.stores import open_store
 from trueup.stores.credentials import Place, place
 
 AZURITE = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -165,3 +168,13 @@ def test_timeouts_and_retries() -> None:
     assert made("s3://b", timeout="500ms").timeout == 0.5
     assert made("s3://b", timeout="2m", retries="0").retries == 0
     assert made("s3://b", timeout="2m").timeout == 120
+
+
+def test_a_missing_region_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with closing(open_store(StoreConfig(url="s3://b"), KEYS)) as store, pytest.raises(StoreError) as caught:
+        store.stat("a")
+    assert "its region is not known" in caught.value.message
+    assert "AWS_REGION" in caught.value.cure

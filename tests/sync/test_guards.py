@@ -589,3 +589,22 @@ def test_memory_and_folder_follow_the_same_rules(world: World):
     assert kept == {"a": b"4", "d": b"5"} == world.tree("left")
     assert sorted(data for key, data in bucket.contents().items() if key.startswith(".trueup/trash/")) == [b"1", b"2"]
     assert Path(world.left / "d").read_bytes() == b"5"
+
+
+def test_a_panic_of_a_client_fails_its_item_and_no_other(world, faulty):
+    """What Rust code raises in a panic is no `Exception`."""
+
+    class Panic(BaseException):
+        pass
+
+    def panic(key: str) -> None:
+        raise Panic("index out of bounds")
+
+    for name in "abc":
+        world.put("left", name, name)
+    faulty("right").on("write", panic, key="b")
+    run = world.sync()
+    assert (run.status, run.counts["copy_right"], run.counts["failed"]) == ("partial", 2, 1)
+    assert [row["error"] for row in run.items if row["outcome"] == "failed"] == [
+        "unforeseen Panic: index out of bounds"
+    ]

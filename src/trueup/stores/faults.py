@@ -131,6 +131,8 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
         or "load credential" in lowered
     ):
         return errors.AccessDenied, "no credentials were found", "Set them in the environment or in trueup.toml"
+    if "region is missing" in lowered:
+        return StoreError, "its region is not known", "Set AWS_REGION, or the option region of this store"
     if status >= 500 and status != 507:
         return errors.Unreachable, f"the server answered {status}", _WAIT
     if kind in _BY_KIND:

@@ -133,7 +133,7 @@ class Effects:
         except StoreError as error:
             log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)
             return Done(item, "failed", str(error), systemic=isinstance(error, _SYSTEMIC))
-        except Exception as error:  # one bad item is not a bad run; the log has the traceback
+        except BaseException as error:  # one bad item is no bad run, and a panic of OpenDAL no Exception
             log.exception("%s of %s failed in an unforeseen way", item.action, keys.display(item.key))
             return Done(item, "failed", f"unforeseen {type(error).__name__}: {error}")
 

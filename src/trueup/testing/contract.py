@@ -55,10 +55,11 @@ class StoreContract(ListingContract):
         assert store.exists()
         assert listing(store) == []
 
-    def test_a_missing_root_is_said_so(self) -> None:
+    def test_a_missing_root_is_said_so(self, store: Store) -> None:
         absent = self.missing()
         if absent is None:
-            pytest.skip("no missing root to try")
+            assert store.exists(), "a store whose root cannot be missing is always there"
+            return
         assert not absent.exists()
         with pytest.raises((NotFound, BucketMissing)):
             listing(absent)
@@ -105,7 +106,8 @@ class StoreContract(ListingContract):
     def test_the_modification_time_is_kept_where_the_store_can(self, store: Store) -> None:
         written = store.write("a", [b"x"], mtime_ns=1_500_000_000_000_000_000)
         if not store.features.keeps_mtime:
-            pytest.skip("this store dates its objects itself")
+            assert store.stat("a").mtime_ns != 1_500_000_000_000_000_000, "it does keep the time: say so in `features`"
+            return
         assert abs(written.mtime_ns - 1_500_000_000_000_000_000) <= 2_000_000_000
         assert store.stat("a").mtime_ns == written.mtime_ns
 
@@ -161,22 +163,20 @@ class StoreContract(ListingContract):
         assert listing(store) == []
 
     def test_of_eight_writers_that_want_it_absent_one_wins(self, store: Store) -> None:
-        if not store.features.if_absent:
-            pytest.skip("this store looks first, then acts")
         results = race(lambda number: store.write("d/a", [b"%d" % number] * 1000, if_absent=True))
-        won = [number for number, result in enumerate(results) if isinstance(result, Entry)]
-        assert len(won) == 1, results
-        assert all(isinstance(result, Entry | PreconditionFailed) for result in results)
-        assert content(store, "d/a") == b"%d" % won[0] * 1000
+        self._check_race(store, "d/a", results, atomic=store.features.if_absent)
 
     def test_of_eight_writers_that_want_one_version_one_wins(self, store: Store) -> None:
-        if not store.features.if_match:
-            pytest.skip("this store looks first, then acts")
         planned = store.write("a", [b"before"])
         results = race(lambda number: store.write("a", [b"%d" % number] * 1000, if_match=planned))
+        self._check_race(store, "a", results, atomic=store.features.if_match)
+
+    def _check_race(self, store: Store, key: str, results: list[object], *, atomic: bool) -> None:
+        """One writer wins; where the store looks first and then acts, more may, and each of them was whole."""
         won = [number for number, result in enumerate(results) if isinstance(result, Entry)]
-        assert len(won) == 1, results
-        assert content(store, "a") == b"%d" % won[0] * 1000
+        assert len(won) == 1 if atomic else won, results
+        assert all(isinstance(result, Entry | PreconditionFailed) for result in results), results
+        assert content(store, key) in {b"%d" % number * 1000 for number in won}
 
     def test_many_threads_may_use_it_at_once(self, store: Store) -> None:
         def work(number: int) -> None:

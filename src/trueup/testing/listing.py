@@ -96,18 +96,18 @@ class ListingContract:
         assert listing(store) == []
 
     def test_letters_that_differ_in_case_are_two_names_where_the_store_says_so(self, store: Store) -> None:
-        if store.features.folds_case:
-            pytest.skip("this disk folds case")
         store.write("Case", [b"upper"])
         store.write("case", [b"lower"])
-        assert (content(store, "Case"), content(store, "case")) == (b"upper", b"lower")
+        expected = b"lower" if store.features.folds_case else b"upper"
+        assert (content(store, "Case"), content(store, "case")) == (expected, b"lower")
 
     def test_two_spellings_of_one_normal_form_are_both_listed(self, store: Store) -> None:
-        if store.features.tree:
-            pytest.skip("some disks hold only one of them")
         twins = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
         for twin in twins:
             store.write(twin, [twin.encode()])
+        if store.features.tree and len(listing(store)) == 1:  # a disk that normalises names: the later file is the one
+            assert [content(store, twin) for twin in twins] == [twins[1].encode()] * 2
+            return
         assert sorted(names_of(listing(store))) == sorted(twins)
         assert [content(store, twin) for twin in twins] == [twin.encode() for twin in twins]
 
