@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.sync.world import OLD, World, done, nothing_to_do, outcomes, reasons
+from trueup import events
 from trueup.config import SyncConfig
 from trueup.errors import AccessDenied, ConfigError, ListingUnfinished, Refused, StoreError, Unreachable
 from trueup.sync import session as sessions
 from trueup.sync import sync
+from trueup.sync.verbs import Outputs
 from trueup.testing import FaultyStore, MemoryStore
 
 
@@ -608,3 +610,16 @@ def test_a_panic_of_a_client_fails_its_item_and_no_other(world, faulty):
     assert [row["error"] for row in run.items if row["outcome"] == "failed"] == [
         "unforeseen Panic: index out of bounds"
     ]
+
+
+def test_what_a_killed_run_left_and_cannot_be_removed_is_told(world, faulty):
+    """The file stays, out of the scope of every run; nobody should have to find it by chance."""
+    world.put("left", "a", "a")
+    run = world.sync()
+    with world.state() as state, state.transaction():
+        row = next(iter(state.journal(run.run)))
+        state.write_journal([row._replace(state="intent")])
+    faulty("right").fail("discard", AccessDenied("no right to"))
+    told = []
+    world.sync(outputs=Outputs(listener=told.append))
+    assert any("could not be removed" in event.message for event in told if isinstance(event, events.Warned))

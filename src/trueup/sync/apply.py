@@ -53,7 +53,7 @@ def apply(
     return _Application(plan, sides, state, listener, stopped).run()
 
 
-def recover(sides: Sides, state: PairState) -> int:
+def recover(sides: Sides, state: PairState, *, warn: Callable[[str], None]) -> int:
     """Settle what a killed run had begun: remove its unfinished files; the next plan decides anew about the rest."""
     stores = {state.left_side: sides.left, state.right_side: sides.right}
     settled = []
@@ -63,7 +63,7 @@ def recover(sides: Sides, state: PairState) -> int:
             try:
                 stores[side].discard(row.target, temporary_name(row.run, row.seq))
             except StoreError as error:
-                log.warning("cannot clean up after the interrupted run %s: %s", row.run, error)
+                warn(f"what the interrupted run {row.run} left could not be removed: {error}")
         settled.append(row._replace(state="interrupted"))
     if settled:
         with state.transaction():

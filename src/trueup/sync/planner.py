@@ -107,7 +107,8 @@ def _check_roots(sides: Sides, state: PairState, header: Header) -> None:
             why = "although it was there at the last run" if known else "and there is nothing to make it from"
             raise Refused(
                 f"the {side} ({place}) is not there, {why}; nothing was done",
-                cure="Is a disk not mounted, or the path mistyped?",
+                cure="Is a disk not mounted, or the path mistyped?"
+                + (" If it is meant to be empty, make it and add --force" if known else ""),
             )
 
 

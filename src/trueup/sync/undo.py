@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,7 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
                 f"{row.left_spec} and {row.right_spec} are not the places they were when {row.run} ran",
                 cure=f"They were {row.left_url} and {row.right_url}",
             )
-        recover(opened.sides, opened.state)
+        recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         outputs.listener(
             events.RunStarted(run=header.run, job="undo", left=row.left_spec, right=row.right_spec, mode="two-way")
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TextIO
 
@@ -36,6 +37,10 @@ class Outputs:
     stopped: Callable[[], bool] = lambda: False
     plan_out: TextIO | None = None
     items_out: TextIO | None = None
+
+    def warn(self, run: str, message: str) -> None:
+        """Tell the listener of something that does not stop the run."""
+        self.listener(events.Warned(run=run, message=message))
 
 
 def plan(left: str, right: str, *, settings: Settings | None = None, **options: object) -> Plan:
@@ -71,7 +76,7 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
                 f"{header.left} and {header.right} mean here"
             )
         outputs.listener(_started(header))
-        recover(opened.sides, opened.state)
+        recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         return record(_apply(opened, plan, outputs))
 
 
@@ -98,7 +103,7 @@ def sync(
             return _dry_run(opened, header, outputs)
     with Recording(header, settings, outputs) as record, session(left, right, settings, run=header.run) as opened:
         outputs.listener(_started(header))
-        recover(opened.sides, opened.state)
+        recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         if header.config.release:
             opened.state.release()
         with _build(opened, header.run, header.config, outputs) as planned:
@@ -242,7 +247,7 @@ def _warn_of_public_trash(opened: Session, outputs: Outputs, run: str) -> None:
                 f"anybody can read {store.url}, and so what is replaced or deleted there: it is kept for 30 days below "
                 ".trueup/trash. Make the bucket private or deny that prefix, or use --no-trash"
             )
-            outputs.listener(events.Warned(run=run, message=message))
+            outputs.warn(run, message)
 
 
 def _expire(opened: Session, outputs: Outputs, run: str) -> None:
@@ -251,7 +256,7 @@ def _expire(opened: Session, outputs: Outputs, run: str) -> None:
     for old in trash.expired(opened.state):
         _, problems = trash.empty(opened.state, old, stores)
         for problem in problems:
-            outputs.listener(events.Warned(run=run, message=f"the trash of {old} could not be emptied: {problem}"))
+            outputs.warn(run, f"the trash of {old} could not be emptied: {problem}")
         if not problems:
             opened.state.drop_run(old)
 
