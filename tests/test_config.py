@@ -63,6 +63,14 @@ def test_the_environment_beats_the_env_file_which_beats_the_settings(toml, monke
     assert load().store("r2").options == {"endpoint": "environment", "region": "dotenv", "key": "file"}
 
 
+def test_the_environment_reaches_names_with_capitals_and_dashes(toml, monkeypatch: pytest.MonkeyPatch):
+    toml('[stores.My-Photos]\nurl = "r2://a"\nregion = "file"\n')
+    monkeypatch.setenv("TRUEUP_STORES__MY_PHOTOS__REGION", "environment")
+    settings = load()
+    assert settings.store("My-Photos").options == {"region": "environment"}
+    assert list(settings.stores) == ["My-Photos"]
+
+
 def test_the_environment_alone_can_name_a_store_and_a_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("TRUEUP_STORES__R2__URL", "r2://a")
     monkeypatch.setenv("TRUEUP_SYNC__NIGHTLY__LEFT", ".")

@@ -149,7 +149,8 @@ def _environment(env_file: str | Path | None) -> dict[str, str]:
 
 
 def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """`TRUEUP_STORES__R2__ENDPOINT=x` sets `[stores.r2] endpoint = "x"`."""
+    """`TRUEUP_STORES__R2__ENDPOINT=x` sets `[stores.r2] endpoint = "x"`. A table the files name with capitals or dashes,
+    which a variable cannot have, is that table."""
     for name, value in environ.items():
         if not name.startswith("TRUEUP_") or "__" not in name:
             continue
@@ -158,7 +159,8 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             raise ConfigError(f"{name} names no section", cure=f"Known: {', '.join(sorted(_SECTIONS))}")
         table = document
         for step in tables:
-            table = table.setdefault(step, {})
+            spelled = next((known for known in table if known.lower().replace("-", "_") == step), step)
+            table = table.setdefault(spelled, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"{name} names a value, not a table")
         table[key] = value

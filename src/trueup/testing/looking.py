@@ -9,7 +9,7 @@ from threading import Barrier
 from typing import Final
 
 from trueup.errors import StoreError
-from trueup.stores.base import Entry, Store
+from trueup.stores.base import Entry, OutOfOrder, Store
 
 RACERS: Final = 8
 """Threads that do one thing at once."""
@@ -24,8 +24,11 @@ def content(
 
 
 def listing(store: Store, start: str = "", *, ordered: bool = True) -> list[Entry]:
-    """A whole listing."""
-    return list(store.list(start, ordered=ordered))
+    """A whole listing; where the store turns out not to list in order, the sorted one."""
+    try:
+        return list(store.list(start, ordered=ordered))
+    except OutOfOrder:
+        return list(store.list(start, ordered=False))
 
 
 def md5_of(data: bytes) -> str:
