@@ -149,8 +149,8 @@ def _environment(env_file: str | Path | None) -> dict[str, str]:
 
 
 def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """`TRUEUP_STORES__R2__ENDPOINT=x` sets `[stores.r2] endpoint = "x"`. A table the files name with capitals or dashes,
-    which a variable cannot have, is that table."""
+    """`TRUEUP_STORES__R2__ENDPOINT=x` sets `[stores.r2] endpoint = "x"`. It reaches a `[stores.R2]` as well, because a
+    variable has neither small letters nor dashes."""
     for name, value in environ.items():
         if not name.startswith("TRUEUP_") or "__" not in name:
             continue

@@ -197,7 +197,11 @@ class CloudStore:
         client.check(source)
         client.check(target)
         before = client.require(source, if_match) if if_match else client.stat(source)
-        md5 = before.md5 or (if_match.md5 if if_match else "")
+        return self._copy(source, target, before, before.md5 or (if_match.md5 if if_match else ""))
+
+    def _copy(self, source: str, target: str, before: Entry, md5: str) -> Entry:
+        """Copy the version that was seen just now."""
+        client = self._client
         if not self._copied(source, target, before):
             with self.read(source, expect=before) as body:
                 return self.write(target, body, size=before.size, md5=md5)
@@ -231,6 +235,7 @@ class CloudStore:
 
     def move(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
         client = self._client
+        client.check(source)
         client.check(target)
         try:
             client.stat(target)
@@ -239,7 +244,7 @@ class CloudStore:
         else:
             raise PreconditionFailed(f"'{keys.display(target)}' in {self.url} is there already")
         before = client.require(source, if_match) if if_match else self.stat(source)
-        after = self.copy(source, target, if_match=before)
+        after = self._copy(source, target, before, before.md5 or (if_match.md5 if if_match else ""))
         self.delete(source, if_match=before)
         return after
 
