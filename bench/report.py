@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -95,6 +96,7 @@ def _header(facts: Mapping[str, object]) -> Iterable[str]:
     versions = facts["versions"]
     assert isinstance(versions, dict)
     yield f"Measured on {facts['date']}: {facts['cpus']} × {facts['cpu']}, {facts['memory_gb']} GB, {facts['system']}."
+    yield f"Files and the server's data lie on {facts['storage'] or 'the disk'}."
     yield ""
     yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
 
@@ -188,7 +190,18 @@ def machine() -> dict[str, object]:
         "cpu": model or platform.machine(),
         "memory_gb": round(memory / 1e9),
         "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
+        "storage": storage(tempfile.gettempdir()),
     }
+
+
+def storage(folder: str) -> str:
+    """The kind of file system a folder lies on: `ext4`, `tmpfs`; empty where the system does not say."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return ""
+    lines = [line.split() for line in mounts.read_text().splitlines()]
+    holding = [(mount, kind) for _, mount, kind, *_ in lines if Path(folder).is_relative_to(mount)]
+    return max(holding, key=lambda pair: len(pair[0]))[1]
 
 
 def raw(cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large]) -> dict[str, object]:
