@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,6 +171,67 @@ def test_out_of_scope_is_untouched_and_in_scope_is_as_without_a_filter(files, in
                 k: v for k, v in before[side].items() if k not in scope
             }
             assert {k: v for k, v in now.items() if k in scope} == {k: v for k, v in expected.items() if k in scope}
+
+
+@pytest.fixture(params=["left", "right"])
+def inside(world: World, request: pytest.FixtureRequest) -> str:
+    """The side in which the state folder lies, as it does when a whole home folder is synced."""
+    side = str(request.param)
+    world.settings = replace(world.settings, home=world[side] / ".local/state/trueup")
+    return side
+
+
+def test_a_state_folder_inside_a_side_is_never_synced(world: World, inside: str):
+    other = "left" if inside == "right" else "right"
+    world.put(inside, ".local/state/trueup-notes", "mine")
+    world.put(inside, ".local/state/trueup.txt", "mine")
+    world.put(inside, "a", "1")
+    assert done(world.sync(delete=True)) == {f"copy_{other}": 3}
+    assert set(world.tree(other)) == {".local/state/trueup-notes", ".local/state/trueup.txt", "a"}
+    for mode in ("two-way", "push", "pull"):
+        assert nothing_to_do(world.sync(mode=mode, delete=True))
+
+
+def test_another_machines_state_folder_on_the_other_side_is_left_alone(world: World, inside: str):
+    other = "left" if inside == "right" else "right"
+    theirs = world.put(other, ".local/state/trueup/pairs/theirs.db", "live")
+    world.put(inside, "a", "1")
+    world.sync()
+    for mode in ("two-way", "push", "pull"):
+        assert nothing_to_do(world.sync(mode=mode, delete=True))
+    assert theirs.read_bytes() == b"live"
+    assert not (world.settings.home / "pairs/theirs.db").exists()
+
+
+def test_a_state_folder_that_was_synced_before_is_deleted_on_neither_side(world: World):
+    key = ".local/state/trueup/pairs/old.db"
+    world.both({"a": "1", key: "2"})
+    state = world.settings.home
+    world.settings = replace(world.settings, home=world.left / ".local/state/trueup")
+    (state / "pairs").rename(state / "moved")
+    for path in (state / "moved").iterdir():
+        path.rename(world.settings.home / "pairs" / path.name)
+    world.remove("right", key)
+    world.put("left", key, "3")
+    run = world.sync(delete=True, mode="two-way")
+    assert not {"delete_left", "delete_right", "copy_left", "copy_right"} & done(run).keys()
+    assert (world.left / key).read_bytes() == b"3"
+    assert nothing_to_do(world.sync(delete=True))
+    assert set(world.baseline()) == {"a"}
+
+
+def test_explain_says_that_the_state_folder_is_left_alone(world: World, inside: str):
+    world.sync()
+    found = explain(*world.specs, ".local/state/trueup/pairs/x.db", settings=world.settings)
+    assert "nothing would be done" in found.verdict
+    assert "trueup's own state" in " ".join(found.lines)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_state_folder_itself_is_no_place_to_sync(world: World, side: str):
+    world.settings = replace(world.settings, home=world[side])
+    with pytest.raises(UsageError, match=f"the {side} is trueup's own state folder.*TRUEUP_HOME"):
+        world.sync()
 
 
 def test_the_outcome_of_an_excluded_key_is_not_listed(world: World):

@@ -15,6 +15,14 @@ CHUNK = 1 << 20
 """Bytes in one piece of a streamed body."""
 
 
+_LAST_NS = (1 << 63) - 1
+
+
+def storable_ns(time_ns: int) -> int:
+    """A time as SQLite can keep it: what lies before 1677 or after 2262 is taken for those."""
+    return max(-_LAST_NS, min(time_ns, _LAST_NS))
+
+
 class Entry(NamedTuple):
     """One file or object as a listing or a stat showed it. A named tuple, because a million of these are made in a run
     (0.25 us each; a frozen dataclass takes 1.1 us)."""

@@ -183,7 +183,7 @@ def published(key: str, path: str, ours: os.stat_result, md5: str = "") -> Entry
 def sync_to_disk(path: str, key: str) -> None:
     """`fsync` a file or a folder; what is not there needs none."""
     try:
-        file = os.open(path, (os.O_RDWR if WINDOWS else os.O_RDONLY) | _FLAGS)
+        file = os.open(path, os.O_RDWR | _FLAGS if WINDOWS else READ)
         try:
             os.fsync(file)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,11 @@ class Applied:
     bytes_right: int = 0
     bytes_left: int = 0
     interrupted: bool = False
+    untried: int = 0
+    """Items left undone because of what `why` says."""
+    why: str = ""
+    broken: str = ""
+    """What is wrong with the state file, if that ended the application early; counted is what was committed before."""
 
 
 def apply(
@@ -48,9 +54,15 @@ def apply(
     listener: events.Listener = events.ignore,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Applied:
-    """Do every item of a plan. The caller holds the run lock and has checked the guards. A failed item is an outcome;
-    an exception means that the state file itself failed."""
-    return _Application(plan, sides, state, listener, stopped).run()
+    """Do every item of a plan. The caller holds the run lock and has checked the guards. A failed item is an outcome,
+    and a state file that fails ends the application: nothing is done that could not be announced."""
+    application = _Application(plan, sides, state, listener, stopped)
+    try:
+        application.run()
+    except sqlite3.DatabaseError as error:
+        log.debug("the state file failed", exc_info=True)
+        application.applied.broken = str(error)
+    return application.applied
 
 
 def recover(sides: Sides, state: PairState, *, warn: Callable[[str], None]) -> int:
@@ -92,14 +104,14 @@ class _Application:
         contents = Contents({"left": sides.left, "right": sides.right}, state)
         self._effects = Effects(sides, header, self._meter, contents.md5)
         self._done: list[Done] = []
-        self._applied = Applied()
+        self.applied = Applied()
         self._actions = plan.size()
         self._bytes = sum(plan.bytes())
         self._finished = 0
         self._failures_in_a_row = 0
         self._committed_at = self._reported_at = time.monotonic()
 
-    def run(self) -> Applied:
+    def run(self) -> None:
         for side in ("left", "right"):
             if self._actions and not self._sides[side].exists():
                 self._sides[side].create()
@@ -109,7 +121,6 @@ class _Application:
         self._record()
         if self._plan.released:
             self._state.release(self._plan.released)
-        return self._applied
 
     def _run_phase(self, phase: Phase, crew: Crew[Item, Done]) -> None:
         # A move finishes before the next begins, because one may land where another left.
@@ -133,7 +144,7 @@ class _Application:
 
     def _reason_to_stop(self) -> str:
         if self._stopped():
-            self._applied.interrupted = True
+            self.applied.interrupted = True
             return "the run was interrupted"
         if self._failures_in_a_row >= PATIENCE:
             return f"not tried after {self._failures_in_a_row} failures of the store in a row"
@@ -204,10 +215,14 @@ class _Application:
         for result in done:
             seq, wrote = result.item.seq, result.wrote
             if wrote is None:
-                settled.append((seq, result.outcome, result.error, "", 0, ""))
+                # A copy that found its bytes in place wrote nothing that undo could take away.
+                state = "skipped" if result.outcome == "done" and not result.forgotten else result.outcome
+                settled.append((seq, state, result.error, "", 0, ""))
             else:
                 md5 = wrote.md5 or result.item.md5
-                settled.append((seq, result.outcome, result.error, wrote.fingerprint, wrote.size, md5))
+                # Written, but not safely: as after a kill, undo looks whether it is there.
+                state = "done" if result.outcome == "done" else "interrupted"
+                settled.append((seq, state, result.error, wrote.fingerprint, wrote.size, md5))
         with self._state.transaction():
             self._state.forget(key for result in done for key in result.forgotten)
             self._state.agree(row for result in done for row in result.agreed)
@@ -258,19 +273,22 @@ class _Application:
             self._sides[side].flush(result.touched(side))
         except StoreError as error:
             outcome = "drifted" if isinstance(error, NotFound) else "failed"
-            return Done(result.item, outcome, f"written, but not safely on the disk: {error}")
+            # With what was written: its journal row must let undo find it.
+            return result._replace(
+                outcome=outcome, error=f"written, but not safely on the disk: {error}", agreed=(), forgotten=()
+            )
         return result
 
     def _tell(self, result: Done) -> None:
         item = result.item
         if result.outcome == "done":
-            self._applied.counts[item.action] += 1
+            self.applied.counts[item.action] += 1
             if item.action is Action.COPY_RIGHT:
-                self._applied.bytes_right += result.bytes
+                self.applied.bytes_right += result.bytes
             elif item.action is Action.COPY_LEFT:
-                self._applied.bytes_left += result.bytes
+                self.applied.bytes_left += result.bytes
         else:
-            self._applied.counts[result.outcome] += 1
+            self.applied.counts[result.outcome] += 1
         _log_item(item, result, self._config.prefer)
         self._listener(
             events.ItemFinished(
@@ -288,6 +306,8 @@ class _Application:
     def _skip(self, items: Iterable[Item], why: str) -> None:
         """Leave items undone; announced intents of them never began."""
         skipped = list(items)
+        self.applied.untried += len(skipped)
+        self.applied.why = why
         with self._state.transaction():
             self._state.settle_journal(self._run, ((item.seq, "skipped", "", "", 0, "") for item in skipped))
         self._plan.settle(("skipped", why, 0, item.seq) for item in skipped)
@@ -306,7 +326,7 @@ class _Application:
                 if drift:
                     settled.append(("drifted", drift, 0, item.seq))
                     if item.action is Action.ADOPT:
-                        self._applied.counts["drifted"] += 1
+                        self.applied.counts["drifted"] += 1
                     continue
                 if item.action is Action.FORGET:
                     forgotten.append(item.key)
@@ -314,7 +334,7 @@ class _Application:
                     agreed.append(self._effects.agreed(item.key, item.left, item.right, item.md5))
                 settled.append(("done", "", 0, item.seq))
                 if item.action is Action.ADOPT:
-                    self._applied.counts[item.action] += 1
+                    self.applied.counts[item.action] += 1
             with self._state.transaction():
                 self._state.forget(forgotten)
                 self._state.agree(agreed)

@@ -31,9 +31,16 @@ class Crew(Generic[Task, Result]):
         self._low = threading.Event()
         self._ended = False
         self._open = 0
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}") for number in range(size)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        for number in range(size):
+            thread = threading.Thread(target=self._work, name=f"{name}-{number}")
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no room for another one
+                if not self._threads:
+                    raise
+                break
+            self._threads.append(thread)
 
     def give(self, tasks: Iterable[Task]) -> None:
         """Add tasks at the end of the queue."""

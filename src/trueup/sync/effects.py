@@ -151,17 +151,26 @@ class Effects:
             if self._config.trash:
                 trash.preserve(target, self._run, replaced)
         key = target_key(item)
-        with origin.read(source.key, expect=source) as body:
-            written = target.write(
-                key,
-                self._meter.through(body),
-                size=source.size,
-                md5=item.md5,
-                if_absent=replaced is None,
-                if_match=replaced,
-                mtime_ns=source.mtime_ns or None,
-                temporary=temporary_name(self._run, item.seq),
-            )
+        try:
+            with origin.read(source.key, expect=source) as body:
+                written = target.write(
+                    key,
+                    self._meter.through(body),
+                    size=source.size,
+                    md5=item.md5,
+                    if_absent=replaced is None,
+                    if_match=replaced,
+                    mtime_ns=source.mtime_ns or None,
+                    temporary=temporary_name(self._run, item.seq),
+                )
+        except PreconditionFailed:
+            # After a kill a conflict's loser lies on one side only: it is a new file there, and the conflict that is
+            # settled again brings it to the other side as well.
+            present = None if replaced is not None else self._equal(side, key, _opposite(side), source)
+            if present is None:
+                raise
+            left, right = (source, present) if side == "right" else (present, source)
+            return Done(item, "done", agreed=(self.agreed(item.key, left, right, present.md5),))
         left, right = (source, written) if side == "right" else (written, source)
         agreed.append(self.agreed(item.key, left, right, written.md5))
         return Done(item, "done", bytes=source.size, agreed=tuple(agreed), wrote=written, beside=tuple(beside))
@@ -180,28 +189,46 @@ class Effects:
                 continue
             if side not in present:
                 if stores[side].features.tree:  # a copy there could leave a temporary file nobody would find
-                    present[side] = self._write_beside(item, stores[side], loser, stores[side], name)
+                    present[side] = self._write_beside(item, side, loser, side, name, made)
                 else:
                     present[side] = stores[side].copy(loser.key, name, if_match=loser)
-                made.append((side, present[side]))
+                    made.append((side, present[side]))
             other = _opposite(side)
             if other not in present:
-                present[other] = self._write_beside(item, stores[side], present[side], stores[other], name)
-                made.append((other, present[other]))
+                present[other] = self._write_beside(item, side, present[side], other, name, made)
             md5 = present[other].md5 or present[side].md5
             return self.agreed(keys.normal(name), present["left"], present["right"], md5)
         raise PreconditionFailed(f"every conflict name for {keys.display(loser.key)} is taken")
 
-    def _write_beside(self, item: Item, origin: Store, source: Entry, target: Store, name: str) -> Entry:
-        with origin.read(source.key, expect=source) as body:
-            return target.write(
-                name,
-                self._meter.through(body),
-                size=source.size,
-                if_absent=True,
-                mtime_ns=source.mtime_ns or None,
-                temporary=temporary_name(self._run, item.seq),
-            )
+    def _write_beside(
+        self, item: Item, origin: str, source: Entry, side: str, name: str, made: list[tuple[str, Entry]]
+    ) -> Entry:
+        """Copy `source` of the side `origin` to a name on a side, and add it to `made`, unless it is there by now."""
+        try:
+            with self._sides[origin].read(source.key, expect=source) as body:
+                written = self._sides[side].write(
+                    name,
+                    self._meter.through(body),
+                    size=source.size,
+                    if_absent=True,
+                    mtime_ns=source.mtime_ns or None,
+                    temporary=temporary_name(self._run, item.seq),
+                )
+        except PreconditionFailed:
+            present = self._equal(side, name, origin, source)
+            if present is None:
+                raise
+            return present
+        made.append((side, written))
+        return written
+
+    def _equal(self, side: str, key: str, other: str, entry: Entry) -> Entry | None:
+        """What lies under a key on a side, if it holds the very bytes of `entry` on the `other` side."""
+        found = _found(self._sides[side], key)
+        if found is None or found.size != entry.size:
+            return None
+        md5 = self._md5(side, found)
+        return found._replace(md5=md5) if md5 == self._md5(other, entry) else None
 
     def _delete(self, item: Item) -> Done:
         side = target_side(item)

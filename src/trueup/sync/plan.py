@@ -22,7 +22,7 @@ from trueup import keys
 from trueup.config import SyncConfig, sync_config
 from trueup.errors import TrueupError, UsageError
 from trueup.runs import new_run_id
-from trueup.stores.base import Entry
+from trueup.stores.base import Entry, storable_ns
 from trueup.sync import sql
 from trueup.sync.decide import Action
 
@@ -249,7 +249,7 @@ class Plan:
     def bytes(self) -> tuple[int, int]:
         """Bytes that will move to the right, and to the left."""
         self.flush()
-        sums = dict(self.db.execute("select action, sum(bytes) from items where phase = 2 group by action"))
+        sums = dict(self.db.execute("select action, total(bytes) from items where phase = 2 group by action"))
         return int(sums.get(Action.COPY_RIGHT) or 0), int(sums.get(Action.COPY_LEFT) or 0)
 
     def size(self) -> int:
@@ -337,7 +337,8 @@ def _check_keys(row: Mapping[str, Any], *, moves: bool) -> None:
 def _columns(entry: Entry | None, key: str) -> tuple[object, ...]:
     if entry is None:
         return (_text(key), *_ABSENT)
-    return (_text(key or entry.key), entry.size, entry.mtime_ns, entry.fingerprint, entry.md5, entry.etag)
+    mtime_ns = storable_ns(entry.mtime_ns)
+    return (_text(key or entry.key), entry.size, mtime_ns, entry.fingerprint, entry.md5, entry.etag)
 
 
 def _text(key: str) -> str:

@@ -12,6 +12,7 @@ from trueup.config import Settings
 from trueup.errors import UsageError
 from trueup.runs import run_lock
 from trueup.stores import open_store
+from trueup.sync.filters import without
 from trueup.sync.planner import Sides
 from trueup.sync.state import PairState, pair_id, said_plainly
 
@@ -39,13 +40,14 @@ class Session:
 @contextmanager
 def session(left: str, right: str, settings: Settings, *, run: str, lock: bool = True) -> Iterator[Session]:
     """Open both places and their shared state. Raises `UsageError` for two places that overlap, `Busy` when another
-    run works on this pair, and what opening a store raises."""
+    run works on this pair, and what opening a store raises. The state folder is in neither side's listing."""
     with ExitStack() as stack:
         sides = Sides(
             left=stack.enter_context(closing(open_store(settings.store(left), settings.environ))),
             right=stack.enter_context(closing(open_store(settings.store(right), settings.environ))),
         )
         refuse_overlap(sides.left.url, sides.right.url)
+        sides = _without_state(sides, settings.home)
         name = pair_id(sides.left.url, sides.right.url)
         if lock:
             stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))
@@ -66,3 +68,20 @@ def refuse_overlap(left_url: str, right_url: str) -> None:
             f"one side lies inside the other: {left_url} and {right_url}",
             cure="Use two places that do not overlap",
         )
+
+
+def _without_state(sides: Sides, home: Path) -> Sides:
+    """The sides without the state folder, if it lies in one of them: it changes while the run reads it, and another
+    machine's must not be written over. The other side is spared its copy as well, which may be from another tool."""
+    state = open_store(str(home.absolute()), {}).url
+    for side in ("left", "right"):
+        root = sides[side].url.rstrip("/")
+        if state == root:
+            raise UsageError(
+                f"the {side} is trueup's own state folder: {state}",
+                cure="Name another folder, or set TRUEUP_HOME to another one",
+            )
+        if state.startswith(f"{root}/"):
+            folder = state.removeprefix(f"{root}/")
+            return Sides(left=without(sides.left, folder), right=without(sides.right, folder))
+    return sides

@@ -50,16 +50,22 @@ def pair_id(left_url: str, right_url: str) -> str:
     return hashlib.sha256("\n".join(sorted((left_url, right_url))).encode()).hexdigest()[:16]
 
 
+def unusable(path: Path, why: str) -> str:
+    """What SQLite says of the state file, with the cure."""
+    if "full" in why or "I/O" in why:
+        cure = "make room on its disk and run again"
+    else:
+        cure = "move it away to start afresh; a first two-way run deletes nothing"
+    return f"the state file {path} cannot be used ({why}): {cure}"
+
+
 @contextmanager
 def said_plainly(path: Path) -> Iterator[None]:
     """Turn SQLite's trouble with the state file into an error that names the file and the cure."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise TrueupError(
-            f"the state file {path} cannot be used: {error}",
-            cure="If the disk is not full: move it away to start afresh; a first two-way run deletes nothing",
-        ) from error
+        raise TrueupError(unusable(path, str(error))) from error
 
 
 class Held(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
-from trueup.errors import Busy, Interrupted, Refused, StoreError, UsageError
+from trueup.errors import Busy, Interrupted, Refused, StoreError, TrueupError, UsageError
 from trueup.runs import RunLog, RunRecord, new_run_id
 from trueup.sync import guards, trash
 from trueup.sync.apply import Applied, recover
@@ -24,7 +24,7 @@ from trueup.sync.plan import Header, Plan
 from trueup.sync.planner import build
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
-from trueup.sync.state import RunRow
+from trueup.sync.state import RunRow, unusable
 
 log = logging.getLogger("trueup.sync")
 
@@ -189,12 +189,19 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
             )
         )
     applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
-    if not applied.interrupted:
-        _forget_out_of_scope(opened, header.config)
-    _warn_of_public_trash(opened, outputs, header.run)
-    _expire(opened, outputs, header.run)
+    if not applied.broken:
+        if not applied.interrupted:
+            _forget_out_of_scope(opened, header.config)
+        _warn_of_public_trash(opened, outputs, header.run)
+        _expire(opened, outputs, header.run)
     _write_items(planned, outputs.items_out)
-    return _result(planned, applied, notes, differences=differences)
+    reason = None
+    if applied.broken:
+        reason = f"{unusable(opened.state.path, applied.broken)}; what was not written down by then is not counted"
+    elif applied.untried:
+        reason = f"{applied.untried:,} of {planned.size():,} changes were left undone: {applied.why}"
+        outputs.warn(header.run, reason)
+    return replace(_result(planned, applied, notes, differences=differences), reason=reason)
 
 
 def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differences: bool) -> SyncRun:
@@ -205,7 +212,7 @@ def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differenc
     items, truncated = shown_items(planned)
     return SyncRun(
         run=header.run,
-        status=settled_status(counts, interrupted=applied.interrupted),
+        status="failed" if applied.broken else settled_status(counts, interrupted=applied.interrupted),
         left=header.left,
         right=header.right,
         mode=header.config.mode,
@@ -302,19 +309,25 @@ class Recording:
     def _finish(self, run: SyncRun) -> SyncRun:
         run = replace(run, seconds=time.monotonic() - self._began)
         if run.status != "busy":
-            RunLog(self._settings.home).add(
-                RunRecord(
-                    run=run.run,
-                    job=self._job,
-                    name=f"{run.left} {run.right}",
-                    status=run.status,
-                    started=self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                    seconds=run.seconds,
-                    summary=run.summary(),
-                )
-            )
+            self._remember(run)
         self._outputs.listener(_finished(run))
         return run
+
+    def _remember(self, run: SyncRun) -> None:
+        """Write the run to the history. What the run did is done, whether that works or not."""
+        record = RunRecord(
+            run=run.run,
+            job=self._job,
+            name=f"{run.left} {run.right}",
+            status=run.status,
+            started=self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            seconds=run.seconds,
+            summary=run.summary(),
+        )
+        try:
+            RunLog(self._settings.home).add(record)
+        except (TrueupError, OSError) as error:
+            self._outputs.warn(run.run, f"this run is not in the history: {error}")
 
 
 def _status_of(error: BaseException) -> str | None:
