@@ -502,6 +502,21 @@ def test_flushing_syncs_each_file_and_each_folder_above_once(
     assert sorted(synced) == sorted(path.stat().st_ino for path in wanted)
 
 
+def test_flushing_does_not_wait_at_a_pipe_that_took_the_place_of_a_file(root: Path, store: LocalStore):
+    store.write("a", [b"x"])
+    (root / "a").unlink()
+    os.mkfifo(root / "a")
+
+    def flush() -> None:
+        with suppress(StoreError):
+            store.flush(["a"])
+
+    flushing = threading.Thread(target=flush, daemon=True)
+    flushing.start()
+    flushing.join(10)
+    assert not flushing.is_alive()
+
+
 def test_a_file_seen_at_its_birth_is_racy_and_an_old_one_is_not(store: LocalStore):
     assert is_racy(store.write("a", [b"x"]), time.time_ns())
     assert not is_racy(store.write("a", [b"x"], mtime_ns=OLD), time.time_ns())

@@ -76,3 +76,22 @@ def test_a_crew_works_on_after_it_ran_dry() -> None:
             while crew.open:
                 found += crew.collect()
             assert found == [number + 1]
+
+
+def test_a_system_without_room_for_more_threads_has_the_work_done_by_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    found: list[int] = []
+    with closing(Crew[int, int](8, lambda task: -task, name="test")) as crew:
+        crew.give(range(100))
+        while crew.open:
+            found += crew.collect()
+    assert len(found) == 100
+    assert not any(thread.is_alive() for thread in started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -623,3 +624,35 @@ def test_what_a_killed_run_left_and_cannot_be_removed_is_told(world, faulty):
     told = []
     world.sync(outputs=Outputs(listener=told.append))
     assert any("could not be removed" in event.message for event in told if isinstance(event, events.Warned))
+
+
+def test_what_was_written_but_could_not_be_flushed_is_undone_like_the_rest(world, faulty):
+    for name in "abc":
+        world.put("left", name, name)
+    faulty("right").fail("flush", StoreError("the disk reports an error"))
+    run = world.sync()
+    assert (run.status, run.counts["failed"]) == ("partial", 3)
+    assert world.baseline() == {}
+    assert world.tree("right") == world.tree("left")
+    assert world.undo(run).status == "ok"
+    assert world.tree("right") == {}
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_store_that_fails_and_fails_is_given_up_and_the_rest_is_told_of(world, faulty, dead):
+    for number in range(1500):
+        world.put("left", f"{number:04}", str(number))
+    broken = faulty("right")
+    if dead:
+        broken.fail("write", Unreachable("no route"))
+    else:
+        broken.fail("write", Unreachable("no route"), key="0000")
+    told = []
+    run = world.sync(workers=1, outputs=Outputs(listener=told.append))
+    warnings = [event.message for event in told if isinstance(event, events.Warned)]
+    if dead:
+        assert run.exit_code == 1
+        assert re.fullmatch(r"[\d,]+ of 1,500 changes were left undone: .* failures of the store in a row", run.reason)
+        assert warnings == [run.reason]
+    else:
+        assert (run.status, run.reason, warnings) == ("partial", None, [])

@@ -67,10 +67,7 @@ def test_a_run_after_a_kill_gives_the_trees_of_a_run_without_one(name: str):
         assert row["baseline"] is not None, where
         assert not row["temporaries"], where
         assert row["further"] == undisturbed["further"], where
-        # A loser's copy that was made before the kill is met again as a new file: the trees are right, one item drifts.
-        assert row["statuses"] == [undisturbed["further"][0]] or (
-            name == "keep-loser" and row["statuses"] == ["partial"]
-        ), where
+        assert row["statuses"] == [undisturbed["further"][0]], where
         if options.get("trash", True):
             assert not row["lost"], where
 

@@ -303,6 +303,18 @@ def test_what_is_no_plan_is_refused(world: World, lines: list[str]):
     refused_and_unchanged(world, lines)
 
 
+def test_sizes_beyond_any_disk_add_up(world: World):
+    for name in "ab":
+        world.put("left", name, name)
+    head, *rows = saved(world)
+    changed = [json.loads(row) for row in rows]
+    for row in changed:
+        row["bytes"] = row["left"]["size"] = (1 << 63) - 1
+    run = applied(world, [head, *map(json.dumps, changed)])
+    assert {outcome for _, outcome in outcomes(run).values()} == {"drifted"}
+    assert world.tree("right") == {}
+
+
 @settings(max_examples=60)
 @given(st.data())
 def test_a_plan_cut_off_anywhere_is_refused_or_does_less(data):

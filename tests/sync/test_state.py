@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -181,9 +183,6 @@ def test_a_damaged_state_is_said_to_be_one_and_nothing_is_done(world: World, kin
 
 
 def test_a_state_from_the_future_is_left_alone(world: World):
-    import sqlite3
-    from contextlib import closing
-
     world.both({"a": "1"})
     (path,) = (world.settings.home / "pairs").glob("*.db")
     with closing(sqlite3.connect(path)) as db:
@@ -214,3 +213,39 @@ def test_the_history_knows_every_run_and_how_it_ended(world: World):
         ("sync", "refused"),
         ("sync", "ok"),
     ]
+
+
+def test_a_history_that_cannot_be_written_takes_nothing_from_the_run(world: World):
+    world.both({"a": "1"})
+    world.put("left", "b", "2")
+    path = world.settings.home / "runs.db"
+    path.unlink()
+    path.write_bytes(b"no database " * 1000)
+    told: list[events.Event] = []
+    run = world.sync(outputs=Outputs(listener=told.append))
+    assert (run.status, done(run)) == ("ok", {"copy_right": 1, "unchanged": 1})
+    (warning,) = [event.message for event in told if isinstance(event, events.Warned)]
+    assert "not in the history" in warning
+    assert "runs.db" in warning
+    assert nothing_to_do(world.sync())
+
+
+def test_a_state_that_fails_in_the_middle_ends_the_run_and_what_was_done_is_counted(world: World):
+    for number in range(600):
+        world.put("left", f"{number:03}", str(number))
+    finished = []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.ItemFinished):
+            finished.append(event.key)
+            if len(finished) == 1:
+                (path,) = (world.settings.home / "pairs").glob("*.db")
+                with closing(sqlite3.connect(path)) as db:
+                    db.execute("drop table journal")
+
+    run = world.sync(outputs=Outputs(listener=listen), workers=1)
+    assert (run.status, run.exit_code) == ("failed", 1)
+    assert "the state file" in run.reason
+    assert run.counts["copy_right"] == len(finished) < 600
+    assert len(finished) <= len(world.tree("right"))
+    assert not world.temporaries()
