@@ -13,8 +13,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # importing `typing` would take longer than all the rest of `trueup --version`
 if TYPE_CHECKING:
     from trueup import errors
     from trueup.stores import open_store

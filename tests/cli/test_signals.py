@@ -85,3 +85,38 @@ def test_the_second_signal_stops_at_once(slow: list[str]) -> None:
 
     assert process.returncode == 130
     assert time.monotonic() - began < 5
+
+
+AMID_IMPORTS = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt as error:
+    raise ImportError("half a module") from error
+"""
+
+
+@pytest.mark.parametrize("start", [["-m", "trueup"], ["-c", "from trueup.cli import main; raise SystemExit(main())"]])
+def test_a_signal_amid_imports_ends_it_without_a_word(tmp_path: Path, start: list[str]) -> None:
+    (tmp_path / "typer.py").write_text(AMID_IMPORTS)
+    done = subprocess.run(
+        [sys.executable, *start, "runs"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_signal_that_an_import_made_another_error_of_is_an_interruption(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr(verbs, "sync", interrupted)
+
+    result = cli("sync", "x", "y")
+    assert (result.code, result.err) == (130, "interrupted: stopped\n")

@@ -83,7 +83,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:  # an editable installation is found through site
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"typer", "rich", "sqlite3", "trueup.sync", "trueup.config"} & set(eval(done.stdout))
+    assert not {"typer", "rich", "sqlite3", "trueup.sync", "trueup.config", "typing"} & set(eval(done.stdout))
 
 
 @pytest.mark.parametrize(

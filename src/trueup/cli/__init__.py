@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
 
 from trueup import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -16,6 +20,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]):
         sys.stdout.write(f"trueup {__version__}\n")
         return 0
-    from trueup.cli.app import run
+    try:
+        return _run()(given)
+    except KeyboardInterrupt:
+        return 130
 
-    return run(given)
+
+def _run() -> Callable[[Sequence[str]], int]:
+    """The commands, imported. Ctrl-C ends the process at once meanwhile: nothing is begun yet, and the exception it
+    otherwise becomes turns into tracebacks and other errors in the middle of an import."""
+    import signal
+    import threading
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = usual and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        from trueup.cli.app import run
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run

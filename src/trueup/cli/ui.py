@@ -183,7 +183,7 @@ def described(error: BaseException) -> Failure:
     match error:
         case TrueupError():
             return Failure(message=error.message, cure=error.cure, exit_code=error.exit_code)
-        case KeyboardInterrupt():
+        case KeyboardInterrupt() | BaseException(__cause__=KeyboardInterrupt()):  # what an import makes of Ctrl-C
             return Failure(message="stopped", exit_code=Interrupted.exit_code)
         case OSError() if error.strerror:
             where = f"{error.filename}: " if error.filename else ""
