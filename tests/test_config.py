@@ -97,10 +97,17 @@ def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch):
     [
         ("[sotres.a]\nurl='x'", "sotres"),
         ("[stores.a]\nendpoint='x'", "no url"),
-        ("[stores.a]\nurl=3", "no url"),
+        ("[stores.a]\nurl=3", r"\[stores.a\] url = 3 is no place"),
+        ("[stores.a]\nurl=''", r"\[stores.a\] url = '' is no place"),
+        ("[stores.a]\nurl='~nosuch/x'", r"\[stores.a\] url = '~nosuch/x' begins with a home folder"),
         ("[stores]\na='x'", r"\[stores\] a must be a table"),
         ("stores='x'", "must hold tables"),
         ("[sync.n]\nleft='a'", "no right"),
+        ("[sync.n]\nleft=5\nright='b'", r"\[sync.n\] left = 5 is no place. Write a folder"),
+        ("[sync.n]\nleft='a'\nright=['b']", r"\[sync.n\] right = \['b'\] is no place"),
+        ("[sync.n]\nleft=''\nright='b'", r"\[sync.n\] left = '' is no place"),
+        ("[sync.n]\nleft='~nosuch/x'\nright='b'", r"\[sync.n\] left = '~nosuch/x' begins with a home.*whole path"),
+        ("[sync.n]\nleft='a'\nright=\"b\\u0000\"", r"\[sync.n\] right = .*NUL"),
         ("[sync.n]\nleft='a'\nright='b'\nmodes='push'", "modes is unknown"),
         ("[sync.n]\nleft='a'\nright='b'\nmode='shove'", "two-way, push, pull"),
         ("[sync.n]\nleft='a'\nright='b'\nprefer='best'", "prefer"),
@@ -123,8 +130,22 @@ def test_what_is_wrong_in_a_file_is_named(toml, text: str, said: str):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
     (tmp_path / "trueup.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"trueup\.toml cannot be read.*Save it as UTF-8"):
         load()
+    (tmp_path / "trueup.toml").unlink()
+    (tmp_path / ".env").write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigError, match=r"the environment file \.env cannot be read.*Save it as UTF-8"):
+        load()
+
+
+def test_a_file_of_comments_was_read(toml):
+    toml("# [stores.a]\n")
+    assert load().path == Path("trueup.toml")
+
+
+def test_settings_of_the_environment_alone_name_no_file(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRUEUP_STORES__R2__URL", "r2://a")
+    assert load().path is None
 
 
 def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch):
@@ -187,6 +208,21 @@ def test_state_lives_where_the_platform_says(tmp_path: Path):
     assert state_home({"TRUEUP_HOME": "~/x"}) == Path.home() / "x"
     assert state_home({"XDG_STATE_HOME": "/s"}) == Path("/s/trueup")
     assert state_home({}) == Path.home() / ".local/state/trueup"
+    with pytest.raises(ConfigError, match=r"TRUEUP_HOME = '~nosuch/x' begins with a home folder that is not known"):
+        state_home({"TRUEUP_HOME": "~nosuch/x"})
+
+
+def test_a_user_without_a_home_is_asked_for_a_state_folder(monkeypatch: pytest.MonkeyPatch):
+    import pwd
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as in a container that runs under any user id
+    with pytest.raises(ConfigError, match="Name a folder: TRUEUP_HOME"):
+        state_home({})
+
+
+def test_a_folder_whose_own_name_begins_with_a_tilde():
+    assert config.local_path("./~nosuch/x") == Path("~nosuch/x")
 
 
 def test_every_choice_is_accepted():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ COMPARISONS: Final = ("md5", "size-mtime", "size")
 _SECTIONS: Final = frozenset(
     "database stores sync pool downloads reconcile ingest records alerts server schedule".split()
 )
+_PLACE: Final = "Write a folder, a URL or the name of a store, in quotes"
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -77,13 +78,29 @@ class SyncJob:
 
 
 def state_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where state lives: `TRUEUP_HOME`, else the platform's state folder."""
+    """Where state lives: `TRUEUP_HOME`, else the platform's state folder. Raises `ConfigError`."""
     if home := environ.get("TRUEUP_HOME"):
-        return Path(home).expanduser()
-    if os.name == "nt":
-        return Path(environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "trueup"
-    # https://specifications.freedesktop.org/basedir-spec/latest/
-    return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "trueup"
+        return local_path(home, where="TRUEUP_HOME = ")
+    try:
+        if os.name == "nt":
+            return Path(environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "trueup"
+        # https://specifications.freedesktop.org/basedir-spec/latest/
+        return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "trueup"
+    except RuntimeError:  # as in a container whose user has no entry in its password file
+        raise ConfigError("this user has no home folder to keep state in", cure="Name a folder: TRUEUP_HOME") from None
+
+
+def local_path(text: str, *, where: str = "") -> Path:
+    """The path somebody wrote, with `~` and `~name` resolved. Raises `ConfigError`; `where` begins its message."""
+    if "\0" in text:
+        raise ConfigError(f"{where}{text!r} is no place: it holds a NUL character", cure="Write it without")
+    path = os.path.expanduser(text)  # noqa: PTH111 - a Path forgets the dot of ./~name, which is no home
+    if path == text and text.startswith("~"):
+        raise ConfigError(
+            f"{where}{text!r} begins with a home folder that is not known here",
+            cure="Write the whole path; a folder whose own name begins with ~ is ./~name",
+        )
+    return Path(path)
 
 
 def parse_size(text: str) -> int:
@@ -116,23 +133,27 @@ def load(path: str | Path | None = None, *, env_file: str | Path | None = None) 
     chosen = path or environ.get("TRUEUP_CONFIG")
     file = Path(chosen) if chosen else Path("trueup.toml")
     document: dict[str, Any] = {}
-    if chosen or file.is_file():
+    read = bool(chosen) or file.is_file()
+    if read:
         try:
             document = tomllib.loads(file.read_text("utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"{file} is not there", cure="Name another --config, or write one: trueup init") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read: {error}") from error
+        except (OSError, ValueError) as error:
+            raise _unreadable(str(file), error) from error
     unknown = sorted(set(document) - _SECTIONS)
     if unknown:
         raise ConfigError(f"{file}: unknown section [{unknown[0]}]", cure=f"Known: {', '.join(sorted(_SECTIONS))}")
     _overlay(document, environ)
-    base = file.resolve().parent if document else Path.cwd()
+    base = file.resolve().parent if read else Path.cwd()
     stores = {name: _store(name, table, environ, base) for name, table in _tables(document, "stores")}
     jobs = {name: _job(name, table, stores, base) for name, table in _tables(document, "sync")}
-    return Settings(
-        home=state_home(environ), environ=environ, path=file if document else None, stores=stores, jobs=jobs
-    )
+    return Settings(home=state_home(environ), environ=environ, path=file if read else None, stores=stores, jobs=jobs)
+
+
+def _unreadable(what: str, error: Exception) -> ConfigError:
+    cure = "Save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+    return ConfigError(f"{what} cannot be read: {error}", cure=cure)
 
 
 def _environment(env_file: str | Path | None) -> dict[str, str]:
@@ -144,7 +165,10 @@ def _environment(env_file: str | Path | None) -> dict[str, str]:
     if file.is_file():
         from dotenv import dotenv_values  # imported only where a file is read
 
-        found = {name: value for name, value in dotenv_values(file).items() if value is not None}
+        try:
+            found = {name: value for name, value in dotenv_values(file).items() if value is not None}
+        except (OSError, ValueError) as error:
+            raise _unreadable(f"the environment file {file}", error) from error
     return found | dict(os.environ)
 
 
@@ -177,21 +201,26 @@ def _tables(document: Mapping[str, Any], section: str) -> list[tuple[str, dict[s
 
 
 def _store(name: str, table: dict[str, Any], environ: Mapping[str, str], base: Path) -> StoreConfig:
-    if not isinstance(table.get("url"), str):
-        raise ConfigError(f"[stores.{name}] has no url")
+    url = _place(table, "url", f"[stores.{name}]", base)
     options = {
         key: resolve_secret(str(value).lower() if isinstance(value, bool) else str(value), environ, base)
         for key, value in table.items()
         if key != "url"
     }
-    return StoreConfig(name=name, url=_place(table["url"], base), options=options)
+    return StoreConfig(name=name, url=url, options=options)
 
 
-def _place(url: str, base: Path) -> str:
-    """A URL as it is; a path in a settings file is relative to that file."""
-    if "://" in url or re.match(r"[A-Za-z]:[\\/]", url):
-        return url
-    return str(base / Path(url).expanduser())
+def _place(table: Mapping[str, Any], key: str, where: str, base: Path, names: Container[str] = ()) -> str:
+    """A URL, or one of the `names`, as it is; a path in a settings file is relative to that file."""
+    if key not in table:
+        raise ConfigError(f"{where} has no {key}")
+    place = table[key]
+    if not isinstance(place, str) or not place:
+        raise ConfigError(f"{where} {key} = {place!r} is no place", cure=_PLACE)
+    if place in names:
+        return place
+    path = local_path(place, where=f"{where} {key} = ")
+    return place if "://" in place or re.match(r"[A-Za-z]:[\\/]", place) else str(base / path)
 
 
 def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:
@@ -207,19 +236,16 @@ def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:
         file = base / value.removeprefix("file:")
         try:
             return file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the secret file {file} cannot be read: {error}") from error
+        except (OSError, ValueError) as error:
+            raise _unreadable(f"the secret file {file}", error) from error
     return value
 
 
 def _job(name: str, table: dict[str, Any], stores: Mapping[str, StoreConfig], base: Path) -> SyncJob:
-    values = dict(table)
-    try:
-        left, right = str(values.pop("left")), str(values.pop("right"))
-    except KeyError as missing:
-        raise ConfigError(f"[sync.{name}] has no {missing.args[0]}") from None
-    left, right = (place if place in stores else _place(place, base) for place in (left, right))
-    return SyncJob(left=left, right=right, options=sync_config(values, where=f"[sync.{name}]"))
+    where = f"[sync.{name}]"
+    left, right = (_place(table, side, where, base, stores) for side in ("left", "right"))
+    options = {key: value for key, value in table.items() if key not in {"left", "right"}}
+    return SyncJob(left=left, right=right, options=sync_config(options, where=where))
 
 
 def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:

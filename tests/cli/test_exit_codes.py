@@ -73,6 +73,11 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
     ("arguments", "message"),
     [
         (["sync", "./a", "ftp://x"], "no store answers to ftp://"),
+        (["sync", "./a", "./b", "--exclude", "[z-a]"], "--exclude '[z-a]': bad character range z-a"),
+        (["sync", "./a", "./b", "--plan-out", "F", "--items-out", "a/../F"], "--plan-out and --items-out both name F"),
+        (["sync", "~nosuch/x", "./b"], "'~nosuch/x' begins with a home folder that is not known here"),
+        (["sync", "./a", "x\0"], "'x\\x00' is no place: it holds a NUL character"),
+        (["sync", "./a", "s3://b/\0"], "the prefix '\\x00' cannot be addressed"),
         (["sync", "./a", "./a"], "both sides are the same place"),
         (["sync", "./a", "./b", "--prefer", "best"], "prefer = 'best' is unknown. Use one of: right, left, newer"),
         (["sync", "./a", "./b", "--push", "--pull"], "--pull and --push contradict each other"),

@@ -112,6 +112,24 @@ def test_one_word_that_is_no_job_names_the_jobs(cli: Cli, tmp_path: Path) -> Non
     assert "Jobs in trueup.toml: site" in result.err
 
 
+def test_jobs_of_the_environment_alone_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUEUP_SYNC__SITE__LEFT", "a")
+    monkeypatch.setenv("TRUEUP_SYNC__SITE__RIGHT", "b")
+    assert "Jobs in the environment: site" in cli("sync", "sight").err
+
+
+def test_two_outputs_never_share_a_file(cli: Cli, trees: Trees, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("F")
+    (tmp_path / "F").write_text("precious")
+    (tmp_path / "hard").hardlink_to(tmp_path / "F")
+    for other in ("F", "link", "hard"):
+        result = cli("sync", "./a", "./b", "--plan-out", "F", "--items-out", other, "--json")
+        assert (result.code, result.document["status"]) == (2, "failed")
+        assert "Give each a file of its own" in result.err
+    assert (tmp_path / "F").read_text() == "precious"
+    assert not list(trees[1].iterdir())
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_shared_options_stand_before_or_after_the_command(cli: Cli, trees: Trees, before: bool) -> None:
     words = ("--json", "sync", "./a", "./b") if before else ("sync", "./a", "./b", "--json")

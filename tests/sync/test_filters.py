@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,32 @@ def test_what_is_trueups_own_is_never_in_scope(world: World, key: str):
 def test_a_pattern_that_is_none_is_wrong_usage():
     with pytest.raises(UsageError, match="--exclude"):
         Scope((), ("!",))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("x[z-a]", r"--exclude 'x\[z-a\]': bad character range z-a. Patterns are"),
+        ("[[:foo:]]", r"--exclude '\[\[:foo:\]\]': '\[:' inside .* has no sure meaning. Write a class as a range"),
+        ("[a[:digit:]]", r"'\[:' inside"),
+        ("[![a]", r"'\[' inside"),
+        ("[a&&b]", "'&&' inside"),
+    ],
+)
+def test_a_set_that_means_nothing_or_two_things_is_wrong_usage(pattern, said):
+    with pytest.raises(UsageError, match=said):
+        Scope((), ("*.ok", pattern))
+
+
+def test_marks_in_a_set_that_are_plain_characters():
+    for pattern in ("[a[]", "[]a]", r"\[[a]", "[a-]", "[!&]"):
+        assert "b" not in Scope((pattern + "x",))
+
+
+@given(st.text("[]!^-az0&|~:\\\\*?/#", max_size=9))
+def test_any_pattern_works_or_is_wrong_usage(pattern):
+    with suppress(UsageError):
+        Scope((pattern,))  # a warning is an error in these tests
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

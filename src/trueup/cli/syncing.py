@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -133,6 +134,7 @@ def sync(
     given = {name: value for name, value in locals().items() if name != "ui"}
     listener = Listener(ui)
     ui.failure_document = _failed("sync", listener, left, right or "", "two-way")
+    _check_outputs(plan_out, items_out)
     settings = ui.settings()
     left, right, config = _pair(settings, left, right, given)
     ui.failure_document = _failed("sync", listener, left, right, config.mode)
@@ -193,6 +195,15 @@ def undo(
     return undone.exit_code
 
 
+def _check_outputs(plan_out: Path | None, items_out: Path | None) -> None:
+    """The last file written would take the place of the first one."""
+    if plan_out is None or items_out is None:
+        return
+    same = os.path.realpath(plan_out) == os.path.realpath(items_out)
+    if same or (plan_out.exists() and items_out.exists() and plan_out.samefile(items_out)):
+        raise UsageError(f"--plan-out and --items-out both name {plan_out}", cure="Give each a file of its own")
+
+
 @contextmanager
 def _running(
     ui: Ui, listener: Listener, plan_out: Path | None = None, items_out: Path | None = None
@@ -243,7 +254,8 @@ def _pair(settings: Settings, left: str, right: str | None, given: Mapping[str, 
     job = settings.jobs.get(left)
     if job is None:
         known = ", ".join(sorted(settings.jobs))
-        cure = f"Jobs in {settings.path}: {known}" if known else "Name two places: trueup sync LEFT RIGHT"
+        source = settings.path or "the environment"
+        cure = f"Jobs in {source}: {known}" if known else "Name two places: trueup sync LEFT RIGHT"
         raise UsageError(f"there is no job '{left}', and one place alone cannot be synced", cure=cure)
     return job.left, job.right, _overridden(job.options, given)
 

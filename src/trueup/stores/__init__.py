@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from trueup.config import StoreConfig
+from trueup.config import StoreConfig, local_path
 from trueup.errors import ConfigError, UnknownScheme, UsageError
 from trueup.stores.base import Entry, Features, OutOfOrder, Store
 
@@ -35,7 +34,7 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
         case "file":
             from trueup.stores.local import LocalStore
 
-            return LocalStore(Path(found[2] if found else config.url).expanduser())
+            return LocalStore(local_path(found[2] if found else config.url))
         case "memory":
             from trueup.testing import MemoryStore
 

@@ -114,8 +114,8 @@ def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
             f"{where} names no bucket" if not bucket else f"{where}: the bucket's name is unusable", cure=cure
         )
     segments = prefix.split("/") if prefix else []
-    if any(segment in {"", ".", ".."} for segment in segments) or prefix != prefix.strip():
-        raise ConfigError(f"{where}: the prefix '{prefix}' cannot be addressed", cure="Use a plain folder name")
+    if any(segment in {"", ".", ".."} for segment in segments) or prefix != prefix.strip() or "\0" in prefix:
+        raise ConfigError(f"{where}: the prefix {prefix!r} cannot be addressed", cure="Use a plain folder name")
     known = (*_OPTIONS[scheme], *_COMMON)
     for name in config.options:
         if name not in known:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import cast
+from typing import Final, cast
 
 from trueup import keys
 from trueup.errors import Hidden, UsageError
 from trueup.stores.base import Entry, Store
 from trueup.sync.pair import Agreed
+
+_SETS: Final = re.compile(r"\\.|\[([!^]?\]?[^]]*)\]", re.DOTALL)
+"""The inside of each `[…]` of a pattern; what is escaped is skipped."""
+_UNSURE: Final = re.compile(r"\[[:.=]|^[!^]?\[|--|&&|~~|\|\|")
 
 
 class Scope:
@@ -100,7 +105,17 @@ def _matcher(patterns: Sequence[str], option: str) -> Callable[[str], bool] | No
         return None
     from pathspec import GitIgnoreSpec
 
-    try:
-        return GitIgnoreSpec.from_lines(map(keys.normal, patterns)).match_file
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}", cure="Patterns are written as in .gitignore") from error
+    for pattern in patterns:
+        for found in _SETS.finditer(pattern):
+            if found[1] and (mark := _UNSURE.search(found[1])):
+                # Git reads it otherwise than the regular expression made of the pattern, or a later Python will.
+                raise UsageError(
+                    f"{option} {pattern!r}: '{mark[0].lstrip('!^')}' inside […] has no sure meaning",
+                    cure="Write a class as a range such as [a-z], a '[' last, and no mark twice",
+                )
+        try:
+            GitIgnoreSpec.from_lines([keys.normal(pattern)])
+        except (ValueError, re.error) as error:
+            reason = error.msg.partition(" at position")[0] if isinstance(error, re.error) else error
+            raise UsageError(f"{option} {pattern!r}: {reason}", cure="Patterns are written as in .gitignore") from error
+    return GitIgnoreSpec.from_lines(map(keys.normal, patterns)).match_file
