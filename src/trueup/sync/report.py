@@ -41,6 +41,7 @@ class SyncRun:
     """sync, or undo."""
     reason: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    """Every name of `COUNTS`, whatever was handed in."""
     bytes_right: int = 0
     bytes_left: int = 0
     seconds: float = 0.0
@@ -49,10 +50,13 @@ class SyncRun:
     items: tuple[Mapping[str, object], ...] = ()
     items_truncated: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", {name: self.counts.get(name, 0) for name in COUNTS})
+
     @property
     def exit_code(self) -> int:
         """The exit code of the command, leaving `--check` aside."""
-        if self.status == "dry-run" and any(self.counts.get(name) for name in ("conflict", "unknown")):
+        if self.status == "dry-run" and (self.counts["conflict"] or self.counts["unknown"]):
             return 1
         return _EXIT_CODES[self.status]
 
@@ -66,7 +70,7 @@ class SyncRun:
             "left": self.left,
             "right": self.right,
             "mode": self.mode,
-            "counts": {name: self.counts.get(name, 0) for name in COUNTS},
+            "counts": dict(self.counts),
             "bytes": {"right": self.bytes_right, "left": self.bytes_left},
             "seconds": round(self.seconds, 3),
         }
