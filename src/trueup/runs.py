@@ -79,6 +79,11 @@ class RunRecord:
     summary: Mapping[str, object]
 
 
+def unusable_history(path: Path, why: str) -> TrueupError:
+    """What SQLite says of the history, with the cure."""
+    return TrueupError(f"the history {path} cannot be used: {why}", cure="Move the file away to start a new one")
+
+
 class RunLog:
     """The history of runs on this machine: one small SQLite file in the state folder."""
 
@@ -91,7 +96,7 @@ class RunLog:
         try:
             db = sqlite3.connect(self._path, timeout=30)
         except sqlite3.Error as error:
-            raise TrueupError(f"the history {self._path} cannot be used: {error}") from error
+            raise unusable_history(self._path, str(error)) from error
         try:
             with db:
                 db.execute(
@@ -99,10 +104,8 @@ class RunLog:
                     "started text, seconds real, summary text) strict"
                 )
                 yield db
-        except sqlite3.DatabaseError as error:
-            raise TrueupError(
-                f"the history {self._path} cannot be used: {error}", cure="Move the file away to start a new one"
-            ) from error
+        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: a row that is none of ours
+            raise unusable_history(self._path, str(error)) from error
         finally:
             db.close()
 
@@ -119,7 +122,7 @@ class RunLog:
         """The newest runs first."""
         with self._open() as db:
             rows = db.execute("select * from runs order by started desc, run desc limit ?", (limit,)).fetchall()
-        return [_record(row) for row in rows]
+            return [_record(row) for row in rows]
 
     def get(self, run: str) -> RunRecord | None:
         """One run by id, or by the beginning of an id if only one has it."""
@@ -127,9 +130,9 @@ class RunLog:
             rows = db.execute(
                 "select * from runs where substr(run, 1, length(?1)) = ?1 order by run limit 2", (run,)
             ).fetchall()
-        exact = [row for row in rows if row[0] == run]
-        found = exact or rows
-        return _record(found[0]) if len(found) == 1 and run else None
+            exact = [row for row in rows if row[0] == run]
+            found = exact or rows
+            return _record(found[0]) if len(found) == 1 and run else None
 
 
 def _record(row: tuple[str, str, str, str, str, float, str]) -> RunRecord:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Cli
 from trueup.cli import setup
-from trueup.config import load, sync_config
+from trueup.config import load, state_home, sync_config
 
 TEMPLATES = Path(setup.__file__).parent / "templates"
 
@@ -100,6 +102,35 @@ def test_doctor_reports_a_state_folder_it_cannot_write(cli: Cli, monkeypatch: py
     result = cli("doctor")
     assert result.code == 1
     assert "TRUEUP_HOME" in result.out
+
+
+def test_doctor_looks_into_the_state_files(cli: Cli, trees: tuple[Path, Path], tmp_path: Path) -> None:
+    for left, right in (("./a", "./b"), ("./a", "./c"), ("./a", "./d")):
+        cli("sync", left, right)
+    first, second, _ = sorted((state_home() / "pairs").glob("*.db"))
+    history = state_home() / "runs.db"
+    before = {path: path.read_bytes() for path in (first, second, history)}
+    sound = cli("doctor")
+    assert (sound.code, sound.out.count("state files")) == (0, 1)
+    assert "4 state files are sound" in sound.out
+    assert before == {path: path.read_bytes() for path in before}
+
+    first.write_bytes(b"no database")
+    with closing(sqlite3.connect(second)) as db:
+        db.executescript("pragma journal_mode=delete; pragma user_version=99")
+    halved = history.read_bytes()
+    history.write_bytes(halved[: len(halved) // 2])
+    ill = cli("doctor", "--json")
+
+    assert ill.code == 1
+    found = {check["name"]: check for check in ill.document["checks"]}
+    assert found["state"]["status"] == "ok"
+    for path in (first, second, history):
+        check = found[path.name]
+        assert check["status"] == "fail"
+        assert str(path) in check["detail"]
+        assert "away" in check["detail"] + check["cure"]
+    assert "all is well" not in cli("doctor").out
 
 
 def test_the_demo_tells_its_story_and_leaves_nothing_behind(

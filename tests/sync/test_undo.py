@@ -286,3 +286,31 @@ def test_emptied_trash_makes_a_run_final(world: World):
     with pytest.raises(UsageError, match="older than the trash is kept"):
         world.undo(run)
     assert nothing_to_do(world.sync())
+
+
+def test_what_drifted_stays_in_the_trash_and_is_counted(world: World):
+    from trueup.sync.trash_can import empty_trash, list_trash
+
+    world.both({"a": "1", "b": "1", "gone": "1", "z": "z"})
+    for key in "ab":
+        world.put("left", key, "2")
+    world.remove("left", "gone")
+    run = world.sync(delete=True)
+    world.put("right", "b", "edited since")
+    undone = world.undo(run)
+    assert done(undone) == {"copy_right": 2, "drifted": 1}
+    assert {(kept.run, kept.files) for kept in list_trash(world.settings)} == {(run.run, 1), (undone.run, 1)}
+    assert sorted(world.trash("right")) == [b"1", b"2"]
+    assert empty_trash(world.settings) == (2, [])
+    assert world.trash("right") == []
+
+
+def test_every_count_is_there_under_a_plain_name(world: World):
+    from trueup.sync.report import COUNTS
+
+    world.put("left", "a", "1")
+    run = world.sync()
+    for result in (run, world.sync(), world.sync(dry_run=True), world.undo(run)):
+        assert list(result.counts) == list(COUNTS)
+        assert {type(name) for name in result.counts} == {str}
+        assert result.counts == result.to_json()["counts"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from trueup.cli.ui import Ui, described
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trueup.config import Settings, StoreConfig
     from trueup.stores.base import Entry, Store
 
@@ -47,7 +50,7 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
         yield _failed("settings", error)
         return
     yield _settings(settings)
-    yield _state(settings)
+    yield from _state(settings)
     for name in places or settings.stores:
         # A word on the command line may be a store's name; a name out of the settings always is.
         yield from _place(name, settings.store(name), settings, ui)
@@ -60,8 +63,17 @@ def _settings(settings: Settings) -> Check:
     return Check(name="settings", status="ok", detail=f"{settings.path}: {stores}, {jobs}")
 
 
-def _state(settings: Settings) -> Check:
+def _state(settings: Settings) -> Iterator[Check]:
+    from trueup.sync.pairs import state_files
+
     home = settings.home
+    files = [*state_files(home), *home.glob("runs.db")]
+    damaged = [check for path in files if (check := _damage(path)) is not None]
+    yield _folder(home, len(files) - len(damaged))
+    yield from damaged
+
+
+def _folder(home: Path, sound: int) -> Check:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home) as file:
@@ -75,7 +87,30 @@ def _state(settings: Settings) -> Check:
         )
     free = os.statvfs(home) if hasattr(os, "statvfs") else None
     room = f", {words.size(free.f_bavail * free.f_frsize)} free" if free else ""
-    return Check(name="state", status="ok", detail=f"{home} is writable{room}")
+    files = f"; {words.number(sound, 'state file')} {'is' if sound == 1 else 'are'} sound" if sound else ""
+    return Check(name="state", status="ok", detail=f"{home} is writable{room}{files}")
+
+
+def _damage(path: Path) -> Check | None:
+    """What is wrong with a state file or the history, which are read through and not changed."""
+    from trueup.runs import unusable_history
+    from trueup.sync.state import SCHEMA_VERSION, unusable
+
+    is_history = path.name == "runs.db"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+            why = str(db.execute("pragma quick_check(1)").fetchone()[0])
+            if why == "ok" and path.stat().st_size:
+                db.execute("select run from runs limit 1")
+            newer = not is_history and db.execute("pragma user_version").fetchone()[0] > SCHEMA_VERSION
+    except (sqlite3.Error, OSError) as error:
+        why, newer = str(error), False
+    if newer:
+        detail, cure = f"the state file {path} was written by a newer trueup", "Update trueup, or move the file away"
+        return Check(name=path.name, status="fail", detail=detail, cure=cure)
+    if why == "ok":
+        return None
+    return _failed(path.name, unusable_history(path, why) if is_history else TrueupError(unusable(path, why)))
 
 
 def _place(name: str, config: StoreConfig, settings: Settings, ui: Ui) -> Iterator[Check]:

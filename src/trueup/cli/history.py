@@ -67,7 +67,9 @@ def trash_list(ui: Ui) -> int:
     """List the runs whose replaced or deleted versions are still kept."""
     from trueup.sync.trash_can import list_trash
 
-    kept = list_trash(ui.settings())
+    problems: list[str] = []
+    kept = list_trash(ui.settings(), warn=problems.append)
+    _complain(ui, problems)
     for row in kept:
         ui.out(
             row.run,
@@ -77,9 +79,10 @@ def trash_list(ui: Ui) -> int:
             f" {keys.display(row.left)}  {keys.display(row.right)}",
         )
     if not kept:
-        ui.out("the trash is empty")
-    ui.document({"trash": [asdict(row) for row in kept]})
-    return 0
+        ui.out("nothing else is kept" if problems else "the trash is empty")
+    document: dict[str, object] = {"trash": [asdict(row) for row in kept]}
+    ui.document(document | {"problems": problems} if problems else document)
+    return 1 if problems else 0
 
 
 def trash_empty(ui: Ui) -> int:
@@ -87,11 +90,16 @@ def trash_empty(ui: Ui) -> int:
     from trueup.sync.trash_can import empty_trash
 
     removed, problems = empty_trash(ui.settings())
-    for problem in problems:
-        ui.warn(problem)
+    _complain(ui, problems)
     ui.out(f"removed {words.number(removed, 'kept version')}")
     ui.document({"removed": removed, "problems": problems})
     return 1 if problems else 0
+
+
+def _complain(ui: Ui, problems: list[str]) -> None:
+    """Say why the command ends with 1, with --quiet too."""
+    for problem in problems:
+        ui.say(f"warning: {problem}")
 
 
 def _row(record: RunRecord) -> list[str | tuple[str, str]]:

@@ -43,7 +43,7 @@ def show(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
         _complain(ui, run)
     _table(ui, _effect, settled, total, PLANNED_SHOWN if planned else DONE_SHOWN)
     if not planned:
-        broken = [row for row in effects if row["outcome"] in _PROBLEMS]
+        broken = [row for row in run.items if row["outcome"] in _PROBLEMS]
         _table(ui, _problem, broken, sum(run.counts.get(name, 0) for name in _PROBLEMS), PLANNED_SHOWN)
     noted = sum(run.counts.get(name, 0) for name in _NOTES if name not in _QUIET_NOTES)
     _table(ui, _note, rest, noted, DONE_SHOWN)

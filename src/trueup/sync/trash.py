@@ -41,9 +41,15 @@ def _target(store: Store, run: str, entry: Entry) -> str:
     return target
 
 
+_MAY_HOLD: Final = ("done", "interrupted", "drifted", "failed", "intent")
+"""States of journal rows whose earlier version may lie in the trash: an undo has put back the others, or they never
+began."""
+
+
 def contents(state: PairState, run: str) -> Iterator[tuple[str, str]]:
-    """(side `a`/`b`, raw key) of everything a run put into the trash."""
-    for row in state.journal(run):
+    """(side `a`/`b`, raw key) of what a run put into the trash and nothing took out again. Of actions that failed or
+    drifted it is not known how far they came, so theirs are among them."""
+    for row in state.journal(run, states=_MAY_HOLD):
         if row.trashed:
             yield row.side, row.source or row.target
 
@@ -53,8 +59,10 @@ def empty(state: PairState, run: str, stores: dict[str, Store]) -> tuple[int, li
     a trash with failures stays listed, to be tried again."""
     gone, problems = 0, []
     for side, key in contents(state, run):
+        kept = trash_key(run, key)
         try:
-            stores[side].delete(trash_key(run, key))
+            stores[side].stat(kept)  # to delete what is absent is no error, and would count
+            stores[side].delete(kept)
             gone += 1
         except NotFound:
             continue

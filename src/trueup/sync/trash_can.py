@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,8 +11,11 @@ from trueup.config import Settings, load
 from trueup.errors import TrueupError
 from trueup.runs import new_run_id
 from trueup.sync import trash
+from trueup.sync.pairs import read_each
 from trueup.sync.session import session
 from trueup.sync.state import PairState
+
+log = logging.getLogger("trueup.sync")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,35 +30,43 @@ class TrashRun:
     state: str
 
 
-def list_trash(settings: Settings | None = None) -> list[TrashRun]:
-    """Every run whose replaced or deleted versions are still kept, oldest first. Contacts no store."""
+def list_trash(settings: Settings | None = None, *, warn: Callable[[str], None] = log.warning) -> list[TrashRun]:
+    """Every run whose replaced or deleted versions are still kept, oldest first. Contacts no store. `warn` is told of
+    each state file that cannot be read; the trash of that pair is not in the list."""
     settings = settings or load()
+    found, problems = read_each(settings.home, _kept)
+    for problem in problems:
+        warn(problem)
+    return sorted((kept for _, pair in found for kept in pair), key=lambda kept: kept.run)
+
+
+def _kept(state: PairState) -> list[TrashRun]:
+    """The trash of one pair."""
     found = []
-    for path in sorted((settings.home / "pairs").glob("*.db")):
-        with closing(PairState(path, left_url="", right_url="")) as state:
-            for row in state.runs():
-                files = sum(1 for _ in trash.contents(state, row.run))
-                if row.trash == "kept" and files:
-                    started = datetime.fromtimestamp(row.started_ns / 1e9, UTC)
-                    found.append(
-                        TrashRun(
-                            run=row.run,
-                            started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-                            left=row.left_spec,
-                            right=row.right_spec,
-                            files=files,
-                            state=row.trash,
-                        )
-                    )
-    return sorted(found, key=lambda kept: kept.run)
+    for row in state.runs():
+        files = sum(1 for _ in trash.contents(state, row.run))
+        if row.trash == "kept" and files:
+            started = datetime.fromtimestamp(row.started_ns / 1e9, UTC)
+            found.append(
+                TrashRun(
+                    run=row.run,
+                    started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+                    left=row.left_spec,
+                    right=row.right_spec,
+                    files=files,
+                    state=row.trash,
+                )
+            )
+    return found
 
 
 def empty_trash(settings: Settings | None = None) -> tuple[int, list[str]]:
     """Remove every kept version of every pair; those runs cannot be undone afterwards. Returns how many versions went
-    and what failed; a pair that cannot be reached or is busy is one failure, and the others go on."""
+    and what failed; a pair that cannot be read or reached or is busy is one failure, and the others go on."""
     settings = settings or load()
-    removed, problems = 0, []
-    for kept in list_trash(settings):
+    removed = 0
+    problems: list[str] = []
+    for kept in list_trash(settings, warn=problems.append):
         try:
             with session(kept.left, kept.right, settings, run=new_run_id()) as opened:
                 stores = {opened.state.left_side: opened.sides.left, opened.state.right_side: opened.sides.right}

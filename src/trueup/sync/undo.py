@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from trueup import events, keys
 from trueup.config import Settings, SyncConfig, load
-from trueup.errors import NotFound, PreconditionFailed, StoreError, UsageError
+from trueup.errors import NotFound, PreconditionFailed, StoreError, TrueupError, UsageError
 from trueup.runs import RunLog, new_run_id, run_lock
 from trueup.stores.base import Entry, Store
 from trueup.sync import trash
 from trueup.sync.apply import recover
 from trueup.sync.content import Contents
 from trueup.sync.pair import Agreed
+from trueup.sync.pairs import read_each
 from trueup.sync.plan import Header
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
 from trueup.sync.session import Session, session
@@ -35,11 +37,12 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
 
     Each item is put back only where it still is as the run left it; anything else is reported as drifted. Keys that
     were put back are held: later syncs skip them until a side changes or `--release`. Raises `UsageError` for an
-    unknown run or one whose trash is gone, `Busy`, or the `StoreError` of a place that cannot be reached.
+    unknown run or one whose trash is gone, `Busy`, the `StoreError` of a place that cannot be reached, or a plain
+    `TrueupError` when a state file that cannot be read may hold the run. One of another pair is only warned of.
     """
     settings = settings or load()
     outputs = outputs or Outputs()
-    row, path = find_run(run, settings.home)
+    row, path, problems = find_run(run, settings.home)
     if row.trash != "kept":
         why = "was made with --no-trash" if row.trash == "none" else "is older than the trash is kept"
         raise UsageError(f"the run {row.run} cannot be undone: it {why}")
@@ -51,6 +54,8 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
         right_url=row.right_url,
         config=SyncConfig(mode="two-way"),
     )
+    for problem in problems:
+        outputs.warn(header.run, problem)
     # The pair is known by its file, so its lock is taken before any store is opened.
     with (
         Recording(header, settings, outputs, job="undo") as record,
@@ -69,21 +74,28 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
         return record(_Undoing(opened, row, header, outputs).run())
 
 
-def find_run(run: str, home: Path) -> tuple[RunRow, Path]:
-    """The journal's row of a run, and the state file it is in. Raises `UsageError`."""
-    found: list[tuple[RunRow, Path]] = []
-    for path in sorted((home / "pairs").glob("*.db")):
-        state = PairState(path, left_url="", right_url="")
-        try:
-            found += [(row, path) for row in state.runs() if run and row.run.startswith(run)]
-        finally:
-            state.close()
+def find_run(run: str, home: Path) -> tuple[RunRow, Path, list[str]]:
+    """The journal's row of a run, the state file it is in, and what is wrong with state files that cannot be read.
+    Raises `UsageError`, or `TrueupError` when the answer may lie in such a file."""
+    pairs, problems = read_each(home, PairState.runs)
+    found = [(row, path) for path, rows in pairs for row in rows if run and row.run.startswith(run)]
     exact = [match for match in found if match[0].run == run]
     if len(exact or found) == 1:
-        return (exact or found)[0]
+        row, path = (exact or found)[0]
+        if problems and not exact:
+            raise TrueupError(
+                f"a run that begins with {run} may also be where this machine cannot look: {problems[0]}",
+                cure=f"Write the whole id if it is this one: {row.run}",
+            )
+        return row, path, problems
     if found:
         raise UsageError(f"{run} is the beginning of {len(found)} runs", cure="Write more of the id: trueup runs")
-    if RunLog(home).get(run) is not None:
+    if problems and run:
+        raise TrueupError(f"the run {run} is in no state file that can be read; {'; '.join(problems)}")
+    known = None
+    with suppress(TrueupError):  # a broken history knows no more than none
+        known = RunLog(home).get(run)
+    if known is not None:
         raise UsageError(f"the run {run} changed nothing that could be undone")
     raise UsageError(f"no run {run or 'without an id'} is known here", cure="See the ids: trueup runs")
 
@@ -105,6 +117,8 @@ class _Undoing:
         self._items: list[dict[str, object]] = []
         self._bytes = {"a": 0, "b": 0}
         self._interrupted = False
+        self._took_away = False
+        """Whether the item at hand has put something into the trash."""
 
     def run(self) -> SyncRun:
         header = self._header
@@ -155,6 +169,7 @@ class _Undoing:
             self._state.write_journal([ours])
         error = ""
         action, size = "", 0
+        self._took_away = False
         try:
             action, size = self._put_back(row)
             outcome = "done" if action else "skipped"
@@ -163,7 +178,8 @@ class _Undoing:
         except StoreError as problem:
             outcome, error = "failed", str(problem)
         with self._state.transaction():
-            self._state.write_journal([ours._replace(state=outcome, error=error)])
+            trashed = int(self._took_away or outcome == "failed")
+            self._state.write_journal([ours._replace(state=outcome, error=error, trashed=trashed)])
             if outcome == "done":
                 self._restore_baseline(row)
             if outcome in {"done", "skipped"}:
@@ -228,13 +244,17 @@ class _Undoing:
             else:
                 twin = None
                 if present is not None:
-                    trash.take_away(store, self._run, self._as_left(row, present))
+                    self._take_away(store, self._as_left(row, present))
             self._bring(store, kept, row.target, twin)
             return f"copy_{side}", kept.size
         if present is None and doubtful:
             return (f"delete_{side}" if begun else ""), 0
-        trash.take_away(store, self._run, self._as_left(row, present))
+        self._take_away(store, self._as_left(row, present))
         return f"delete_{side}", 0
+
+    def _take_away(self, store: Store, entry: Entry) -> None:
+        trash.take_away(store, self._run, entry)
+        self._took_away = True
 
     def _as_left(self, row: JournalRow, present: Entry | None) -> Entry:
         """The target, if it still is what the run wrote. A fingerprint may have moved since (a link, a touch, an undo
