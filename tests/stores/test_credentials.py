@@ -153,6 +153,41 @@ def test_what_is_unusable_is_named_with_its_cure(url: str, options: dict[str, st
         made(url, **options)
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("http://256.1.1.1:9000", "http://[bad", "http://[::g]:9000", "http://host:99999", "http://host:many"),
+        *("http://a b", "http://:9000", "https://", "http://1.2.3.4.5", "http://a*b"),
+    ],
+)
+def test_an_endpoint_no_client_could_use_is_named_with_its_setting(endpoint: str) -> None:
+    for url, variable in (
+        ("s3://b", "AWS_ENDPOINT_URL"),
+        ("r2://b", "R2_ENDPOINT_URL"),
+        ("gs://b", "STORAGE_EMULATOR_HOST"),
+    ):
+        with pytest.raises(ConfigError, match=f"{url}: {variable} holds no usable endpoint .*. Write it like https://"):
+            made(url, {variable: endpoint})
+        with pytest.raises(ConfigError, match="endpoint holds no usable endpoint"):
+            made(url, endpoint=endpoint)
+    with pytest.raises(ConfigError, match="connection_string holds no usable endpoint"):
+        made("az://c", connection_string=f"AccountName=a;BlobEndpoint={endpoint}")
+    with pytest.raises(ConfigError, match="R2_ACCOUNT_ID holds no usable"):
+        made("r2://b", {"R2_ACCOUNT_ID": "my account"})
+
+
+@pytest.mark.parametrize("host", ["[::1]:9000", "127.1:9000", "10.0.0.1", "under_score:80", "müller.example", "h.1a"])
+def test_an_endpoint_a_client_can_use_is_taken(host: str) -> None:
+    assert made("s3://b", endpoint=f"http://{host}").options["endpoint"] == f"http://{host}"
+
+
+def test_an_unusable_endpoint_shows_no_password() -> None:
+    for endpoint in ("http://u:hunter2@x", "https://x/?sig=hunter2"):
+        with pytest.raises(ConfigError) as raised:
+            made("s3://b", endpoint=endpoint)
+        assert "hunter2" not in str(raised.value)
+
+
 def test_secrets_are_shown_nowhere() -> None:
     found = made("s3://b", KEYS)
     assert "SECRET-OF-AWS" not in repr(found) + found.url

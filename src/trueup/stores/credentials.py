@@ -8,10 +8,11 @@ managed identity) the client looks up in the usual places by itself.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
 
 from trueup.config import StoreConfig
 from trueup.errors import ConfigError
@@ -176,7 +177,7 @@ def _s3(
         environ,
         bucket,
         where,
-        endpoint=given.get("endpoint") or _first(environ, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        endpoint=_chosen(given, environ, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
         keys=_aws_keys(environ),
     )
 
@@ -185,11 +186,13 @@ def _r2(
     given: Mapping[str, str], environ: Mapping[str, str], bucket: str, where: str
 ) -> tuple[dict[str, str], str, bool]:
     account = given.get("account_id") or environ.get("R2_ACCOUNT_ID", "")
-    endpoint = given.get("endpoint") or _first(environ, "R2_ENDPOINT_URL")
-    if not endpoint and account:
-        endpoint = f"https://{account}.r2.cloudflarestorage.com"
-    endpoint = endpoint or _first(environ, "AWS_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    if not endpoint:
+    endpoint = _chosen(given, environ, "R2_ENDPOINT_URL")
+    if not endpoint.url and account:
+        setting = "account_id" if given.get("account_id") else "R2_ACCOUNT_ID"
+        endpoint = _Endpoint(setting, f"https://{account}.r2.cloudflarestorage.com")
+    if not endpoint.url:
+        endpoint = _chosen({}, environ, "AWS_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    if not endpoint.url:
         raise ConfigError(f"{where}: R2 needs an account", cure="Set R2_ACCOUNT_ID, or the option endpoint")
     keys = {
         "access_key_id": environ.get("R2_ACCESS_KEY_ID", ""),
@@ -214,7 +217,7 @@ def _s3_like(
     bucket: str,
     where: str,
     *,
-    endpoint: str,
+    endpoint: _Endpoint,
     keys: Mapping[str, str],
 ) -> tuple[dict[str, str], str, bool]:
     options = _passed(given, _S3)
@@ -228,14 +231,14 @@ def _s3_like(
         raise ConfigError(f"{where}: {missing} is missing", cure="Give both, or neither and let the environment speak")
     if "access_key_id" not in options and environ.get("AWS_PROFILE"):
         options.setdefault("profile", environ["AWS_PROFILE"])
-    host, endpoint = _endpoint(endpoint, where, bucket)
+    host, url = _endpoint(endpoint, where, bucket)
     region = options.get("region") or _first(environ, "AWS_REGION", "AWS_DEFAULT_REGION")
     if found := re.fullmatch(r"s3[.-]([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?", host):
         region = region or found[1]
     if region or (host and not host.endswith(".amazonaws.com")):
         options["region"] = region or ("auto" if host.endswith(".r2.cloudflarestorage.com") else "us-east-1")
-    if endpoint:
-        options["endpoint"] = endpoint
+    if url:
+        options["endpoint"] = url
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         options["disable_ec2_metadata"] = "true"
     if host.endswith(".r2.cloudflarestorage.com"):
@@ -255,12 +258,13 @@ def _gs(
     options = _passed(given, _OPTIONS["gs"])
     if acl := options.pop("acl", ""):
         options["predefined_acl"] = acl
-    emulator = "" if given.get("endpoint") else environ.get("STORAGE_EMULATOR_HOST", "")
-    if emulator and "://" not in emulator:
-        emulator = f"http://{emulator}"
-    host, endpoint = _endpoint(given.get("endpoint") or emulator, where, bucket)
-    if endpoint:
-        options["endpoint"] = endpoint
+    endpoint = _chosen(given, environ, "STORAGE_EMULATOR_HOST")
+    emulator = endpoint.setting == "STORAGE_EMULATOR_HOST"
+    if emulator and "://" not in endpoint.url:
+        endpoint = endpoint._replace(url=f"http://{endpoint.url}")
+    host, url = _endpoint(endpoint, where, bucket)
+    if url:
+        options["endpoint"] = url
     if emulator:
         options["skip_signature"] = "true"
     elif not {"credential", "credential_path", "token"} & options.keys():
@@ -276,13 +280,13 @@ def _az(
 ) -> tuple[dict[str, str], str, bool]:
     options = _passed(given, _OPTIONS["az"])
     options.pop("connection_string", None)
-    endpoint = given.get("endpoint", "")
+    endpoint = _chosen(given, {})
     explicit = {"account_name", "account_key", "sas_token", "endpoint"} & given.keys()
     text = given.get("connection_string") or ("" if explicit else environ.get("AZURE_STORAGE_CONNECTION_STRING", ""))
     if text:
         parsed, parsed_endpoint = _connection_string(text, where)
         options = parsed | options
-        endpoint = endpoint or parsed_endpoint
+        endpoint = endpoint if endpoint.url else _Endpoint("connection_string", parsed_endpoint)
     else:
         for name, variables in (
             ("account_name", ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME")),
@@ -293,7 +297,7 @@ def _az(
                 options[name] = value
     if options.get("sas_token", "").startswith("?"):
         options["sas_token"] = options["sas_token"][1:]
-    host, endpoint = _endpoint(endpoint, where, "")
+    host, url = _endpoint(endpoint, where, "")
     account = options.get("account_name") or (host.split(".")[0] if host.endswith(".core.windows.net") else "")
     if not account:
         cure = "Set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT, or the option account_name"
@@ -301,7 +305,7 @@ def _az(
     if "account_key" in options and not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", options["account_key"]):
         raise ConfigError(f"{where}: the account key is not base64", cure="Copy it again from the portal")
     options["account_name"] = account
-    options["endpoint"] = endpoint or f"https://{account}.blob.core.windows.net"
+    options["endpoint"] = url or f"https://{account}.blob.core.windows.net"
     vendor = not host or host == f"{account}.blob.core.windows.net"
     return options, account if vendor else f"{account}.{host}".removesuffix(f"/{account}"), False
 
@@ -328,20 +332,56 @@ def _connection_string(text: str, where: str) -> tuple[dict[str, str], str]:
     return options, endpoint
 
 
-def _endpoint(text: str, where: str, bucket: str) -> tuple[str, str]:
+class _Endpoint(NamedTuple):
+    setting: str
+    url: str
+
+
+def _chosen(given: Mapping[str, str], environ: Mapping[str, str], *variables: str) -> _Endpoint:
+    """The endpoint that is set, by the option or the first of the variables."""
+    if not given.get("endpoint"):
+        for name in variables:
+            if environ.get(name):
+                return _Endpoint(name, environ[name])
+    return _Endpoint("endpoint", given.get("endpoint", ""))
+
+
+def _endpoint(endpoint: _Endpoint, where: str, bucket: str) -> tuple[str, str]:
     """Host (with its port, and path if any) and the whole endpoint. A pasted URL may end in the bucket's name."""
+    setting, text = endpoint
     if not text:
         return "", ""
     if "://" not in text:
         text = f"https://{text}"
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ConfigError(f"{where}: the endpoint is unusable", cure="Write it like https://host or http://host:9000")
+    parts = _parsed(text)
+    if parts is None:
+        shown = "" if "@" in text or "?" in text else f" ({text})"  # either may hold a secret
+        raise ConfigError(
+            f"{where}: {setting} holds no usable endpoint{shown}", cure="Write it like https://host or http://host:9000"
+        )
     path = parts.path.rstrip("/")
     if bucket and path == f"/{bucket}":
         path = ""
     host = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
     return f"{host}{path}", f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _parsed(text: str) -> SplitResult | None:
+    """An endpoint that the client's URL parser will take, too: https://url.spec.whatwg.org/#host-parsing ."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+        if ":" in host:
+            socket.inet_pton(socket.AF_INET6, host)
+        elif host.rpartition(".")[2].isdecimal():
+            socket.inet_aton(host)
+        elif not re.fullmatch(r"[\w.-]+", host):
+            return None
+    except (ValueError, OSError):  # brackets that do not close, a port or an address out of range
+        return None
+    if parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+        return None
+    return parts
 
 
 def _flag(given: Mapping[str, str], name: str, where: str) -> bool:
