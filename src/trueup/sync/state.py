@@ -123,10 +123,14 @@ class PairState:
         path.parent.mkdir(parents=True, exist_ok=True)
         with said_plainly(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-            self._db.execute("pragma journal_mode=wal")
-            # The journal must not run behind the effects it announces, not even over a power cut.
-            self._db.execute("pragma synchronous=full")
-            self._prepare()
+            try:
+                self._db.execute("pragma journal_mode=wal")
+                # The journal must not run behind the effects it announces, not even over a power cut.
+                self._db.execute("pragma synchronous=full")
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
     @classmethod
     def at(cls, home: Path, left_url: str, right_url: str) -> PairState:
