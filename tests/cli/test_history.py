@@ -61,7 +61,8 @@ def test_one_run_is_shown_by_the_beginning_of_its_id(cli: Cli, trees: Trees) -> 
     assert document["started"].endswith("Z")
 
     shown = cli("runs", run).out
-    assert "copy right2" in shown.replace(" ", "").replace("copyright", "copy right")
+    assert "\ncopy right  2\n" in shown
+    assert f"run         {run}\n" in shown
     assert "unchanged" not in shown
 
 

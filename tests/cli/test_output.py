@@ -34,6 +34,9 @@ def row(key: str, action: str, **values: Any) -> dict[str, Any]:
         (1024, "1.0 KiB"),
         (1_258_291, "1.2 MiB"),
         (1023 << 20, "1023 MiB"),
+        ((1 << 20) - 1, "1.0 MiB"),
+        ((1 << 30) - 1, "1.0 GiB"),
+        (1_023_999, "1000 KiB"),
         (5 << 50, "5.0 PiB"),
     ],
 )
@@ -74,8 +77,20 @@ def test_what_was_left_is_said_with_its_reason(capsys: pytest.CaptureFixture[str
         "  link           ln   it is a link",
         "  … and 2 more",
         "nothing to do: 3 files agree",
-        "left alone: 1 link or special file, 4 folder markers and 2 keys held by an undo",
+        (
+            "left alone: 1 link or special file (put the files themselves there, or --exclude), "
+            "4 folder markers and 2 keys held by an undo"
+        ),
     ]
+
+
+def test_what_people_can_mend_has_its_cure_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, status="partial", counts={"unaddressable": 2, "unknown": 1, "link": 1})
+    assert lines[-1] == (
+        "left alone: 2 names a side cannot hold (rename, or --exclude), "
+        "1 item that cannot be seen (check the permissions, or --exclude) and "
+        "1 link or special file (put the files themselves there, or --exclude)"
+    )
 
 
 def test_a_long_result_shows_the_beginning_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,15 @@ def test_doctor_is_content_with_a_folder(cli: Cli, trees: tuple[Path, Path]) -> 
     assert not list(trees[1].iterdir())
 
 
+def test_doctor_names_the_settings_it_read(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "settings  no settings file; trueup init writes one" in cli("doctor").out
+    monkeypatch.setenv("TRUEUP_STORES__HERE__URL", ".")
+    assert "settings  no settings file; from the environment: 1 store, 0 jobs" in cli("doctor").out
+    monkeypatch.delenv("TRUEUP_STORES__HERE__URL")
+    cli("init")
+    assert "settings  trueup.toml: 0 stores, 0 jobs" in cli("doctor").out
+
+
 def test_doctor_names_what_fails_and_its_cure(cli: Cli, trees: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "trueup.toml").write_text(
         '[stores.here]\nurl = "a"\n[stores.gone]\nurl = "gone"\n'

@@ -57,10 +57,14 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
 
 
 def _settings(settings: Settings) -> Check:
-    if settings.path is None:
-        return Check(name="settings", status="ok", detail="no settings file; trueup init writes one")
-    stores, jobs = words.number(len(settings.stores), "store"), words.number(len(settings.jobs), "job")
-    return Check(name="settings", status="ok", detail=f"{settings.path}: {stores}, {jobs}")
+    found = f"{words.number(len(settings.stores), 'store')}, {words.number(len(settings.jobs), 'job')}"
+    if settings.path is not None:
+        detail = f"{settings.path}: {found}"
+    elif settings.stores or settings.jobs:
+        detail = f"no settings file; from the environment: {found}"
+    else:
+        detail = "no settings file; trueup init writes one"
+    return Check(name="settings", status="ok", detail=detail)
 
 
 def _state(settings: Settings) -> Iterator[Check]:

@@ -57,8 +57,10 @@ def runs(
     found = history.get(run)
     if found is None:
         raise UsageError(f"no run {run} is known here, or several begin so", cure="See the ids: trueup runs")
-    for name, value in _facts(found):
-        ui.out((f"{name:<10}", "dim"), keys.display(value))
+    facts = _facts(found)
+    width = max(len(name) for name, _ in facts) + 2
+    for name, value in facts:
+        ui.out((name.ljust(width), "dim"), keys.display(value))
     ui.document(_document(found))
     return 0
 

@@ -27,6 +27,11 @@ _NOTES: Final = {
     "marker": ("folder marker", "folder markers"),
     "held": ("key held by an undo", "keys held by an undo"),
 }
+_CURES: Final = {
+    "unaddressable": "rename, or --exclude",
+    "unknown": "check the permissions, or --exclude",
+    "link": "put the files themselves there, or --exclude",
+}
 _PROBLEMS: Final = {"failed": "failed", "drifted": "no longer as planned"}
 _QUIET_NOTES: Final = {"marker"}
 """Counted, never listed: harmless, and there may be one in every folder."""
@@ -194,7 +199,7 @@ def _agreement(run: SyncRun, same: int) -> Segment:
 
 def _amounts(run: SyncRun, names: Mapping[str, tuple[str, str]]) -> list[str]:
     return [
-        f"{amount:,} {forms[0] if amount == 1 else forms[1]}"
+        f"{amount:,} {forms[0] if amount == 1 else forms[1]}" + (f" ({_CURES[name]})" if name in _CURES else "")
         for name, forms in names.items()
         if (amount := run.counts.get(name, 0))
     ]

@@ -10,10 +10,10 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 def size(amount: float) -> str:
     """Bytes: `0 B`, `1.2 KiB`, `19.8 MiB`."""
     unit = 0
-    while amount >= 1024 and unit < len(_UNITS) - 1:
+    while round(amount) >= 1024 and unit < len(_UNITS) - 1:  # what would be shown as 1024 is one of the next unit
         amount /= 1024
         unit += 1
-    return f"{amount:.0f} {_UNITS[unit]}" if unit == 0 or amount >= 1000 else f"{amount:.1f} {_UNITS[unit]}"
+    return f"{amount:.0f} {_UNITS[unit]}" if unit == 0 or amount >= 999.95 else f"{amount:.1f} {_UNITS[unit]}"
 
 
 def number(amount: int, one: str, many: str = "") -> str:
