@@ -39,6 +39,8 @@ class Case:
     """What trueup may hold at most."""
     files: int
     bytes: int
+    without: tuple[str, ...] = ()
+    """Tools that are left out, because they would take most of the time."""
     timings: dict[str, list[timing.Timing]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -113,8 +115,11 @@ class Rounds:
 
     def _rounds(self, case: Case, once: Callable[[str], timing.Timing], *, rounds: int, until: float) -> Case:
         self._say(f"{case.name} …")
-        timings: dict[str, list[timing.Timing]] = {tool: [] for tool in TOOLS}
-        names = list(TOOLS)
+        names = [tool for tool in TOOLS if tool not in case.without]
+        timings: dict[str, list[timing.Timing]] = {tool: [] for tool in names}
+        if case.without:
+            left_out = ", ".join(case.without)
+            case = replace(case, notes=[*case.notes, f"{left_out} is left out, and measured by --full"])
         for number in range(rounds):
             if number and time.monotonic() > until:
                 case = replace(case, notes=[*case.notes, f"time ran out after {number} of {rounds} rounds"])

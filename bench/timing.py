@@ -23,7 +23,7 @@ class Timing:
     cpu: float
     peak_mb: float
     """The most resident memory of the command and everything it started, summed, in 10^6 bytes; sampled, and never less
-    than what the kernel recorded for its largest process. Pages that processes share count once for each."""
+    than what its own process held at most. Pages that processes share count once for each."""
     code: int
     output: str
 
@@ -66,7 +66,7 @@ def run(
     return Timing(
         seconds=seconds,
         cpu=usage.ru_utime + usage.ru_stime,
-        peak_mb=max(watch.peak, usage.ru_maxrss * 1024) / 1e6,
+        peak_mb=watch.peak / 1e6,  # ru_maxrss would count this process before it became the command
         code=process.returncode,
         output=text,
     )
@@ -83,7 +83,8 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(EVERY):
-            self.peak = max(self.peak, sum(map(resident, [self._pid, *descendants(self._pid)])))
+            now = sum(map(resident, [self._pid, *descendants(self._pid)]))
+            self.peak = max(self.peak, now, most_resident(self._pid))
 
 
 def resident(pid: int) -> int:
@@ -92,6 +93,15 @@ def resident(pid: int) -> int:
         with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - many times a second
             return int(file.read().split()[1]) * PAGE
     except (OSError, IndexError):
+        return 0
+
+
+def most_resident(pid: int) -> int:
+    """The most resident memory a process ever held, in bytes; 0 once it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - many times a second
+            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"VmHWM:")), 0)
+    except OSError:
         return 0
 
 
