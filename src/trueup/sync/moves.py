@@ -26,10 +26,10 @@ def find_moves(
     for target, copy, delete, move, origin in _SIDES:
         if not plan.db.execute("select 1 from items where action = ? limit 1", (delete,)).fetchone():
             continue
-        plan.db.execute("create index if not exists by_size on items (action, bytes, md5)")
+        plan.db.execute(f"create index by_size on items (action, {target}_size)")
         _hash_candidates(plan, copy, delete, md5, pool, origin)
+        plan.db.execute("drop index by_size")
         _pair_up(plan, copy, delete, move, target, touches_clash)
-    plan.db.execute("drop index if exists by_size")
 
 
 def _hash_candidates(

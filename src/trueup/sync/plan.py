@@ -220,22 +220,19 @@ class Plan:
     def items(self, *phases: Phase, hidden: bool = True) -> Iterator[Item]:
         """Rows in order of phase and key order, of these phases or all."""
         self.flush()
-        where = f"where phase in ({','.join(str(int(phase)) for phase in phases)})" if phases else ""
-        if not hidden:
-            listed = ", ".join(f"'{action}'" for action in HIDDEN)
-            where += f" {'and' if where else 'where'} action not in ({listed})"
-        after = (-1, -1)
-        while True:  # pages, not one long cursor: rows may be updated meanwhile
-            rows = self.db.execute(
-                f"select * from items {where} {'and' if where else 'where'} (phase, seq) > (?, ?) "
-                "order by phase, seq limit 1000",
-                after,
-            ).fetchall()
-            for row in rows:
-                yield _item(row)
-            if len(rows) < 1000:
-                return
-            after = (rows[-1][1], rows[-1][0])
+        listed = ", ".join(f"'{action}'" for action in HIDDEN)
+        shown = "" if hidden else f"and action not in ({listed})"
+        # In the order of the table's own key, so that all pages of a phase together read the table once.
+        page = f"select * from items where phase = ? and seq > ? {shown} order by seq limit 1000"
+        for phase in sorted(phases) or Phase:
+            after = -1
+            while True:  # pages, not one long cursor: rows may be updated meanwhile
+                rows = self.db.execute(page, (phase, after)).fetchall()
+                for row in rows:
+                    yield _item(row)
+                if len(rows) < 1000:
+                    break
+                after = rows[-1][0]
 
     def counts(self) -> Counter[str]:
         """Rows by action (planned items), without bookkeeping."""
