@@ -149,7 +149,7 @@ def _memory(cases: Sequence[Case]) -> Iterable[str]:
 
 def _planning(rows: Sequence[Planning]) -> Iterable[str]:
     yield "Equal listings on both sides, from a server that makes them up. *First*: nothing is remembered, every pair"
-    yield "is planned to be adopted. *Next*: every pair is remembered. *Server*: fetching one side's listing."
+    yield "is adopted and recorded. *Next*: every pair is remembered. *Server*: fetching one side's listing."
     yield ""
     yield _row("keys a side", "server, s", "first, s", "µs a key", "MB", "next, s", "µs a key", "MB")
     yield _row(*["---:"] * 8)

@@ -79,7 +79,12 @@ class Suite:
             (_case(f"upload 4 × {size} MiB", best(share=0.9), BARE), up, large, 3, 0.77),
             (_case(f"download 4 × {size} MiB", best(share=1.0), BARE), down, large, 3, 0.82),
             (
-                _case(f"nothing to do, {more:,}", rclone(share=0.6), memory_mb=None if self._full else 120),
+                _case(
+                    f"nothing to do, {more:,}",
+                    rclone(share=0.6),
+                    memory_mb=None if self._full else 120,
+                    without=slow,
+                ),
                 Rounds.nothing_to_do,
                 many,
                 3,
