@@ -39,7 +39,9 @@ def _hash_candidates(
         after = -1
         while rows := plan.db.execute(
             f"select seq, {origin}_key, {origin}_size, {origin}_mtime_ns, {origin}_fingerprint, {origin}_md5, "
-            f"{origin}_etag from items where action = ? and reason = 'new' and md5 = '' and bytes > 0 and seq > ? "
+            # Not by the index, which would have to be sorted anew for each page.
+            f"{origin}_etag from items not indexed "
+            "where action = ? and reason = 'new' and md5 = '' and bytes > 0 and seq > ? "
             f"and exists (select 1 from items d where d.action = ? and d.{_other(origin)}_size = items.bytes) "
             "order by seq limit 200",
             (copy, after, delete),
