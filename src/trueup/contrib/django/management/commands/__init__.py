@@ -1,0 +1,1 @@
+"""update_storage, sync_storage and storage_sync_ui."""

@@ -1,0 +1,176 @@
+"""A file storage for Django over any place trueup knows."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+
+from django.conf import settings as site
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import File
+from django.core.files.storage import Storage
+from django.utils.deconstruct import deconstructible
+from django.utils.encoding import filepath_to_uri
+from django.utils.timezone import make_naive
+
+from trueup import keys
+from trueup.contrib.django import credentials
+from trueup.contrib.django.places import read_settings
+from trueup.contrib.django.reader import ObjectReader
+from trueup.errors import Hidden, NotFound, PreconditionFailed
+from trueup.stores import Entry, OutOfOrder, Store, open_store
+
+
+@deconstructible(path="trueup.contrib.django.storage.TrueupStorage")
+class TrueupStorage(Storage):
+    """Files in a place of trueup's: a folder, a URL or a `[stores.NAME]`.
+
+    `store`: the place. A bucket in S3 or R2 takes its credentials from the database, the settings or the environment,
+    as the commands do. `url_ttl`: seconds for which a signed URL works. `base_url`: what URLs begin with where the
+    store cannot sign, or with `signed=False`.
+
+    A file is never overwritten: the name is changed instead. A missing file is `FileNotFoundError`, a name that leads
+    elsewhere `SuspiciousFileOperation`, and any other trouble one of `trueup.errors`.
+    """
+
+    def __init__(self, store: str, base_url: str | None = None, *, url_ttl: int = 3600, signed: bool = True) -> None:
+        self._place = str(store)
+        self._base_url = base_url if base_url is None or base_url.endswith("/") else f"{base_url}/"
+        self._url_ttl = timedelta(seconds=url_ttl)
+        self._signed = signed
+        self._opened: Store | None = None
+        self._opening = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"TrueupStorage({self._place!r})"
+
+    @property
+    def store(self) -> Store:
+        """The place, opened when it is first needed: after a server has forked its workers."""
+        with self._opening:
+            if self._opened is None:
+                settings = read_settings()
+                config = settings.store(self._place)
+                if not config.options and config.url.startswith(("s3://", "r2://")):
+                    options = credentials.find(settings.environ).options()
+                    if {"access_key_id", "secret_access_key"} <= options.keys():
+                        config = replace(config, options=options)
+                self._opened = open_store(config, settings.environ)
+            return self._opened
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        if mode not in {"rb", "r"}:
+            raise ValueError(f"a file in {self._place} is opened for reading or saved anew, not opened with {mode!r}")
+        reader = io.BufferedReader(ObjectReader(self.store, self._stat(name)))
+        return File(reader if mode == "rb" else io.TextIOWrapper(reader, encoding="utf-8"), name)
+
+    def _save(self, name: str, content: File) -> str:
+        name = self._key(name)
+        missing = True
+        while True:
+            try:
+                self.store.write(name, _bytes(content), if_absent=True)
+            except NotFound:  # the folder itself, before its first file
+                if not missing:
+                    raise
+                missing = False
+                self.store.create()
+            except PreconditionFailed:  # somebody else was quicker, or a folder of this name is there
+                path = PurePosixPath(name)
+                ending = "".join(path.suffixes)
+                other = self.get_alternative_name(path.name.removesuffix(ending), ending)
+                name = self.get_available_name(str(path.with_name(other)))
+            else:
+                return name
+
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is not there is fine."""
+        if not name:
+            raise ValueError("The name must be given to delete().")
+        self.store.delete(self._key(name))
+
+    def exists(self, name: str) -> bool:
+        """Whether the name is taken."""
+        try:
+            self.store.stat(self._key(name))
+        except Hidden:  # a link, say: nothing can be saved there
+            return True
+        except NotFound:
+            return False
+        return True
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """Folders and files in a folder. A bucket has to list everything below it for that."""
+        prefix = "" if path in {"", ".", "/"} else f"{self._key(path)}/"
+        try:
+            return _names(self.store.list(prefix), prefix)
+        except OutOfOrder:
+            return _names(self.store.list(prefix, ordered=False), prefix)
+        except NotFound:
+            raise FileNotFoundError(f"{self._place} is not there") from None
+
+    def size(self, name: str) -> int:
+        """Bytes."""
+        return self._stat(name).size
+
+    def get_modified_time(self, name: str) -> datetime:
+        """When it was last written: aware with `USE_TZ`, else in local time."""
+        found = datetime.fromtimestamp(self._stat(name).mtime_ns / 1e9, UTC)
+        return found if site.USE_TZ else make_naive(found)
+
+    def url(self, name: str | None) -> str:
+        """A URL that works for a while where the store signs; else `base_url` and the name."""
+        key = self._key(name or "")
+        if self._signed and self.store.features.sign:
+            return self.store.sign(key, ttl=self._url_ttl)
+        if self._base_url is None:
+            raise ValueError(f"{self._place} cannot sign URLs, and the storage has no base_url")
+        return self._base_url + str(filepath_to_uri(key))
+
+    def _stat(self, name: str) -> Entry:
+        try:
+            return self.store.stat(self._key(name))
+        except NotFound as error:
+            raise FileNotFoundError(str(error)) from error
+
+    def _key(self, name: str) -> str:
+        """The key of a name. What leads out of the place, or to trueup's own files in it, is refused."""
+        path = str(name).replace("\\", "/")
+        key = posixpath.normpath(path) if path else ""
+        if path.startswith("/") or ".." in path.split("/"):
+            raise SuspiciousFileOperation(f"'{keys.display(path)}' leads out of {self._place}")
+        reason = "it belongs to trueup" if keys.is_reserved(key) else self.store.unaddressable(key)
+        if reason:
+            raise SuspiciousFileOperation(f"'{keys.display(path)}' is no name for a file in {self._place}: {reason}")
+        return key
+
+
+def _bytes(content: File) -> Iterator[bytes]:
+    for chunk in content.chunks():
+        yield chunk if isinstance(chunk, bytes) else chunk.encode()
+
+
+def _names(listing: Generator[Entry], prefix: str) -> tuple[list[str], list[str]]:
+    """The folders and the files right below a prefix."""
+    folders: dict[str, None] = {}
+    files = []
+    depth, prefix = prefix.count("/"), keys.normal(prefix)
+    with closing(listing):
+        for entry in listing:
+            normal = keys.normal(entry.key)
+            if not normal.startswith(prefix):
+                if normal > prefix:
+                    break
+                continue  # what hides everything below a folder above this one
+            name, *below = entry.key.split("/")[depth:]
+            if name and below:
+                folders[name] = None
+            elif name and not entry.fault:
+                files.append(name)
+    return list(folders), files

@@ -1,0 +1,242 @@
+"""The file storage: Django's own `File` API over a place of trueup's."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import storages
+from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.db import models
+from django.db.migrations.writer import MigrationWriter
+from django.db.models.fields.files import FieldFile
+from django.test import override_settings
+
+from tests.servers import Bucket
+from trueup.contrib.django.models import StorageCredential
+from trueup.contrib.django.reader import BLOCK
+from trueup.contrib.django.storage import TrueupStorage
+from trueup.errors import PreconditionFailed
+from trueup.testing import MemoryStore
+
+
+@pytest.fixture(params=["memory", "folder"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrueupStorage]:
+    place = "memory://storage" if request.param == "memory" else str(tmp_path / "files")
+    yield TrueupStorage(place, "/files")
+    MemoryStore.forget()
+
+
+def test_a_file_is_saved_read_measured_listed_and_deleted(storage: TrueupStorage):
+    assert storage.save("documents/a.txt", ContentFile(b"hello")) == "documents/a.txt"
+    assert storage.exists("documents/a.txt")
+    assert storage.size("documents/a.txt") == 5
+    with storage.open("documents/a.txt") as file:
+        assert (file.name, file.size, file.read()) == ("documents/a.txt", 5, b"hello")
+    with storage.open("documents/a.txt", "r") as file:
+        assert list(file) == ["hello"]
+    assert abs(storage.get_modified_time("documents/a.txt") - datetime.now(UTC)) < timedelta(minutes=1)
+    with override_settings(USE_TZ=False):
+        assert storage.get_modified_time("documents/a.txt").tzinfo is None
+    storage.delete("documents/a.txt")
+    storage.delete("documents/a.txt")
+    assert not storage.exists("documents/a.txt")
+
+
+def test_a_folder_lists_what_is_right_below_it(storage: TrueupStorage):
+    for name in ("a.txt", "a/b.txt", "a/deep/c.txt", "a-b/d.txt", "é/e.txt"):
+        storage.save(name, ContentFile("text"))
+    assert [sorted(names) for names in storage.listdir("")] == [["a", "a-b", "é"], ["a.txt"]]
+    assert storage.listdir("a") == (["deep"], ["b.txt"])
+    assert storage.listdir("a/") == storage.listdir("./a")
+    assert storage.listdir("é") == ([], ["e.txt"])
+
+
+def test_text_is_stored_as_utf8(storage: TrueupStorage):
+    assert storage.open(storage.save("a.txt", ContentFile("naïve"))).read() == "naïve".encode()
+
+
+def test_a_file_is_never_overwritten(storage: TrueupStorage):
+    first = storage.save("a.tar.gz", ContentFile(b"1"))
+    second = storage.save("a.tar.gz", ContentFile(b"2"))
+    assert second != first
+    assert second.startswith("a_")
+    assert second.endswith(".tar.gz")
+    # As when another process takes the name between the look and the write.
+    third = storage._save("a.tar.gz", ContentFile(b"3"))
+    assert [storage.open(name).read() for name in (first, second, third)] == [b"1", b"2", b"3"]
+
+
+def test_many_at_once_under_one_name_all_survive(storage: TrueupStorage):
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda n: storage.save("same.txt", ContentFile(str(n).encode())), range(24)))
+    assert len(set(names)) == 24
+    assert {storage.open(name).read() for name in names} == {str(n).encode() for n in range(24)}
+
+
+def test_a_folder_in_the_way_changes_the_name(tmp_path: Path):
+    storage = TrueupStorage(str(tmp_path / "files"))
+    storage.save("a/b.txt", ContentFile(b"1"))
+    assert storage.save("a", ContentFile(b"2")).startswith("a_")
+
+
+def test_a_large_file_is_read_on_demand(tmp_path: Path):
+    size = 5 * BLOCK + 11
+    (tmp_path / "files").mkdir()
+    with (tmp_path / "files" / "large.bin").open("wb") as made:
+        for number in range(size // 1024 + 1):
+            made.write(number.to_bytes(4, "big") * 256)
+        made.truncate(size)
+    expected = (tmp_path / "files" / "large.bin").read_bytes()
+    storage = TrueupStorage(str(tmp_path / "files"))
+    tracemalloc.start()
+    try:
+        with storage.open("large.bin") as file:
+            total = sum(len(chunk) for chunk in file.chunks())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert total == size
+    assert peak < 2 * BLOCK, "not the whole file"
+    with storage.open("large.bin") as file:
+        assert file.read() == expected
+        for offset in (size - 3, 0, BLOCK - 2, BLOCK):
+            assert file.seek(offset) == offset
+            assert file.read(7) == expected[offset : offset + 7]
+        assert file.seek(-4, io.SEEK_END) == size - 4
+        assert file.read() == expected[-4:]
+        assert file.seek(size + 5) == size + 5
+        assert file.read() == b""
+        with pytest.raises(ValueError, match="negative"):
+            file.seek(-1)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_mixed(tmp_path: Path):
+    storage = TrueupStorage(str(tmp_path / "files"))
+    storage.save("a.bin", ContentFile(bytes(BLOCK + 5)))
+    with storage.open("a.bin") as file:
+        file.read(10)
+        (tmp_path / "files" / "a.bin").write_bytes(b"x" * (BLOCK + 5))
+        with pytest.raises(PreconditionFailed):
+            file.read()
+
+
+def test_a_missing_file_is_djangos_usual_error(storage: TrueupStorage):
+    for ask in (storage.open, storage.size, storage.get_modified_time):
+        with pytest.raises(FileNotFoundError):
+            ask("missing.txt")
+    with pytest.raises(NotImplementedError):
+        storage.path("missing.txt")
+    with pytest.raises(ValueError, match="opened for reading"):
+        storage.open("a.txt", "wb")
+    with pytest.raises(ValueError, match="must be given"):
+        storage.delete("")
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.txt", "a/../../b.txt", "a/../b.txt", "/etc/passwd", "..\\a.txt", "a\0b", ".trueup/trash/a", ".", ""]
+)
+def test_a_name_that_leads_elsewhere_is_refused(storage: TrueupStorage, name: str):
+    for ask in (storage.open, storage.exists, storage.size, storage.url):
+        with pytest.raises(SuspiciousFileOperation):
+            ask(name)
+    with pytest.raises(SuspiciousFileOperation):
+        storage.save(name, ContentFile(b"x"))
+    if name:
+        with pytest.raises(SuspiciousFileOperation):
+            storage.delete(name)
+
+
+def test_nothing_is_followed_through_a_link(tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.txt").write_text("secret")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "link.txt").symlink_to(tmp_path / "outside" / "secret.txt")
+    storage = TrueupStorage(str(tmp_path / "files"))
+    with pytest.raises(FileNotFoundError):
+        storage.open("link.txt")
+    assert storage.save("link.txt", ContentFile(b"x")) != "link.txt"
+    assert (tmp_path / "outside" / "secret.txt").read_text() == "secret"
+
+
+def test_a_url_is_the_base_and_the_quoted_name(storage: TrueupStorage):
+    assert storage.url("documents/a b#1?é.txt") == "/files/documents/a%20b%231%3F%C3%A9.txt"
+    with pytest.raises(ValueError, match="no base_url"):
+        TrueupStorage("memory://storage").url("a.txt")
+
+
+def test_a_file_field_saves_and_reads_through_it(storage: TrueupStorage):
+    field = models.FileField(upload_to="uploads/%Y", storage=storage)
+    field.attname = field.name = "file"
+
+    class Instance:
+        file = None
+
+    instance = Instance()
+    file = FieldFile(instance, field, "")
+    with TemporaryUploadedFile("my upload.txt", "text/plain", 3, None) as upload:
+        upload.write(b"abc")
+        file.save(upload.name, upload, save=False)
+    assert file.name == f"uploads/{datetime.now(UTC):%Y}/my_upload.txt"
+    assert (file.size, file.read()) == (3, b"abc")
+    assert file.url == f"/files/{file.name}"
+    file.close()
+    file.delete(save=False)
+    assert not storage.exists(f"uploads/{datetime.now(UTC):%Y}/my_upload.txt")
+
+
+def test_it_is_made_from_the_setting_storages_and_written_into_migrations():
+    options = {"store": "memory://storage", "base_url": "https://cdn.example.com/", "url_ttl": 60, "signed": False}
+    with override_settings(
+        STORAGES={"files": {"BACKEND": "trueup.contrib.django.storage.TrueupStorage", "OPTIONS": options}}
+    ):
+        storage = storages["files"]
+    assert storage.url("a.txt") == "https://cdn.example.com/a.txt"
+    text, imports = MigrationWriter.serialize(storage)
+    assert text.startswith("trueup.contrib.django.storage.TrueupStorage(")
+    assert imports == {"import trueup.contrib.django.storage"}
+    assert storage.deconstruct() == TrueupStorage(**options).deconstruct()
+
+
+def test_a_named_store_of_the_settings_file_will_do(tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text('[stores.files]\nurl = "here"\n')
+    TrueupStorage("files").save("a.txt", ContentFile(b"x"))
+    assert (tmp_path / "here" / "a.txt").read_bytes() == b"x"
+
+
+def test_a_real_bucket_with_credentials_from_the_database(database: Path, seaweed_bucket: Bucket):
+    StorageCredential.objects.create(
+        access_key_id=seaweed_bucket.options["access_key_id"],
+        secret_access_key=seaweed_bucket.options["secret_access_key"],
+        endpoint_url=seaweed_bucket.options["endpoint"],
+    )
+    storage = TrueupStorage(f"{seaweed_bucket.url}/media", "https://cdn.example.com")
+    data = bytes(range(256)) * 4096 * 9  # more than one block
+    name = storage.save("a b.bin", File(io.BytesIO(data)))
+    other = storage._save(name, ContentFile(b"second"))
+    assert other != name
+    with storage.open(name) as file:
+        file.seek(BLOCK - 1)
+        assert file.read(2) == data[BLOCK - 1 : BLOCK + 1]
+    with storage.open(name) as file:
+        assert b"".join(file.chunks()) == data
+    assert storage.size(name) == len(data)
+    assert sorted(storage.listdir("")[1]) == sorted([name, other])
+    signed = storage.url(name)
+    assert "X-Amz-Signature" in signed
+    assert seaweed_bucket.options["secret_access_key"] not in signed
+    with urllib.request.urlopen(signed) as answer:
+        assert answer.read() == data
+    unsigned = TrueupStorage(f"{seaweed_bucket.url}/media", "https://cdn.example.com", signed=False)
+    assert unsigned.url(name) == "https://cdn.example.com/a%20b.bin"
+    for each in (name, other):
+        storage.delete(each)
+    assert storage.listdir("") == ([], [])
