@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client, override_settings
 
@@ -83,14 +85,24 @@ def test_a_value_that_cannot_be_decrypted_can_be_entered_again(admin: Client):
     admin.post(ADD, GIVEN)
     user = admin.session["_auth_user_id"]
     with override_settings(SECRET_KEY="another"):
-        from django.contrib.auth import get_user_model
-
         admin.force_login(get_user_model().objects.get(pk=user))  # sessions were signed with the old key
         assert "stored under another SECRET_KEY" in page(admin, CHANGE)
         kept = stored().access_key_id
         admin.post(CHANGE, dict.fromkeys(GIVEN, "") | {"secret_access_key": "entered-again"})
         assert stored().opened("secret_access_key") == "entered-again"
         assert stored().access_key_id == kept, "what is left empty is still there for whoever finds the old key"
+
+
+def test_who_may_only_look_sees_no_secret_either(admin: Client):
+    admin.post(ADD, GIVEN)
+    looker = get_user_model().objects.create_user("bob", password="b-password", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_storagecredential"))
+    browser = Client()
+    browser.force_login(looker)
+    shown = page(browser, CHANGE)
+    assert "(stored)" in shown
+    assert not [value for name, value in GIVEN.items() if value and name != "region" and value in shown]
+    assert browser.post(CHANGE, GIVEN).status_code == 403
 
 
 def test_nobody_sees_it_without_the_right_to(database: Path):

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
-from django.core.files.storage import storages
+from django.core.files.storage import FileSystemStorage, storages
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import models
 from django.db.migrations.writer import MigrationWriter
@@ -204,6 +205,30 @@ def test_it_is_made_from_the_setting_storages_and_written_into_migrations():
     assert text.startswith("trueup.contrib.django.storage.TrueupStorage(")
     assert imports == {"import trueup.contrib.django.storage"}
     assert storage.deconstruct() == TrueupStorage(**options).deconstruct()
+
+
+def test_collectstatic_and_hashed_names_work_over_it(tmp_path: Path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "logo.svg").write_text("<svg/>")
+    (tmp_path / "source" / "site.css").write_text("body { background: url(logo.svg) }")
+
+    class Hashed(ManifestFilesMixin, TrueupStorage):
+        pass
+
+    storage = Hashed(str(tmp_path / "static"), "/static/")
+    finder = FileSystemStorage(str(tmp_path / "source"))
+    for _ in range(2):  # as a second deployment does
+        for name in ("logo.svg", "site.css"):
+            storage.delete(name)
+            with finder.open(name) as file:
+                storage.save(name, file)
+        done = list(storage.post_process({name: (storage, name) for name in ("logo.svg", "site.css")}))
+        assert not [error for *_, error in done if isinstance(error, Exception)]
+    with override_settings(DEBUG=False):
+        url = storage.url("site.css")
+    assert url.startswith("/static/site.")
+    assert b'url("logo.' in storage.open(url.removeprefix("/static/")).read()
+    assert len(list((tmp_path / "static").glob("site.*"))) == 2, "nothing was saved under another name"
 
 
 def test_a_named_store_of_the_settings_file_will_do(tmp_path: Path):

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.test import override_settings
 
 from tests.contrib.conftest import EXAMPLE, Manage
@@ -80,6 +80,16 @@ def test_upload_only_writes_nothing_here_and_download_only_nothing_there(site: P
     update("--download-only")
     assert "bird.jpg" not in files(site / "bucket" / "media")
     assert "dog.jpg" in files(site / "media")
+
+
+def test_the_directions_contradict_each_other(site: Path):
+    with pytest.raises(CommandError):
+        update("--upload-only", "--download-only")
+    with pytest.raises(CommandError, match="contradict") as caught:
+        call_command("update_storage", upload_only=True, download_only=True)
+    assert caught.value.returncode == 2
+    call_command("update_storage", upload_only=True, stdout=io.StringIO())
+    assert (site / "bucket" / "media" / "cat.jpg").exists()
 
 
 def test_deletions_travel_only_when_asked(site: Path):
@@ -202,8 +212,13 @@ def test_a_process_logs_through_djangos_settings_and_ends_with_the_codes(manage:
     assert "Traceback" not in missing.stderr
 
 
-def test_help_says_what_sync_storage_is(manage: Manage):
-    assert "The same as update_storage" in manage("sync_storage", "--help").stdout
+def test_help_says_what_sync_storage_is():
+    text = " ".join(
+        load_command_class("trueup.contrib.django", "sync_storage").create_parser("", "").format_help().split()
+    )
+    assert "The same as update_storage" in text
+    for flag in ("--two-way", "--upload-only", "--download-only", "--delete", "--dry-run", "[50%]"):
+        assert flag in text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")

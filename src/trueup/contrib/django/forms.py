@@ -36,7 +36,7 @@ class StorageCredentialForm(forms.ModelForm):
         widgets: ClassVar = {
             name: forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
             if name in HIDDEN
-            else forms.TextInput(attrs={"autocomplete": "off", "class": "vTextField"})
+            else forms.TextInput(attrs={"autocomplete": "off", "class": "vLargeTextField"})
             for name in fields
         }
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Final
 
 from django.core.management.base import BaseCommand, CommandError
 
 from trueup.config import sync_config
 from trueup.contrib.django import places, running, wording
-from trueup.errors import TrueupError
+from trueup.errors import TrueupError, UsageError
+
+_MODES: Final = {"two_way": "two-way", "upload_only": "push", "download_only": "pull"}
 
 
 class Command(BaseCommand):
@@ -23,12 +27,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The flags, as those of `trueup sync`."""
         direction = parser.add_mutually_exclusive_group()
-        for flag, mode, text in (
-            ("--two-way", "two-way", "changes travel both ways (the default)"),
-            ("--upload-only", "push", "make the bucket like the folders; nothing is written here"),
-            ("--download-only", "pull", "make the folders like the bucket; nothing is written there"),
+        for flag, text in (
+            ("--two-way", "changes travel both ways (the default)"),
+            ("--upload-only", "make the bucket like the folders; nothing is written here"),
+            ("--download-only", "make the folders like the bucket; nothing is written there"),
         ):
-            direction.add_argument(flag, dest="mode", action="store_const", const=mode, default="two-way", help=text)
+            direction.add_argument(flag, action="store_true", help=text)
         parser.add_argument(
             "--delete",
             action="store_true",
@@ -43,7 +47,8 @@ class Command(BaseCommand):
     def handle(self, **options: object) -> None:
         """Raises `CommandError` with the exit code of the contract unless all is in step."""
         try:
-            config = sync_config({name: options[name] for name in ("mode", "delete", "max_delete", "force")})
+            given = {name: options[name] for name in ("delete", "max_delete", "force")}
+            config = sync_config(given | {"mode": _mode(options)})
             pairs, unset, settings = places.pairs()
         except TrueupError as error:
             raise CommandError(str(error), returncode=error.exit_code) from error
@@ -59,3 +64,11 @@ class Command(BaseCommand):
                 self.stdout.write(result.sentence)
         if code := running.exit_code(results):
             raise CommandError("\n".join(each.sentence for each in results if each.exit_code), returncode=code)
+
+
+def _mode(options: Mapping[str, object]) -> str:
+    """What the flags say; `call_command(..., upload_only=True)` never meets the parser that allows only one."""
+    chosen = [mode for flag, mode in _MODES.items() if options[flag]]
+    if len(chosen) > 1:
+        raise UsageError("--two-way, --upload-only and --download-only contradict each other", cure="Give one of them")
+    return chosen[0] if chosen else "two-way"
