@@ -58,6 +58,10 @@ class Progress(Event):
     actions: int
     bytes_done: int
     bytes: int
+    current: str = ""
+    """The key of the file that has been in transfer for the longest time; empty while there is none."""
+    current_done: int = 0
+    current_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

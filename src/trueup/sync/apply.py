@@ -341,6 +341,7 @@ class _Application:
             self._plan.settle(settled)
 
     def _progress(self, waiting: int) -> None:
+        current = self._meter.oldest
         self._listener(
             events.Progress(
                 run=self._run,
@@ -348,6 +349,9 @@ class _Application:
                 actions=self._actions,
                 bytes_done=self._meter.total,
                 bytes=self._bytes,
+                current=current.key if current else "",
+                current_done=current.done if current else 0,
+                current_bytes=current.size if current else 0,
             )
         )
 

@@ -10,6 +10,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from trueup import keys
@@ -80,6 +81,15 @@ def target_key(item: Item) -> str:
     return item.right_key if target_side(item) == "right" else item.left_key
 
 
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """One file that is being transferred."""
+
+    key: str
+    size: int
+    done: int = 0
+
+
 class Meter:
     """Counts the bytes that passed over all transfers, and holds them to a rate (bytes a second; 0 is none)."""
 
@@ -88,12 +98,25 @@ class Meter:
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
         self.total = 0
+        self._running: dict[Transfer, None] = {}
 
-    def through(self, body: Iterator[bytes]) -> Iterator[bytes]:
-        """The same bytes, counted and paced."""
-        for piece in body:
-            self._take(len(piece))
-            yield piece
+    def through(self, body: Iterator[bytes], key: str, size: int) -> Iterator[bytes]:
+        """The same bytes, counted and paced. `key` and `size` are those of the whole file, for who watches."""
+        transfer = Transfer(key, size)
+        self._running[transfer] = None
+        try:
+            for piece in body:
+                self._take(len(piece))
+                transfer.done += len(piece)
+                yield piece
+        finally:
+            del self._running[transfer]
+
+    @property
+    def oldest(self) -> Transfer | None:
+        """The transfer that has been running for the longest time."""
+        running = list(self._running)  # one step, while other threads begin and end theirs
+        return running[0] if running else None
 
     def _take(self, size: int) -> None:
         with self._lock:
@@ -155,7 +178,7 @@ class Effects:
             with origin.read(source.key, expect=source) as body:
                 written = target.write(
                     key,
-                    self._meter.through(body),
+                    self._meter.through(body, item.key, source.size),
                     size=source.size,
                     md5=item.md5,
                     if_absent=replaced is None,
@@ -208,7 +231,7 @@ class Effects:
             with self._sides[origin].read(source.key, expect=source) as body:
                 written = self._sides[side].write(
                     name,
-                    self._meter.through(body),
+                    self._meter.through(body, item.key, source.size),
                     size=source.size,
                     if_absent=True,
                     mtime_ns=source.mtime_ns or None,
