@@ -66,7 +66,7 @@ class LocalStore:
     def features(self) -> Features:
         # Without a root there is nothing to ask yet, and the answer must not be remembered.
         folds = self._tree.folds_case if self.exists() else Tree(self._tree.root).folds_case
-        return Features(tree=True, folds_case=folds, if_absent=True, keeps_mtime=True)
+        return Features(tree=True, folds_case=folds, if_absent=True, start=True, keeps_mtime=True)
 
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
         """See `Store.list`. A fault on a folder above `start` is given too: it hides keys that were asked for."""

@@ -140,6 +140,8 @@ class Plan:
         self.header = header
         self.released: list[str] = []
         """Held keys that changed since, so that they need not be held any more."""
+        self.unsettled: list[str] = []
+        """Keys left for a later run, because somebody was writing them a moment ago."""
         self.stale = False
         """Whether time has passed since it was made: it was read from a file, or applied before."""
         self.applied = False
@@ -253,6 +255,13 @@ class Plan:
         """How many actions have an effect on a side."""
         self.flush()
         return int(self.db.execute("select count(*) from items where phase <= 3").fetchone()[0])
+
+    def makes(self, side: str) -> bool:
+        """Whether it copies something to a side that has nothing under that key yet."""
+        self.flush()
+        copy = Action.COPY_LEFT if side == "left" else Action.COPY_RIGHT
+        new = f"select 1 from items where action = ? and {side}_size is null limit 1"
+        return self.db.execute(new, (copy,)).fetchone() is not None
 
     def settle(self, rows: Iterable[tuple[str, str, int, int]]) -> None:
         """Record (outcome, error, bytes moved, seq)."""

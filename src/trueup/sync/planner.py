@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,8 @@ from trueup.sync.decide import Action, Decision, State, decide
 from trueup.sync.filters import Scope
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
-from trueup.sync.plan import Header, Plan
+from trueup.sync.part import Part
+from trueup.sync.plan import PHASES, Header, Phase, Plan
 from trueup.sync.state import Held, PairState
 
 LOOKAHEAD: Final = 512
@@ -48,6 +49,18 @@ class Sides:
         return self.left if side == "left" else self.right
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a run looks at."""
+
+    part: Part = field(default_factory=Part)
+    """Nothing is concluded of what lies outside."""
+    settle_ns: int = 0
+    """A file that was modified this shortly ago is left for a later run: somebody is writing it."""
+    settling: Collection[str] = ()
+    """The sides (`left`, `right`) where this counts: those whose files are dated by this machine's clock."""
+
+
 @dataclass(slots=True)
 class _Tally:
     left: int = 0
@@ -64,11 +77,12 @@ def build(
     folder: Path,
     listener: events.Listener = events.ignore,
     stopped: Callable[[], bool] = lambda: False,
+    view: View | None = None,
 ) -> Plan:
     """The plan that brings both sides into agreement. Writes nothing but the hash cache.
 
     Raises `Refused` (a missing root), `ListingUnfinished`, `Interrupted`, or the `StoreError` of a side that could not
-    be listed at all.
+    be listed at all; for a part also `Unclear`.
     """
     config = header.config
     _check_roots(sides, state, header)
@@ -76,7 +90,7 @@ def build(
     while True:
         plan = Plan(replace(header, started_ns=time.time_ns()), folder=folder)
         try:
-            builder = _Builder(sides, state, plan, config, listener, stopped)
+            builder = _Builder(sides, state, plan, config, listener, stopped, view or View())
             builder.run(unordered)
         except SideOutOfOrder as signal:
             # Never mispair: what was planned so far is dropped and the sort takes over, next time from the start.
@@ -123,7 +137,9 @@ class _Builder:
         config: SyncConfig,
         listener: events.Listener,
         stopped: Callable[[], bool],
+        view: View,
     ) -> None:
+        self._view = view
         self._sides = sides
         self._state = state
         self._plan = plan
@@ -163,13 +179,17 @@ class _Builder:
             baseline_rows=tally.baseline,
             unchanged=tally.unchanged,
         )
+        if not self._view.part.whole:
+            # Guards compare with the pair: of what lies outside the part they suppose that it is there as agreed.
+            rows = self._state.baseline_rows()
+            self._plan.header = replace(self._plan.header, left_entries=rows, right_entries=rows, baseline_rows=rows)
         self._report(final=True)
 
     def _observe(self, pool: ThreadPoolExecutor, unordered: set[str]) -> None:
         left = self._listing("left", ordered="left" not in unordered)
         right = self._listing("right", ordered="right" not in unordered)
         try:
-            pairs = pair(left, right, self._scope.agreed(self._state.baseline()))
+            pairs = pair(left, right, self._scope.agreed(self._view.part.agreed(self._state)))
             self._decide_all(pairs, pool)
         finally:
             for listing in (left, right):
@@ -178,7 +198,7 @@ class _Builder:
     def _listing(self, side: str, *, ordered: bool) -> Generator[Entry]:
         store = self._sides[side]
         if store.exists():
-            with closing(store.list(ordered=ordered)) as entries:
+            with closing(self._view.part.entries(store, ordered=ordered)) as entries:
                 yield from self._scope.entries(entries)
 
     def _decide_all(self, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> None:
@@ -251,8 +271,21 @@ class _Builder:
         if (problem := self._unaddressable(item, decision.action)) is not None:
             self._note(item, Action.UNADDRESSABLE, "name", problem)
             return
+        if decision.action in _EFFECTS and self._is_unsettled(item):
+            self._plan.unsettled.append(item.key)
+            self._watch(item, _SAME)
+            return
         self._watch(item, decision)
         self._add(item, decision, answer)
+
+    def _is_unsettled(self, item: Pair) -> bool:
+        """Whether somebody was writing it a moment ago. A time ahead of the clock is no sign of that."""
+        for side, entry in (("left", item.left), ("right", item.right)):
+            if entry is not None and side in self._view.settling:
+                age = time.time_ns() - entry.mtime_ns
+                if 0 <= age < self._view.settle_ns:
+                    return True
+        return False
 
     def _watch(self, item: Pair, decision: Decision) -> None:
         self._clashes.watch(item, decision)
@@ -355,6 +388,7 @@ class _Builder:
             )
 
 
+_EFFECTS: Final = frozenset(action for action, phase in PHASES.items() if phase is not Phase.RECORD)
 _HASHES: Final = 1000
 """MD5s written to the hash cache at once."""
 _SAME: Final = Decision(Action.UNCHANGED, "same")

@@ -38,16 +38,27 @@ class Session:
 
 
 @contextmanager
-def session(left: str, right: str, settings: Settings, *, run: str, lock: bool = True) -> Iterator[Session]:
-    """Open both places and their shared state. Raises `UsageError` for two places that overlap, `Busy` when another
-    run works on this pair, and what opening a store raises. The state folder is in neither side's listing."""
+def opened_sides(left: str, right: str, settings: Settings) -> Iterator[Sides]:
+    """Open both places. The state folder is in neither side's listing. Raises `UsageError` for two places that overlap,
+    and what opening a store raises."""
     with ExitStack() as stack:
         sides = Sides(
             left=stack.enter_context(closing(open_store(settings.store(left), settings.environ))),
             right=stack.enter_context(closing(open_store(settings.store(right), settings.environ))),
         )
         refuse_overlap(sides.left.url, sides.right.url)
-        sides = _without_state(sides, settings.home)
+        yield _without_state(sides, settings.home)
+
+
+@contextmanager
+def session(
+    left: str, right: str, settings: Settings, *, run: str, lock: bool = True, sides: Sides | None = None
+) -> Iterator[Session]:
+    """Open both places and their shared state. `sides` that are open already stay so. Raises `Busy` when another run
+    works on this pair, and what `opened_sides` raises."""
+    with ExitStack() as stack:
+        if sides is None:
+            sides = stack.enter_context(opened_sides(left, right, settings))
         name = pair_id(sides.left.url, sides.right.url)
         if lock:
             stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))

@@ -172,15 +172,21 @@ class PairState:
         left, right = self.left_side, self.right_side
         return f"key, {left}_key, {right}_key, size, md5, {left}_print, {right}_print"
 
-    def baseline(self) -> Iterator[Agreed]:
-        """Every row in key order. SQLite compares text as UTF-8 bytes, the order of keys."""
-        columns, after = self._agreed_columns(), ""
+    def baseline(self, start: str = "", end: str = "") -> Iterator[Agreed]:
+        """Every row in key order, from `start` to before `end` (empty: all). SQLite compares text as UTF-8 bytes, the
+        order of keys."""
+        columns, after, begins = self._agreed_columns(), start, ">="
+        ends, until = ("and key < ?", (end,)) if end else ("", ())
         while rows := self._db.execute(  # pages, so that rows may be written between them
-            f"select {columns} from baseline where key > ? order by key limit 5000",
-            (after,),
+            f"select {columns} from baseline where key {begins} ? {ends} order by key limit 5000",
+            (after, *until),
         ).fetchall():
             yield from map(Agreed._make, rows)
-            after = rows[-1][0]
+            after, begins = rows[-1][0], ">"
+
+    def baseline_rows(self) -> int:
+        """How many rows there are."""
+        return int(self._db.execute("select count(*) from baseline").fetchone()[0])
 
     def agreed(self, key: str) -> Agreed | None:
         """One row by normal key."""

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -20,8 +20,9 @@ from trueup.sync import guards, trash
 from trueup.sync.apply import Applied, recover
 from trueup.sync.apply import apply as apply_items
 from trueup.sync.filters import Scope
+from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan
-from trueup.sync.planner import build
+from trueup.sync.planner import Sides, View, build
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
 from trueup.sync.state import RunRow, unusable
@@ -43,9 +44,20 @@ class Outputs:
         self.listener(events.Warned(run=run, message=message))
 
 
-def plan(
-    left: str, right: str, *, settings: Settings | None = None, outputs: Outputs | None = None, **options: object
-) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """How a run of `sync` differs that is one pass of a watch."""
+
+    view: View = field(default_factory=View)
+    sides: Sides | None = None
+    """The places, if they are open already; they stay so."""
+    is_news: Callable[[SyncRun, BaseException | None], bool] = lambda _, __: True
+    """Whether the run, and the error that ended it, belong into the history."""
+    left_for_later: Callable[[Iterable[str]], None] = lambda _: None
+    """Is told the keys that were left for a later run, because somebody was writing them a moment ago."""
+
+
+def plan(left: str, right: str, *, settings: Settings | None = None, **options: object) -> Plan:
     """What would bring `left` and `right` into agreement. Writes nothing to either side.
 
     `options` are the settings of a `[sync.NAME]` (`mode`, `prefer`, `delete`, `include`, ...). Close the plan, or use
@@ -54,7 +66,7 @@ def plan(
     settings = settings or load()
     run = new_run_id()
     with session(left, right, settings, run=run, lock=False) as opened:
-        return _build(opened, run, sync_config(options), outputs or Outputs())
+        return _build(opened, run, sync_config(options), Outputs())
 
 
 def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
@@ -90,6 +102,7 @@ def sync(
     settings: Settings | None = None,
     dry_run: bool = False,
     outputs: Outputs | None = None,
+    watched: Watched | None = None,
 ) -> SyncRun:
     """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
 
@@ -99,22 +112,48 @@ def sync(
     """
     settings = settings or load()
     outputs = outputs or Outputs()
+    watched = watched or Watched()
     header = Header(run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig())
     if dry_run:
         with session(left, right, settings, run=header.run, lock=False) as opened:
             return _dry_run(opened, header, outputs)
-    with Recording(header, settings, outputs) as record, session(left, right, settings, run=header.run) as opened:
+    with (
+        Recording(header, settings, outputs, is_news=watched.is_news) as record,
+        session(left, right, settings, run=header.run, sides=watched.sides) as opened,
+    ):
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         if header.config.release:
             opened.state.release()
-        with _build(opened, header.run, header.config, outputs) as planned:
+        with _build_clearly(opened, header, outputs, watched.view) as planned:
             if outputs.plan_out is not None:
                 planned.save(outputs.plan_out)
-            return record(_apply(opened, planned, outputs))
+            watched.left_for_later(planned.unsettled)
+            return record(_apply(opened, planned, outputs, part=not watched.view.part.whole))
 
 
-def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs) -> Plan:
+def _build_clearly(opened: Session, header: Header, outputs: Outputs, view: View) -> Plan:
+    """The plan of a part if the part can be judged by itself and no guard objects, else that of the whole."""
+    if not view.part.whole:
+        try:
+            planned = _build(opened, header.run, header.config, outputs, view)
+        except (Unclear, Refused):
+            pass
+        else:
+            try:
+                view.part.require_clear(planned, opened.sides)
+                guards.check(planned)
+            except (Unclear, Refused):
+                planned.close()
+            except BaseException:
+                planned.close()
+                raise
+            else:
+                return planned
+    return _build(opened, header.run, header.config, outputs, replace(view, part=Part()))
+
+
+def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs, view: View | None = None) -> Plan:
     header = Header(
         run=run,
         left=opened.left,
@@ -130,6 +169,7 @@ def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs) -> P
         folder=opened.folder,
         listener=outputs.listener,
         stopped=outputs.stopped,
+        view=view,
     )
 
 
@@ -171,7 +211,7 @@ def _differs(planned: Plan) -> bool:
     return planned.size() > 0 or bool(counts["conflict"] or counts["unknown"])
 
 
-def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
+def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = False) -> SyncRun:
     """Guards, journal, effects, trash, result: the same for a plan of this minute and for a saved one."""
     header = planned.header
     outputs.listener(_planned(planned))
@@ -192,7 +232,7 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs) -> SyncRun:
         )
     applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
     if not applied.broken:
-        if not applied.interrupted:
+        if not applied.interrupted and not part:
             _forget_out_of_scope(opened, header.config)
         _warn_of_public_trash(opened, outputs, header.run)
         _expire(opened, outputs, header.run)
@@ -279,7 +319,16 @@ def _write_items(planned: Plan, file: TextIO | None) -> None:
 class Recording:
     """Times a run, tells the listener how it ended, and writes it to the history, whether it ended well or not."""
 
-    def __init__(self, header: Header, settings: Settings, outputs: Outputs, *, job: str = "sync") -> None:
+    def __init__(
+        self,
+        header: Header,
+        settings: Settings,
+        outputs: Outputs,
+        *,
+        job: str = "sync",
+        is_news: Callable[[SyncRun, BaseException | None], bool] = lambda _, __: True,
+    ) -> None:
+        self._is_news = is_news
         self._job = job
         self._header = header
         self._settings = settings
@@ -293,7 +342,7 @@ class Recording:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None:
             return
-        status = _status_of(error)
+        status = status_of(error)
         if status is not None:
             header = self._header
             self._finish(
@@ -305,12 +354,13 @@ class Recording:
                     left=header.left,
                     right=header.right,
                     mode=header.config.mode,
-                )
+                ),
+                error,
             )
 
-    def _finish(self, run: SyncRun) -> SyncRun:
+    def _finish(self, run: SyncRun, error: BaseException | None = None) -> SyncRun:
         run = replace(run, seconds=time.monotonic() - self._began)
-        if run.status != "busy":
+        if self._is_news(run, error) and run.status != "busy":
             self._remember(run)
         self._outputs.listener(_finished(run))
         return run
@@ -332,7 +382,7 @@ class Recording:
             self._outputs.warn(run.run, f"this run is not in the history: {error}")
 
 
-def _status_of(error: BaseException) -> str | None:
+def status_of(error: BaseException) -> str | None:
     """How a run that ended with this error is recorded; None for wrong usage, which is no run at all."""
     match error:
         case UsageError():
