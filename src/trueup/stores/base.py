@@ -67,6 +67,9 @@ class Features:
     """`sign` works."""
     keeps_mtime: bool = False
     """`write(mtime_ns=…)` sets the modification time that `stat` later shows."""
+    dated: bool = False
+    """Fingerprints are made of times, so that of a file modified a moment ago says little; so it is, too, wherever
+    `keeps_mtime` is True."""
 
 
 class Store(Protocol):

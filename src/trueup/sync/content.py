@@ -25,7 +25,8 @@ RACY_NS: Final = 2_000_000_000
 def is_racy(store: Store, entry: Entry, since_ns: int) -> bool:
     """Whether an entry was modified after `since_ns`, where fingerprints are made of times. A time far ahead is no sign
     of it: the next edit would show."""
-    return store.features.keeps_mtime and since_ns < entry.mtime_ns <= time.time_ns() + RACY_NS
+    features = store.features
+    return (features.keeps_mtime or features.dated) and since_ns < entry.mtime_ns <= time.time_ns() + RACY_NS
 
 
 class Answer(NamedTuple):
