@@ -15,11 +15,13 @@ import pytest
 from django.core.management import CommandError, call_command, load_command_class
 from django.test import override_settings
 
+import trueup
 from tests.contrib.conftest import EXAMPLE, Manage
+from tests.docs.session import with_bucket
 from tests.servers import Bucket
 from trueup.config import StoreConfig
 from trueup.contrib.django.models import StorageCredential
-from trueup.runs import run_lock
+from trueup.runs import RunLog, run_lock
 from trueup.stores import open_store
 
 
@@ -124,6 +126,26 @@ def test_a_refused_root_does_not_stop_the_other_and_force_is_the_way_out(site: P
     assert "static/site.css" not in files(site / "bucket")
 
 
+def test_a_conflict_that_nobody_won_is_logged_with_its_reason(site: Path, caplog: pytest.LogCaptureFixture):
+    (site / "media" / "name").write_text("a file here")
+    (site / "bucket" / "media" / "name").mkdir(parents=True)
+    (site / "bucket" / "media" / "name" / "below.txt").write_text("a folder there")
+    error = refused()
+    assert error.returncode == 1
+    assert "MEDIA_ROOT: uploaded 1 file (3 bytes); left alone: " in str(error)
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert any(line.startswith("conflict name") and "left untouched on both sides" in line for line in lines), lines
+    shutil.rmtree(site / "static")
+    assert refused().returncode == 3, "what was refused counts more than what stayed in conflict"
+
+
+def test_a_state_folder_that_cannot_be_used_is_said_without_a_traceback(site: Path):
+    (site / "in-the-way").write_text("")
+    with override_settings(TRUEUP_HOME=site / "in-the-way" / "state"):
+        error = refused()
+    assert (error.returncode, "in-the-way" in str(error)) == (1, True)
+
+
 def test_a_root_that_is_locked_by_another_run_ends_with_4(site: Path):
     update()
     locks = list((Path(os.environ["TRUEUP_HOME"]) / "pairs").glob("*.lock"))
@@ -173,7 +195,9 @@ def test_a_bucket_that_cannot_be_reached_ends_with_1_for_both_and_the_secret_sta
     assert "a-long-secret" not in str(error) + caplog.text
 
 
-def test_credentials_in_the_database_reach_a_real_bucket(site: Path, seaweed_bucket: Bucket):
+def test_credentials_in_the_database_reach_a_real_bucket_and_the_command_line_takes_a_run_back(
+    site: Path, seaweed_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+):
     StorageCredential.objects.create(
         access_key_id=seaweed_bucket.options["access_key_id"],
         secret_access_key=seaweed_bucket.options["secret_access_key"],
@@ -187,6 +211,11 @@ def test_credentials_in_the_database_reach_a_real_bucket(site: Path, seaweed_buc
         store.write("media/dog.jpg", [b"dog"])
         assert "downloaded 1 file (3 bytes)" in update("--download-only")
     assert files(site / "media") == {"cat.jpg": "cat", "dog.jpg": "dog"}
+    for name, value in with_bucket({}, seaweed_bucket).items():
+        monkeypatch.setenv(name, value)
+    run = next(run for run in RunLog(Path(os.environ["TRUEUP_HOME"])).latest() if str(site / "media") in run.name)
+    assert trueup.undo(run.run).status == "ok"
+    assert files(site / "media") == {"cat.jpg": "cat"}
     for entry in list(store.list()):
         store.delete(entry.key)
 

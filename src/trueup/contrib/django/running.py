@@ -82,6 +82,9 @@ def _sync(pair: Pair, config: SyncConfig, settings: Settings, switch: StopSwitch
         return Result(pair=pair, error=stopped)
     except TrueupError as error:
         return Result(pair=pair, error=error)
+    except OSError as error:  # the state folder, say
+        where = f"{error.filename}: " if error.filename else ""
+        return Result(pair=pair, error=TrueupError(f"{where}{error.strerror or error}"))
     for row in run.items:
         if (action := str(row["action"])) in _LEFT_ALONE:
             log.warning("%s %s: %s (%s)", action, wording.name(row), row["error"] or row["reason"], _LEFT_ALONE[action])
