@@ -29,7 +29,7 @@ from trueup.testing import FaultyStore, MemoryStore
 
 NEVER = 3600.0
 SETTLE = 0.3
-TOGETHER = float(os.environ.get("TRUEUP_WATCH_SECONDS", "20"))
+TOGETHER = float(os.environ.get("WATCH_SECONDS", "20"))
 """How long two people work at the same time."""
 
 

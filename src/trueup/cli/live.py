@@ -19,6 +19,7 @@ from trueup.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.status import Status
 
 
 class Listener:
@@ -40,6 +41,11 @@ class Listener:
         elif self._bar is not None:
             self._bar.show(event)
 
+    def rest(self, text: str) -> None:
+        """Show a text between two runs."""
+        if self._bar is not None:
+            self._bar.rest(text)
+
     def close(self) -> None:
         """Take the bar off the screen."""
         if self._bar is not None:
@@ -59,6 +65,7 @@ class _Bar:
         self._ui = ui
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._status: Status | None = None
         self._in_bytes = False
 
     def show(self, event: events.Event) -> None:
@@ -84,8 +91,22 @@ class _Bar:
             case events.RunFinished():
                 self.close()
 
+    def rest(self, text: str) -> None:
+        """A text in its place."""
+        self.close()
+        from rich.console import Console
+
+        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+        self._status = console.status(text)
+        self._status.start()
+        self._ui.through = console
+
     def close(self) -> None:
         """Remove it."""
+        if self._status is not None:
+            self._ui.through = None
+            self._status.stop()
+            self._status = None
         if self._progress is not None:
             self._ui.through = None
             self._progress.stop()
@@ -93,6 +114,7 @@ class _Bar:
 
     def _started(self) -> tuple[Progress, TaskID]:
         if self._progress is None or self._task is None:
+            self.close()
             from rich.console import Console
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 

@@ -38,6 +38,7 @@ _DIRECTION = "Direction and conflicts"
 _SAFETY = "Safety"
 _OUTPUT = "What is written where"
 _SPEED = "Speed"
+_WATCHING = "Watching"
 
 
 def _flag(panel: str, *names: str, text: str) -> OptionInfo:
@@ -57,6 +58,7 @@ def register(app: typer.Typer) -> None:
         "trueup sync ./site s3://bucket/site --dry-run",
         "trueup sync ./backup gs://bucket/backup --push --delete --max-delete 100",
         "trueup sync site --check",
+        "trueup sync site --watch --poll 1m",
     )(sync)
     command(app, "trueup apply plan.jsonl")(apply)
     command(app, "trueup undo 20261121T103400Z-3f9c1a")(undo)
@@ -119,6 +121,17 @@ def sync(
     bwlimit: Annotated[
         str | None, _value(_SPEED, "--bwlimit", metavar="RATE", text="Bytes a second over all transfers, like 2MiB.")
     ] = None,
+    watch: Annotated[
+        bool,
+        _flag(
+            _WATCHING,
+            "--watch",
+            text="Go on until stopped: whenever a local folder changes, and every --poll for what changes elsewhere.",
+        ),
+    ] = False,
+    poll: Annotated[
+        str | None, _value(_WATCHING, "--poll", metavar="TIME", text="How often --watch looks at everything [30s].")
+    ] = None,
     plan_out: Annotated[
         Path | None, _value(_OUTPUT, "--plan-out", metavar="FILE", text="Save the plan, for: trueup apply FILE.")
     ] = None,
@@ -135,11 +148,14 @@ def sync(
     listener = Listener(ui)
     ui.failure_document = _failed("sync", listener, left, right or "", "two-way")
     _check_outputs(plan_out, items_out)
+    _check_watch(given)
     settings = ui.settings()
     left, right, config = _pair(settings, left, right, given)
     ui.failure_document = _failed("sync", listener, left, right, config.mode)
     if explain is not None:
         return _explain(ui, settings, left, right, explain, config)
+    if watch:
+        return _watch(ui, listener, settings, left, right, config, poll)
     from trueup.sync import verbs
 
     with _running(ui, listener, plan_out, items_out) as outputs:
@@ -202,6 +218,43 @@ def _check_outputs(plan_out: Path | None, items_out: Path | None) -> None:
     same = os.path.realpath(plan_out) == os.path.realpath(items_out)
     if same or (plan_out.exists() and items_out.exists() and plan_out.samefile(items_out)):
         raise UsageError(f"--plan-out and --items-out both name {plan_out}", cure="Give each a file of its own")
+
+
+def _check_watch(given: Mapping[str, Any]) -> None:
+    """What is asked or written once makes no sense over and over."""
+    if not given["watch"]:
+        if given["poll"] is not None:
+            raise UsageError("--poll says how often --watch looks", cure="Add --watch, or leave --poll out")
+        return
+    for name in ("dry_run", "check", "explain", "plan_out", "items_out"):
+        if given[name]:
+            raise UsageError(f"--{name.replace('_', '-')} and --watch cannot go together", cure="Leave one of them out")
+
+
+def _watch(
+    ui: Ui, listener: Listener, settings: Settings, left: str, right: str, config: SyncConfig, poll: str | None
+) -> int:
+    from trueup.cli.watching import Shown
+    from trueup.config import parse_seconds
+    from trueup.sync.watch import Audience, Pace, watch
+
+    if config.force:  # it is an answer to one refusal, not to all those to come
+        raise UsageError(
+            "--force and --watch cannot go together: a watch without guards may empty a side unseen",
+            cure="Run it once without --watch, then watch without --force",
+        )
+    pace = Pace() if poll is None else Pace(poll=parse_seconds(poll, where="--poll"))
+    shown = Shown(ui, listener, undoable=config.trash)
+    with _running(ui, listener) as outputs:
+        return watch(
+            left,
+            right,
+            config=config,
+            settings=settings,
+            outputs=outputs,
+            audience=Audience(told=shown.told, waiting=shown.waiting),
+            pace=pace,
+        )
 
 
 @contextmanager

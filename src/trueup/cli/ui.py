@@ -102,6 +102,11 @@ class Ui:
             self._said = True
             self._write(sys.stdout, self.veil(json.dumps(value)) + "\n")
 
+    def line(self, value: Mapping[str, object]) -> None:
+        """One of several results, as a JSON line; nothing without --json."""
+        if self.common.json:
+            self._write(sys.stdout, self.veil(json.dumps(value)) + "\n")
+
     # Everything else
 
     def warn(self, message: str) -> None:
@@ -133,10 +138,11 @@ class Ui:
         self.document(self.failure_document(failure))
         return failure.exit_code
 
-    def refuse(self, reason: str) -> None:
-        """Say that a guard refuses what was planned."""
+    def refuse(self, reason: str, *, status: str = "refused") -> None:
+        """Say that a guard refuses what was planned, or what else (the status of the run) kept it from being done."""
         if self.common.log_format == "text":
-            self._line(sys.stderr, [("refused: ", "bold red"), self.clean(reason)])
+            label = "error" if status == "failed" else status
+            self._line(sys.stderr, [(f"{label}: ", "bold red"), self.clean(reason)])
 
     def clean(self, text: str) -> str:
         """One line without control characters or secrets."""

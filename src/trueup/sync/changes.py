@@ -79,6 +79,11 @@ class Touched:
             self._since = now
             return resting
 
+    def __bool__(self) -> bool:
+        """Whether there is something to take, now or soon."""
+        with self._lock:
+            return self._all or bool(self._keys)
+
     def clear(self) -> None:
         """Forget everything, because everything is about to be looked at."""
         with self._lock:

@@ -189,7 +189,7 @@ class _Watch:
     def _next(self) -> Part | None:
         """Wait for a reason, and say what to look at; None when it is time to stop."""
         if self._code is not None:
-            self.audience.waiting(not self._complaint)
+            self.audience.waiting(not self._complaint and not self._touched)
         while not self._outputs.stopped():
             while self._warnings:
                 self._listener(events.Warned(run=self._run_id, message=self._warnings.popleft()))
