@@ -271,6 +271,7 @@ def test_an_interrupted_command_stops_after_the_running_actions_and_ends_with_13
             break
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
+    assert said.count("stopping after the running actions") == 1
     assert "interrupted: what was done is recorded" in said
     assert "MEDIA_ROOT" not in said, "nothing else is begun"
     assert 0 < len(list((var / "bucket" / "static").iterdir())) < 1500

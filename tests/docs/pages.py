@@ -15,7 +15,8 @@ REFERENCE = DOCS / "reference"
 def pages() -> list[Path]:
     """Every page we publish."""
     found = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
-    return found + sorted(DOCS.rglob("*.md")) + sorted((ROOT / "examples").rglob("*.md"))
+    examples = (page for page in (ROOT / "examples").rglob("*.md") if ".venv" not in page.parts)
+    return found + sorted(DOCS.rglob("*.md")) + sorted(examples)
 
 
 def name_of(page: Path) -> str:

@@ -17,16 +17,20 @@ class StopSwitch:
 
     def __init__(self) -> None:
         self._stop = threading.Event()
+        self._said = False
 
     def stopped(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether somebody asked to stop. Says so the first time: the signal itself may come in the middle of a line
+        that is being logged."""
+        if self._stop.is_set() and not self._said:
+            self._said = True
+            log.warning("stopping after the running actions; press Ctrl-C again to stop at once")
         return self._stop.is_set()
 
     def _stop_or_end(self, *_: object) -> None:
         if self._stop.is_set():
             os._exit(130)  # threads that wait for a server would keep the process alive
         self._stop.set()
-        log.warning("stopping after the running actions; press Ctrl-C again to stop at once")
 
     @contextmanager
     def armed(self) -> Iterator[None]:
