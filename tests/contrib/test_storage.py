@@ -19,13 +19,15 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import models
 from django.db.migrations.writer import MigrationWriter
 from django.db.models.fields.files import FieldFile
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
+from django.views.debug import ExceptionReporter
 
 from tests.servers import Bucket
 from trueup.contrib.django.models import StorageCredential
 from trueup.contrib.django.reader import BLOCK
+from trueup.contrib.django.sealed import Unreadable
 from trueup.contrib.django.storage import TrueupStorage
-from trueup.errors import PreconditionFailed
+from trueup.errors import ConfigError, PreconditionFailed
 from trueup.testing import MemoryStore
 
 
@@ -235,6 +237,33 @@ def test_a_named_store_of_the_settings_file_will_do(tmp_path: Path):
     (tmp_path / "trueup.toml").write_text('[stores.files]\nurl = "here"\n')
     TrueupStorage("files").save("a.txt", ContentFile(b"x"))
     assert (tmp_path / "here" / "a.txt").read_bytes() == b"x"
+
+
+SECRETS = [f"secret-{number}" * 2 for number in range(3)]  # the report shows the lines of this file, too
+
+
+def report_of(kind: type[Exception]) -> str:
+    """What Django's error report says when a view asks for a file. Its traceback begins here."""
+    try:
+        TrueupStorage("s3://bucket").exists("a.txt")
+    except kind as error:
+        reporter = ExceptionReporter(RequestFactory().get("/"), kind, error, error.__traceback__)
+        return reporter.get_traceback_html() + reporter.get_traceback_text()
+    pytest.fail("nothing was raised")
+
+
+def test_an_error_report_holds_no_secret(database: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS[2])
+    row = StorageCredential(access_key_id=SECRETS[0], secret_access_key=SECRETS[1], endpoint_url="ftp://nowhere")
+    row.save()
+    unusable = report_of(ConfigError)
+    assert "holds no usable endpoint" in unusable
+    with override_settings(SECRET_KEY="another"):
+        row.secret_access_key = SECRETS[1]
+        row.save()
+    unreadable = report_of(Unreadable)
+    assert "cannot be decrypted" in unreadable
+    assert not [secret for secret in SECRETS if secret in unusable + unreadable]
 
 
 def test_a_real_bucket_with_credentials_from_the_database(database: Path, seaweed_bucket: Bucket):

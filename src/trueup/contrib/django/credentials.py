@@ -13,6 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
+from django.views.decorators.debug import sensitive_variables
 
 from trueup.config import StoreConfig
 from trueup.errors import ConfigError
@@ -57,6 +58,7 @@ class Credentials:
         return {option: self.values[name] for name, option in _OPTIONS.items() if name in self.values}
 
 
+@sensitive_variables()
 def find(environ: Mapping[str, str]) -> Credentials:
     """Look in the database, the settings and the environment. Raises `sealed.Unreadable`."""
     stored, problem = _stored()

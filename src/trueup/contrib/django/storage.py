@@ -18,12 +18,13 @@ from django.core.files.storage import Storage
 from django.utils.deconstruct import deconstructible
 from django.utils.encoding import filepath_to_uri
 from django.utils.timezone import make_naive
+from django.views.decorators.debug import sensitive_variables
 
 from trueup import keys
 from trueup.contrib.django import credentials
 from trueup.contrib.django.places import read_settings
 from trueup.contrib.django.reader import ObjectReader
-from trueup.errors import Hidden, NotFound, PreconditionFailed
+from trueup.errors import Hidden, NotFound, PreconditionFailed, TrueupError
 from trueup.stores import Entry, OutOfOrder, Store, open_store
 
 
@@ -55,13 +56,7 @@ class TrueupStorage(Storage):
         """The place, opened when it is first needed: after a server has forked its workers."""
         with self._opening:
             if self._opened is None:
-                settings = read_settings()
-                config = settings.store(self._place)
-                if not config.options and config.url.startswith(("s3://", "r2://")):
-                    options = credentials.find(settings.environ).options()
-                    if {"access_key_id", "secret_access_key"} <= options.keys():
-                        config = replace(config, options=options)
-                self._opened = open_store(config, settings.environ)
+                self._opened = _opened(self._place)
             return self._opened
 
     def _open(self, name: str, mode: str = "rb") -> File:
@@ -149,6 +144,20 @@ class TrueupStorage(Storage):
         if reason:
             raise SuspiciousFileOperation(f"'{keys.display(path)}' is no name for a file in {self._place}: {reason}")
         return key
+
+
+@sensitive_variables()  # an error report shows the variables of every function, down to this one
+def _opened(place: str) -> Store:
+    settings = read_settings()
+    config = settings.store(place)
+    if not config.options and config.url.startswith(("s3://", "r2://")):
+        options = credentials.find(settings.environ).options()
+        if {"access_key_id", "secret_access_key"} <= options.keys():
+            config = replace(config, options=options)
+    try:
+        return open_store(config, settings.environ)
+    except TrueupError as error:
+        raise error.with_traceback(None) from None
 
 
 def _bytes(content: File) -> Iterator[bytes]:
