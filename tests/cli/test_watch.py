@@ -131,3 +131,35 @@ def test_a_place_that_makes_no_sense_ends_it_at_once(cli: Cli) -> None:
     result = cli("sync", "./a", "nowhere://x", "--watch", "--json")
     assert result.code == 2
     assert result.document["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("limit", "number"), [("watches", 2), ("instances", 0)], ids=["too many folders", "too many watchers"]
+)
+def test_where_the_system_cannot_tell_it_says_so_and_looks_itself(
+    trees: tuple[Path, Path], limit: str, number: int
+) -> None:
+    """In a user namespace of its own, whose limits anybody may lower."""
+    lowered = f"echo {number} > /proc/sys/user/max_inotify_{limit}"
+    if subprocess.run(["unshare", "-Ur", "sh", "-c", lowered], capture_output=True, check=False).returncode:
+        pytest.skip("needs user namespaces")
+    (trees[0] / "x" / "y").mkdir(parents=True)
+    command = [sys.executable, "-m", "trueup", "sync", "./a", "./b", "--watch"]
+    process = subprocess.Popen(
+        ["unshare", "-Ur", "sh", "-c", f'{lowered} && exec "$@"', "sh", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line(process, "watching for changes")
+        (trees[0] / "x" / "new").write_text("new")
+        until((trees[1] / "x" / "new").exists, 15)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert err.count("warning: the system cannot tell of changes in") >= 1
+    assert f"sudo sysctl fs.inotify.max_user_{limit}=" in err

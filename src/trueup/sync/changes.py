@@ -31,6 +31,19 @@ _LOOK_MS: Final = 500
 """How long the system's messages are waited for before the folder itself is looked at."""
 _STEP_MS: Final = 100
 """How often they are asked for."""
+_LIMITS: Final = (
+    (
+        "limit reached",
+        "it watches no more folders for this user",
+        ". Let it watch more: sudo sysctl fs.inotify.max_user_watches=1048576",
+    ),
+    (
+        "Too many open files",
+        "it has no more watchers for this user",
+        ". Let it have more: sudo sysctl fs.inotify.max_user_instances=1024",
+    ),
+)
+"""What its errors mean."""
 _MODIFIED: Final = 2
 """`watchfiles.Change.modified`."""
 _AGAIN: Final = 1.0
@@ -128,6 +141,8 @@ class Watcher:
         self._warn = warn
         self._stop = threading.Event()
         self._polling = False
+        self._patchy = False
+        """Whether folders nobody may read are passed over."""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -172,7 +187,8 @@ class Watcher:
             raise_interrupt=False,
             force_polling=self._polling or None,
             poll_delay_ms=_POLL_MS,
-            ignore_permission_denied=True,
+            # With it, the system's limits would go unnoticed as well.
+            ignore_permission_denied=self._patchy,
         )
         first = True
         for found in changes:
@@ -196,16 +212,18 @@ class Watcher:
 
     def _failed(self, error: Exception) -> None:
         log.debug("%s cannot be watched", self._root, exc_info=error)
-        if self._polling or not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+        text = str(error)
+        known = next((limit for sign, *limit in _LIMITS if sign in text), None)
+        if isinstance(error, PermissionError) and not self._patchy:
+            self._patchy = True
+            return
+        if self._polling or not (known or isinstance(error, OSError)) or isinstance(error, FileNotFoundError):
             return
         self._polling = True
-        text = str(error)
-        cure = ""
-        if "limit" in text or "too many" in text.lower():
-            cure = "; let it watch more with: sudo sysctl fs.inotify.max_user_watches=1048576"
+        why, cure = known or (text, "")
         self._warn(
-            f"the system does not tell of changes in {keys.display(str(self._root))} ({text}), so it is compared every "
-            f"{_POLL_MS // 1000} s instead, which takes more work{cure}"
+            f"the system cannot tell of changes in {keys.display(str(self._root))}: {why}. The folder is compared with "
+            f"what it was every {_POLL_MS // 1000} s instead, which takes more work{cure}"
         )
 
 

@@ -218,7 +218,7 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = Fal
     guards.check(planned)
     differences = _differs(planned)
     notes = planned.counts()
-    if differences:
+    if planned.size():  # what only conflicts, or is only noted, leaves nothing to undo
         opened.state.start_run(
             RunRow(
                 run=header.run,
