@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 UV     := UV_PROJECT_ENVIRONMENT=$(VENV) UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 SYNC   := $(UV) sync --frozen --inexact --python $(BIN)/python
 LOCKS  := pyproject.toml uv.lock
+# What the tests need beyond the plain package.
+EXTRAS := --extra sftp --extra fsspec --extra tui --extra django
 AZURITE := tests/servers/node_modules/.installed
 
 # As many test processes as cores, at most 8: the servers are shared, and more only queue in front of them.
@@ -48,11 +50,11 @@ $(VENV)/.main: $(BIN)/uv $(LOCKS)
 	@touch $@
 
 $(VENV)/.test: $(BIN)/uv $(LOCKS)
-	$(SYNC) --group dev --group servers
+	$(SYNC) $(EXTRAS) --group dev --group servers
 	@touch $@
 
 $(VENV)/.bench: $(BIN)/uv $(LOCKS)
-	$(SYNC) --group dev --group servers --group bench
+	$(SYNC) $(EXTRAS) --group dev --group servers --group bench
 	@touch $@
 
 $(VENV)/.docs: $(BIN)/uv $(LOCKS)

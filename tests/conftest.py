@@ -15,19 +15,27 @@ from tests.servers.fixtures import (  # noqa: F401 - fixtures are found by name
     azurite_container,
     azurite_server,
     faulty_s3,
+    ftp_folder,
+    ftp_server,
     gcs_bucket,
     gcs_server,
     moto_bucket,
     moto_server,
+    rclone_folder,
+    rclone_server,
     seaweed_bucket,
     seaweed_server,
+    sftp_folder,
+    sftp_server,
+    webdav_folder,
+    webdav_server,
 )
 
 pytest.register_assert_rewrite("trueup.testing")
 
 REMOVED = (
     *("AWS_", "AZURE_", "BOTO", "CLOUDSDK_", "GCE_", "GCP_", "GCS_", "GOOGLE_", "R2_", "STORAGE_EMULATOR_"),
-    *("ALERT_EMAIL_", "MAILGUN_", "TRUEUP_", "XDG_", "MSI_", "IDENTITY_"),
+    *("ALERT_EMAIL_", "MAILGUN_", "TRUEUP_", "SSH_", "XDG_", "MSI_", "IDENTITY_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("COLUMNS", "FORCE_COLOR", "NO_COLOR", "HOST", "PORT"),
 )

@@ -23,12 +23,15 @@ _SECTIONS: Final = frozenset(
     "database stores sync pool downloads reconcile ingest records alerts server schedule".split()
 )
 _PLACE: Final = "Write a folder, a URL or the name of a store, in quotes"
+_FILES: Final = frozenset({"key_file", "known_hosts"})
+"""Options of a store that name a file, relative to the settings file."""
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    """One `[stores.NAME]`: a URL and the options of its store (secrets resolved). `name` is empty for a bare URL."""
+    """One `[stores.NAME]`: a URL and the options of its store (secrets resolved). `name` is empty for a bare URL, the URL
+    where the option `service` says what it is."""
 
     url: str
     name: str = ""
@@ -109,6 +112,15 @@ def parse_size(text: str) -> int:
     if not found:
         raise ConfigError(f"{text!r} is not a size", cure="Write it like 500KiB, 10M or 5GiB")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+def parse_seconds(text: str, *, where: str) -> float:
+    """Seconds from `30s`, `500ms`, `5m` or a bare number. Raises `ConfigError`; `where` begins its message."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|)", text.strip())
+    seconds = float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "": 1}[found[2]] if found else 0.0
+    if not seconds:
+        raise ConfigError(f"{where} = '{text}' is unusable", cure="Write it like 30s")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,12 +213,15 @@ def _tables(document: Mapping[str, Any], section: str) -> list[tuple[str, dict[s
 
 
 def _store(name: str, table: dict[str, Any], environ: Mapping[str, str], base: Path) -> StoreConfig:
-    url = _place(table, "url", f"[stores.{name}]", base)
+    # A service of the client's is named by its options alone.
+    url = "" if "service" in table and "url" not in table else _place(table, "url", f"[stores.{name}]", base)
     options = {
         key: resolve_secret(str(value).lower() if isinstance(value, bool) else str(value), environ, base)
         for key, value in table.items()
         if key != "url"
     }
+    for key in _FILES & options.keys():
+        options[key] = str(base / local_path(options[key], where=f"[stores.{name}] {key} = "))
     return StoreConfig(name=name, url=url, options=options)
 
 

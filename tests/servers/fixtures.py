@@ -1,4 +1,5 @@
-"""The fixtures: `seaweed_bucket`, `moto_bucket`, `azurite_container`, `gcs_bucket`, `faulty_s3`.
+"""The fixtures: `seaweed_bucket`, `moto_bucket`, `azurite_container`, `gcs_bucket`, `rclone_folder`, `sftp_folder`,
+`ftp_folder`, `webdav_folder`, `faulty_s3`.
 
 Each test gets an empty bucket of its own; the server behind it is one for the whole run.
 """
@@ -35,6 +36,26 @@ def gcs_server() -> dict[str, str]:
     return shared("gcs", kinds.gcs)
 
 
+@pytest.fixture(scope="session")
+def rclone_server() -> dict[str, str]:
+    return shared("rclone-sftp", kinds.rclone_sftp)
+
+
+@pytest.fixture(scope="session")
+def sftp_server() -> dict[str, str]:
+    return shared("full-sftp", kinds.full_sftp)
+
+
+@pytest.fixture(scope="session")
+def ftp_server() -> dict[str, str]:
+    return shared("rclone-ftp", kinds.rclone_ftp)
+
+
+@pytest.fixture(scope="session")
+def webdav_server() -> dict[str, str]:
+    return shared("rclone-webdav", kinds.rclone_webdav)
+
+
 @pytest.fixture
 def seaweed_bucket(seaweed_server: dict[str, str]) -> Iterator[Bucket]:
     """A bucket in SeaweedFS, which honours conditions but maps keys to paths."""
@@ -60,6 +81,30 @@ def azurite_container(azurite_server: dict[str, str]) -> Bucket:
 def gcs_bucket(gcs_server: dict[str, str]) -> Bucket:
     """A bucket in fake-gcs-server, behind the shim that adds what it lacks."""
     return kinds.make_gcs_bucket(gcs_server)
+
+
+@pytest.fixture
+def rclone_folder(rclone_server: dict[str, str]) -> Bucket:
+    """A folder behind rclone's SFTP server, which knows neither links nor fsync."""
+    return kinds.make_sftp_folder(rclone_server)
+
+
+@pytest.fixture
+def sftp_folder(sftp_server: dict[str, str]) -> Bucket:
+    """A folder behind an SFTP server that knows all that OpenSSH's does."""
+    return kinds.make_sftp_folder(sftp_server)
+
+
+@pytest.fixture
+def ftp_folder(ftp_server: dict[str, str]) -> Bucket:
+    """A folder behind rclone's FTP server."""
+    return kinds.make_ftp_folder(ftp_server)
+
+
+@pytest.fixture
+def webdav_folder(webdav_server: dict[str, str]) -> Bucket:
+    """A folder behind rclone's WebDAV server."""
+    return kinds.make_webdav_folder(webdav_server)
 
 
 @pytest.fixture

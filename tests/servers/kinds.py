@@ -194,3 +194,94 @@ def make_gcs_bucket(facts: dict[str, str]) -> Bucket:
         headers={"Content-Type": "application/json"},
     )
     return Bucket(url=f"gs://{name}", options={"endpoint": facts["endpoint"], "anonymous": "true"})
+
+
+# ----- SFTP: rclone, and one with all that OpenSSH's has -----
+
+SFTP_USER = "t"
+SFTP_PASSWORD = "not-a-secret"
+
+
+def rclone_sftp(folder: Path) -> Plan:
+    port, (key, known_hosts) = free_port(), _host_key(folder)
+    command = [str(BIN / "rclone"), "serve", "sftp", "--config", "/dev/null", "--addr", f"127.0.0.1:{port}"]
+    command += ["--user", SFTP_USER, "--pass", SFTP_PASSWORD, "--key", str(key), "--dir-cache-time", "1ms"]
+    return _sftp(folder, port, [*command, str(folder / "data")], known_hosts)
+
+
+def full_sftp(folder: Path) -> Plan:
+    import asyncssh
+
+    port, (key, known_hosts) = free_port(), _host_key(folder)
+    user = asyncssh.generate_private_key("ssh-ed25519")
+    user.write_private_key(folder / "user_key")
+    user.write_private_key(folder / "locked_key", passphrase="opens it")
+    user.write_public_key(folder / "authorized")
+    script = Path(__file__).with_name("sftp_server.py")
+    command = [sys.executable, str(script), str(port), str(folder / "data"), str(key), str(folder / "authorized")]
+    return _sftp(folder, port, command, known_hosts)
+
+
+def _host_key(folder: Path) -> tuple[Path, str]:
+    """The file of a new host key, and its public half as `known_hosts` holds it."""
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(folder / "host_key")
+    return folder / "host_key", key.export_public_key().decode()
+
+
+def _sftp(folder: Path, port: int, command: list[str], public: str) -> Plan:
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    return Plan(
+        commands=[command],
+        ready=f"tcp://127.0.0.1:{port}",
+        facts={"port": str(port), "folder": str(folder), "known_hosts": str(folder / "known_hosts")},
+    )
+
+
+def make_sftp_folder(facts: dict[str, str]) -> Bucket:
+    """An empty folder on the server; on this machine it is `data/NAME` in the server's folder."""
+    name = unique_name()
+    (Path(facts["folder"]) / "data" / name).mkdir()
+    return Bucket(
+        url=f"sftp://{SFTP_USER}@127.0.0.1:{facts['port']}/{name}",
+        options={"password": SFTP_PASSWORD, "known_hosts": facts["known_hosts"]},
+    )
+
+
+# ----- FTP and WebDAV: rclone -----
+
+
+def rclone_ftp(folder: Path) -> Plan:
+    port, passive = free_port(), free_port_pairs(1)[0]
+    return _rclone(folder, port, "ftp", "--passive-port", f"{passive}-{passive + 200}")
+
+
+def rclone_webdav(folder: Path) -> Plan:
+    return _rclone(folder, free_port(), "webdav")
+
+
+def _rclone(folder: Path, port: int, protocol: str, *options: str) -> Plan:
+    (folder / "data").mkdir(exist_ok=True)
+    command = [str(BIN / "rclone"), "serve", protocol, "--config", "/dev/null", "--addr", f"127.0.0.1:{port}"]
+    command += ["--user", SFTP_USER, "--pass", SFTP_PASSWORD, "--dir-cache-time", "1ms", *options, str(folder / "data")]
+    ready = f"tcp://127.0.0.1:{port}" if protocol == "ftp" else f"http://127.0.0.1:{port}"
+    return Plan(commands=[command], ready=ready, facts={"port": str(port), "folder": str(folder)})
+
+
+def make_ftp_folder(facts: dict[str, str]) -> Bucket:
+    """An empty folder on the server; on this machine it is `data/NAME` in the server's folder."""
+    name = unique_name()
+    (Path(facts["folder"]) / "data" / name).mkdir()
+    url = f"fsspec+ftp://{SFTP_USER}@127.0.0.1:{facts['port']}/{name}"
+    return Bucket(url=url, options={"password": SFTP_PASSWORD})
+
+
+def make_webdav_folder(facts: dict[str, str]) -> Bucket:
+    """The same, over WebDAV; its URL is empty, because options name the place."""
+    name = unique_name()
+    (Path(facts["folder"]) / "data" / name).mkdir()
+    options = {"service": "webdav", "endpoint": f"http://127.0.0.1:{facts['port']}", "root": f"/{name}"}
+    return Bucket(url="", options={**options, "username": SFTP_USER, "password": SFTP_PASSWORD})

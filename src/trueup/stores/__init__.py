@@ -22,6 +22,10 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
     """
     if isinstance(config, str):
         config = StoreConfig(url=config)
+    if not config.url and config.options.get("service"):
+        from trueup.stores.service import open_service
+
+        return open_service(config)
     found = _SCHEME.fullmatch(config.url)
     if not config.url:
         raise UsageError("an empty string names no place", cure="Write ./ for the present folder")
@@ -43,6 +47,15 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
             from trueup.stores.cloud import CloudStore
 
             return CloudStore.open(config, environ)
+        case "sftp":
+            from trueup.stores.sftp import SftpStore
+
+            return SftpStore.open(config)
+    if scheme.startswith("fsspec+"):
+        from trueup.stores.fsspec import open_fsspec
+
+        return open_fsspec(config)
     raise UnknownScheme(
-        f"no store answers to {scheme}://", cure="Known: a path, file://, s3://, r2://, gs://, az://, memory://"
+        f"no store answers to {scheme}://",
+        cure="Known: a path, file://, s3://, r2://, gs://, az://, sftp://, memory://",
     )

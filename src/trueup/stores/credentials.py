@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from trueup.config import StoreConfig
+from trueup.config import StoreConfig, parse_seconds
 from trueup.errors import ConfigError
 
 _COMMON: Final = ("endpoint", "anonymous", "timeout", "retries", "cache_control", "content_type", "byte_ordered")
@@ -94,6 +94,8 @@ class Place:
     """Overrides the guess from the name."""
     byte_ordered: bool = False
     """The server is known to list in byte order of the keys, so that it may begin at a key."""
+    tree: bool = False
+    """It has folders, and is listed one by one."""
 
     def scrub(self, text: str) -> str:
         """The text without any secret in it."""
@@ -153,7 +155,7 @@ def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
                 reverse=True,
             )
         ),
-        timeout=_seconds(given.get("timeout", "30s"), where),
+        timeout=parse_seconds(given.get("timeout", "30s"), where=f"{where}: timeout"),
         retries=_count(given.get("retries", "3"), where),
         cache_control=given.get("cache_control"),
         content_type=given.get("content_type"),
@@ -389,14 +391,6 @@ def _flag(given: Mapping[str, str], name: str, where: str) -> bool:
     if value not in {"true", "false"}:
         raise ConfigError(f"{where}: {name} = '{value}' is neither true nor false")
     return value == "true"
-
-
-def _seconds(text: str, where: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|)", text.strip())
-    seconds = float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "": 1}[found[2]] if found else 0.0
-    if not seconds:
-        raise ConfigError(f"{where}: timeout = '{text}' is unusable", cure="Write it like 30s")
-    return seconds
 
 
 def _count(text: str, where: str) -> int:

@@ -114,13 +114,17 @@ def store(file: int, key: str, body: Iterable[bytes], size: int | None, expected
                 written += os.write(file, memoryview(piece)[written:])
         except OSError as error:
             raise translated(error, key, "written") from error
+    return checked(key, total, md5.hexdigest(), size, expected)
+
+
+def checked(key: str, total: int, md5: str, size: int | None, expected: str) -> str:
+    """The hex MD5 of `total` bytes that came, if both are as expected where that is known, else a `StoreError`."""
     if size is not None and total != size:
         more = "more than " if total > size else f"{total} of "
         raise StoreError(f"'{keys.display(key)}' brought {more}the expected {size} bytes", cure="Run again")
-    found = md5.hexdigest()
-    if expected and found != expected:
-        raise StoreError(f"'{keys.display(key)}' brought other bytes than expected: its MD5 is {found}, not {expected}")
-    return found
+    if expected and md5 != expected:
+        raise StoreError(f"'{keys.display(key)}' brought other bytes than expected: its MD5 is {md5}, not {expected}")
+    return md5
 
 
 def close(file: int, key: str) -> None:

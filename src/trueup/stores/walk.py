@@ -174,7 +174,7 @@ def _folder(root: str, prefix: str, start: str) -> Iterator[Entry]:
                 if reserved_part in name and reserved(name):
                     continue
                 key = prefix + name
-                if start and _before(key, start):
+                if start and before(key, start):
                     continue
                 if not name.isascii() and not _encodable(name):
                     yield Entry(key, fault="unaddressable", detail="its name is not valid Unicode")
@@ -203,7 +203,7 @@ def _folder(root: str, prefix: str, start: str) -> Iterator[Entry]:
             os.close(place)
 
 
-def _before(key: str, start: str) -> bool:
+def before(key: str, start: str) -> bool:
     """Whether `key` and everything that could lie below it sort before `start`."""
     folder = keys.normal(key) + "/"
     return folder < start and not start.startswith(folder)

@@ -1,0 +1,258 @@
+"""SSH connections to one server, kept by an event loop in a thread of its own: blocking callers, one loop.
+
+A job is a coroutine over one connection's SFTP client. Several jobs share a connection, because SFTP answers many
+requests at once; several connections serve one store, because a server works off each one's requests in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import re
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from trueup import keys
+from trueup.config import StoreConfig, local_path, parse_seconds
+from trueup.errors import ConfigError, MissingExtra, StoreError, Unreachable
+from trueup.stores import sftperror
+
+if TYPE_CHECKING:
+    from asyncssh import SFTPClient, SSHClientConnection
+
+_Result = TypeVar("_Result")
+Job = Callable[["SFTPClient"], Awaitable[_Result]]
+
+_OPTIONS: Final = ("connections", "key_file", "known_hosts", "passphrase", "password", "retries", "timeout")
+_URL: Final = re.compile(r"sftp://(?:([^/@]*)@)?(\[[^\]]+\]|[^/:@]+)(?::(\d+))?(/.*)", re.DOTALL | re.IGNORECASE)
+_ALIVE_SECONDS: Final = 15
+"""A connection that answers nothing for three times this long is dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One folder on one SSH server, and how to get in. What is not given is found as `ssh` finds it: the user's keys,
+    an agent, `~/.ssh/config`, `~/.ssh/known_hosts`."""
+
+    host: str
+    port: int
+    user: str
+    root: str
+    """Absolute on the server, without a slash at its end; empty for the root folder itself."""
+    password: str = field(default="", repr=False)
+    key_file: str = ""
+    passphrase: str = field(default="", repr=False)
+    known_hosts: str = ""
+    """A file; empty for the user's own."""
+    connections: int = 4
+    timeout: float = 30.0
+    """Seconds that connecting, or one request, may take."""
+    retries: int = 3
+
+    @property
+    def url(self) -> str:
+        """Canonical, without a password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"sftp://{self.user}@{host}{'' if self.port == 22 else f':{self.port}'}{self.root or '/'}"
+
+    def scrub(self, text: str) -> str:
+        """The text without any secret in it."""
+        for secret in filter(None, (self.password, self.passphrase)):
+            text = text.replace(secret, "***")
+        return text
+
+
+def server(config: StoreConfig) -> Server:
+    """The server a `[stores.NAME]`, or a bare URL, means. Raises `ConfigError`; nothing is contacted."""
+    where = f"[stores.{config.name}]" if config.name else "the place"
+    found = _URL.fullmatch(config.url)
+    if not found or ":" in (found[1] or ""):
+        raise ConfigError(
+            f"{where} is no SFTP address" if not found else f"{where} has a password in its URL",
+            cure="Write it like sftp://user@host:22/folder; the folder is absolute on the server, and a password is an "
+            'option: password = "env:NAME"',
+        )
+    root = found[4].rstrip("/")
+    if any(segment in {"", ".", ".."} for segment in root.split("/")[1:]) or "\0" in root:
+        raise ConfigError(f"{where}: the folder {keys.display(root)!r} cannot be addressed", cure="Use a plain path")
+    for name in config.options:
+        if name not in _OPTIONS:
+            raise ConfigError(f"{where}: the option '{name}' is unknown", cure=f"Known: url, {', '.join(_OPTIONS)}")
+    given = {name: value for name, value in config.options.items() if value}
+    for name in ("key_file", "known_hosts"):
+        if name in given:
+            file = local_path(given[name], where=f"{where} {name} = ")
+            if not file.is_file():
+                raise ConfigError(f"{where} {name} = {given[name]!r} is not there", cure="Name a file")
+            given[name] = str(file)
+    port = int(found[3] or 22)
+    if not 0 < port < 65536:
+        raise ConfigError(f"{where}: there is no port {port}", cure="Ports end at 65535")
+    return Server(
+        host=found[2].strip("[]").lower(),
+        port=port,
+        user=found[1] or getpass.getuser(),
+        root=root,
+        password=given.get("password", ""),
+        key_file=given.get("key_file", ""),
+        passphrase=given.get("passphrase", ""),
+        known_hosts=given.get("known_hosts", ""),
+        connections=_whole(given.get("connections", "4"), range(1, 65), f"{where} connections"),
+        timeout=parse_seconds(given.get("timeout", "30s"), where=f"{where} timeout"),
+        retries=_whole(given.get("retries", "3"), range(21), f"{where} retries"),
+    )
+
+
+def _whole(text: str, allowed: range, where: str) -> int:
+    if not text.isdecimal() or int(text) not in allowed:
+        raise ConfigError(f"{where} = {text!r} is unusable", cure=f"Use {allowed[0]} to {allowed[-1]}")
+    return int(text)
+
+
+class Link:
+    """The connections to one server. Safe to use from many threads; the first job connects."""
+
+    def __init__(self, server: Server) -> None:
+        try:
+            import asyncssh  # noqa: F401 - without the extra, say so before anything else is done
+        except ModuleNotFoundError:
+            raise MissingExtra("an sftp:// place", "sftp") from None
+        self.server = server
+        self._lock = threading.Lock()
+        self._turn = count()
+        self._process = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lines: list[Line] = []
+
+    def run(self, job: Job[_Result], key: str = "", verb: str = "reached", *, again: bool = False) -> _Result:
+        """What the job returns, with errors of SSH and SFTP as ours: `key` could not be *verb*. `again`: the job may
+        run once more after a lost connection, because it changes nothing or the same thing."""
+        return self.start(job, key, verb, again=again)()
+
+    def start(
+        self, job: Job[_Result], key: str = "", verb: str = "reached", *, again: bool = False
+    ) -> Callable[[], _Result]:
+        """Begin a job; the function returned waits for its end."""
+        line = self._lines_now()[next(self._turn) % self.server.connections]
+        return self.start_on(line, job, key, verb, again=again)
+
+    def start_on(
+        self, line: Line, job: Job[_Result], key: str, verb: str, *, again: bool = False
+    ) -> Callable[[], _Result]:
+        """Begin a job on the connection that an earlier one used, whose open files it needs."""
+        loop = self._loop
+        if loop is None:
+            raise Unreachable(f"the connection to {self.server.url} is closed")
+        future = asyncio.run_coroutine_threadsafe(self._guarded(line, job, again=again), loop)
+
+        def wait() -> _Result:
+            try:
+                return future.result()
+            except BaseException as error:
+                future.cancel()
+                raise self._translated(error, key, verb) from error
+
+        return wait
+
+    def line(self) -> Line:
+        """One of the connections, for jobs that belong together."""
+        return self._lines_now()[next(self._turn) % self.server.connections]
+
+    def close(self) -> None:
+        with self._lock:
+            loop, thread, lines = self._loop, self._thread, self._lines
+            self._loop, self._thread, self._lines = None, None, []
+        if loop is None or thread is None or self._process != os.getpid():
+            return
+        asyncio.run_coroutine_threadsafe(_hang_up(lines), loop).result(self.server.timeout)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    def _lines_now(self) -> list[Line]:
+        """The connections, in this process: a thread does not survive a fork."""
+        if self._lines and self._process == os.getpid():
+            return self._lines
+        with self._lock:
+            if not self._lines or self._process != os.getpid():
+                self._process = os.getpid()
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
+                self._thread.start()
+                self._lines = [Line(self.server) for _ in range(self.server.connections)]
+        return self._lines
+
+    async def _guarded(self, line: Line, job: Job[_Result], *, again: bool) -> _Result:
+        """The job, within its time; after a lost connection a new one is made, and the job done once more if it may."""
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+        attempts = 1 + self.server.retries
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(lambda error: sftperror.is_lost(error) and again),
+            stop=stop_after_attempt(attempts),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            reraise=True,
+        ):
+            with attempt:
+                client = await line.client()
+                return await job(client)
+        raise AssertionError("tenacity ends with a result or an error")
+
+    def _translated(self, error: BaseException, key: str, verb: str) -> BaseException:
+        if isinstance(error, StoreError) or not isinstance(error, Exception):
+            return error
+        return sftperror.translated(error, key, verb, self.server.url, self.server.scrub)
+
+
+class Line:
+    """One connection, made when it is needed and again when it was lost."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lock = asyncio.Lock()
+        self._connection: SSHClientConnection | None = None
+        self._client: SFTPClient | None = None
+
+    async def client(self) -> SFTPClient:
+        async with self._lock:
+            if self._client is None or self._connection is None or self._connection.is_closed():
+                self._connection = await self._connect()
+                self._client = await self._connection.start_sftp_client(path_encoding=None)
+            return self._client
+
+    async def _connect(self) -> SSHClientConnection:
+        import asyncssh
+
+        server = self._server
+        options: dict[str, Any] = {}
+        if server.known_hosts:
+            options["known_hosts"] = server.known_hosts
+        if server.key_file:
+            options["client_keys"] = [server.key_file]
+        if server.password:
+            options["password"] = server.password
+        if server.passphrase:
+            options["passphrase"] = server.passphrase
+        return await asyncssh.connect(
+            server.host,
+            server.port,
+            username=server.user,
+            connect_timeout=server.timeout,
+            login_timeout=server.timeout,
+            keepalive_interval=_ALIVE_SECONDS,
+            **options,
+        )
+
+    async def hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            await self._connection.wait_closed()
+
+
+async def _hang_up(lines: list[Line]) -> None:
+    await asyncio.gather(*(line.hang_up() for line in lines), return_exceptions=True)
