@@ -29,6 +29,8 @@ Job = Callable[["SFTPClient"], Awaitable[_Result]]
 
 _OPTIONS: Final = ("connections", "key_file", "known_hosts", "passphrase", "password", "retries", "timeout")
 _URL: Final = re.compile(r"sftp://(?:([^/@]*)@)?(\[[^\]]+\]|[^/:@]+)(?::(\d+))?(/.*)", re.DOTALL | re.IGNORECASE)
+_FIRST_CIPHERS: Final = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+"""Before asyncssh's own choice, whose first one takes three times the processor time per packet."""
 _ALIVE_SECONDS: Final = 15
 """A connection that answers nothing for three times this long is dead."""
 
@@ -189,18 +191,21 @@ class Link:
 
     async def _guarded(self, line: Line, job: Job[_Result], *, again: bool) -> _Result:
         """The job, within its time; after a lost connection a new one is made, and the job done once more if it may."""
+        try:
+            return await job(await line.client())
+        except Exception as error:
+            if not (again and self.server.retries and sftperror.is_lost(error)):
+                raise
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-        attempts = 1 + self.server.retries
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(lambda error: sftperror.is_lost(error) and again),
-            stop=stop_after_attempt(attempts),
+            retry=retry_if_exception(sftperror.is_lost),
+            stop=stop_after_attempt(self.server.retries),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             reraise=True,
         ):
             with attempt:
-                client = await line.client()
-                return await job(client)
+                return await job(await line.client())
         raise AssertionError("tenacity ends with a result or an error")
 
     def _translated(self, error: BaseException, key: str, verb: str) -> BaseException:
@@ -245,6 +250,7 @@ class Line:
             connect_timeout=server.timeout,
             login_timeout=server.timeout,
             keepalive_interval=_ALIVE_SECONDS,
+            encryption_algs=_FIRST_CIPHERS,
             **options,
         )
 
