@@ -30,7 +30,7 @@ def found_of(key: str, info: Mapping[str, Any], protocol: str) -> Found:
     if info.get("islink") or "link" in kind or str(info.get("mode")) == "120000":
         return Found("link", Entry(key))
     if kind in {"directory", "dir"}:
-        return Found("folder", Entry(key))
+        return Found("folder", Entry(key, fingerprint=str(info.get("unique", ""))))
     if kind != "file":
         return Found("special", Entry(key))
     if info.get("size") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -40,6 +41,8 @@ class Place:
         if any(part in {".", ".."} for part in self.root.split("/")) or "\0" in self.root:
             raise ConfigError(f"{self.where}: the folder {keys.display(self.root)!r} cannot be addressed")
         self._options = dict(told) | {name: _value(name, text) for name, text in given.items() if name not in _OURS}
+        if self.protocol == "ftp":
+            self._check_ftp()
         self.url = self._canonical(rest, given)
 
     def make(self) -> Any:  # noqa: ANN401 - fsspec has no types
@@ -59,12 +62,24 @@ class Place:
         """The text without any secret in it."""
         return scrubbed(text, self._secrets)
 
+    def _check_ftp(self) -> None:
+        """Fsspec's FTP passes over an option it does not know, and a misspelt password would be none."""
+        known = inspect.signature(self._kind.__init__).parameters.keys() - {"self", "kwargs"}
+        for name in self._options:
+            if name not in known:
+                cure = f"Known: url, {', '.join(sorted({*known, *_OURS}))}"
+                raise ConfigError(f"{self.where}: the option '{name}' is unknown", cure=cure)
+        if not self._options.get("host"):
+            raise ConfigError(f"{self.where} names no host", cure="Write it like fsspec+ftp://user@host:21/folder")
+
     def _file_system(self) -> Any:  # noqa: ANN401
         try:
             import fsspec  # type: ignore[import-untyped]
         except ModuleNotFoundError:
             raise MissingExtra("an fsspec+… place", "fsspec") from None
         try:
+            if not self.protocol:
+                raise ValueError
             return fsspec.get_filesystem_class(self.protocol)
         except ValueError:
             known = ", ".join(sorted(fsspec.available_protocols()))

@@ -19,6 +19,8 @@ from trueup.stores.fsspec_info import found_of
 from trueup.stores.remote_service import Found
 
 _HERE: Final = frozenset({".", ".."})
+_UNKNOWN: Final = frozenset({"500", "502", "504"})
+"""Replies to a command that a server does not have."""
 
 
 class FtpFiles:
@@ -53,11 +55,12 @@ class FtpFiles:
             try:
                 answer = self._ftp().sendcmd(f"MLST {self.path(key)}")
             except ftplib.error_perm as error:
-                if str(error)[:3] not in {"500", "501", "502", "504"}:
-                    if isinstance(translated(error, key, "read", "it", str), AccessDenied):
-                        raise
+                if isinstance(translated(error, key, "read", "it", str), AccessDenied):
+                    raise
+                code = str(error)[:3]
+                if code not in _UNKNOWN and code != "501":  # 501: it does not take this name here
                     return None
-                self._looks_directly = False
+                self._looks_directly = code == "501"
             else:
                 facts = next((line for line in answer.splitlines()[1:] if "=" in line), "")
                 return found_of(key, _facts(facts.strip().partition(" ")[0]), "ftp")
@@ -80,7 +83,7 @@ class FtpFiles:
         try:
             self._ftp().retrlines(f"MLSD {path}", lines.append)
         except ftplib.error_perm as error:
-            if str(error)[:3] in {"500", "502", "504"}:
+            if str(error)[:3] in _UNKNOWN:
                 raise StoreError(
                     "this FTP server lists folders for people only (it has no MLSD)",
                     cure="Use another protocol to it, such as sftp://",
@@ -178,7 +181,9 @@ class FtpFiles:
 
 
 def _facts(text: str) -> dict[str, Any]:
-    return {name.lower(): value for name, _, value in (fact.partition("=") for fact in text.split(";")) if name}
+    facts = {name.lower(): value for name, _, value in (fact.partition("=") for fact in text.split(";")) if name}
+    facts["type"] = facts.get("type", "").lower()
+    return facts
 
 
 def _unwrap(data: object) -> None:

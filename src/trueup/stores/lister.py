@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from opendal import Operator
     from opendal.types import Entry
 
+    from trueup.stores.tree_lister import TreeListing
+
 PAGE: Final = 1000
 HEARTBEAT: Final = 2.0
 """Seconds after which rows are sent though they fill no page: the parent takes long silence for a stall."""
@@ -244,7 +246,14 @@ def main() -> None:
         from trueup.stores.operators import build
 
         options, timeout, retries = request["options"], request["timeout"], request["retries"]
-        listing = Listing(build(request["service"], options, timeout=timeout, retries=retries), request)
+        operator = build(request["service"], options, timeout=timeout, retries=retries)
+        listing: Listing | TreeListing
+        if request["tree"]:
+            from trueup.stores.tree_lister import TreeListing
+
+            listing = TreeListing(operator, request)
+        else:
+            listing = Listing(operator, request)
         try:
             listing.run()
         except BaseException:

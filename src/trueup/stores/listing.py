@@ -79,6 +79,7 @@ class _Helper:
                 "service": place.service,
                 "options": dict(place.options),
                 "prefix": place.prefix,
+                "tree": place.tree,
                 "timeout": place.timeout,
                 "retries": place.retries,
                 "start": start,

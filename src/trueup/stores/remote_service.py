@@ -17,7 +17,8 @@ class Found(NamedTuple):
     kind: str
     """`file`, `folder`, `link` or `special`."""
     entry: Entry
-    """Its key is relative to the root; a folder has no more than that."""
+    """Its key is relative to the root. A folder has no more than that, and for a fingerprint what is told to be its own
+    number, by which a link that leads back is known."""
 
 
 class Files(Protocol):

@@ -55,23 +55,25 @@ def walk(store: Walked, start: str, at_once: int) -> Generator[Entry, None, None
 
 
 def _found(store: Walked, start: str, at_once: int) -> Generator[Entry, None, None]:
-    waiting = [""]
-    going: deque[tuple[str, Future[list[Found]]]] = deque()
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", ())]  # folders, with the numbers of those above them
+    going: deque[tuple[str, tuple[str, ...], Future[list[Found]]]] = deque()
     with ThreadPoolExecutor(at_once, "listing") as pool:
         try:
             while waiting or going:
                 while waiting and len(going) < at_once:
-                    folder = waiting.pop()
-                    going.append((folder, pool.submit(store.folder, folder)))
-                folder, future = going.popleft()
+                    folder, above = waiting.pop()
+                    going.append((folder, above, pool.submit(store.folder, folder)))
+                folder, above, future = going.popleft()
                 for entry, is_folder in _sorted_out(store, folder, future.result):
-                    if is_folder:
+                    if is_folder and entry.fingerprint in above:
+                        yield Entry(entry.key, fault="link", detail="it leads back to a folder above it")
+                    elif is_folder:
                         if not start or not before(entry.key, start):
-                            waiting.append(entry.key)
+                            waiting.append((entry.key, (*above, entry.fingerprint) if entry.fingerprint else above))
                     elif not start or _from(entry, start):
                         yield entry
         finally:
-            for _, future in going:
+            for _, _, future in going:
                 future.cancel()
 
 
