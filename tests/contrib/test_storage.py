@@ -168,6 +168,18 @@ def test_nothing_is_followed_through_a_link(tmp_path: Path):
         storage.open("link.txt")
     assert storage.save("link.txt", ContentFile(b"x")) != "link.txt"
     assert (tmp_path / "outside" / "secret.txt").read_text() == "secret"
+    (tmp_path / "files" / "folder").symlink_to(tmp_path / "outside")
+    for name in ("folder/secret.txt", "folder/new.txt", "folder/deep/new.txt"):
+        with pytest.raises(SuspiciousFileOperation):
+            storage.save(name, ContentFile(b"x"))
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["secret.txt"]
+
+
+def test_a_file_where_a_folder_would_be_needed_is_an_error_not_a_search_without_end(tmp_path: Path):
+    storage = TrueupStorage(str(tmp_path / "files"))
+    storage.save("a.txt", ContentFile(b"x"))
+    with pytest.raises(FileExistsError, match="something is in its way"):
+        storage.save("a.txt/b.txt", ContentFile(b"x"))
 
 
 def test_a_url_is_the_base_and_the_quoted_name(storage: TrueupStorage):

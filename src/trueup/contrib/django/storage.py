@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
+from typing import Final
 
 from django.conf import settings as site
 from django.core.exceptions import SuspiciousFileOperation
@@ -26,6 +27,9 @@ from trueup.contrib.django.places import read_settings
 from trueup.contrib.django.reader import ObjectReader
 from trueup.errors import Hidden, NotFound, PreconditionFailed, TrueupError
 from trueup.stores import Entry, OutOfOrder, Store, open_store
+
+_ATTEMPTS: Final = 5
+"""How often another name is tried; the second one is random, so more only fail for what no name helps against."""
 
 
 @deconstructible(path="trueup.contrib.django.storage.TrueupStorage")
@@ -67,14 +71,12 @@ class TrueupStorage(Storage):
 
     def _save(self, name: str, content: File) -> str:
         name = self._key(name)
-        missing = True
-        while True:
+        for _ in range(_ATTEMPTS):
             try:
                 self.store.write(name, _bytes(content), if_absent=True)
+            except Hidden:
+                raise
             except NotFound:  # the folder itself, before its first file
-                if not missing:
-                    raise
-                missing = False
                 self.store.create()
             except PreconditionFailed:  # somebody else was quicker, or a folder of this name is there
                 path = PurePosixPath(name)
@@ -83,6 +85,7 @@ class TrueupStorage(Storage):
                 name = self.get_available_name(str(path.with_name(other)))
             else:
                 return name
+        raise FileExistsError(f"'{keys.display(name)}' cannot be saved in {self._place}: something is in its way")
 
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is fine."""
@@ -92,13 +95,25 @@ class TrueupStorage(Storage):
 
     def exists(self, name: str) -> bool:
         """Whether the name is taken."""
+        key = self._key(name)
         try:
-            self.store.stat(self._key(name))
-        except Hidden:  # a link, say: nothing can be saved there
+            self.store.stat(key)
+        except Hidden as error:  # a link, say: nothing can be saved there
+            if any(map(self._is_hidden, keys.parents(key))):
+                raise SuspiciousFileOperation(str(error)) from error
             return True
         except NotFound:
             return False
         return True
+
+    def _is_hidden(self, key: str) -> bool:
+        try:
+            self.store.stat(key)
+        except Hidden:
+            return True
+        except NotFound:
+            return False
+        return False
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Folders and files in a folder. A bucket has to list everything below it for that."""
