@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from trueup import keys
 from trueup.config import StoreConfig, local_path, parse_seconds
 from trueup.errors import ConfigError, MissingExtra, StoreError, Unreachable
-from trueup.stores import sftperror
+from trueup.stores import sftp_error
 
 if TYPE_CHECKING:
     from asyncssh import SFTPClient, SSHClientConnection
@@ -194,12 +194,12 @@ class Link:
         try:
             return await job(await line.client())
         except Exception as error:
-            if not (again and self.server.retries and sftperror.is_lost(error)):
+            if not (again and self.server.retries and sftp_error.is_lost(error)):
                 raise
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(sftperror.is_lost),
+            retry=retry_if_exception(sftp_error.is_lost),
             stop=stop_after_attempt(self.server.retries),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             reraise=True,
@@ -211,7 +211,7 @@ class Link:
     def _translated(self, error: BaseException, key: str, verb: str) -> BaseException:
         if isinstance(error, StoreError) or not isinstance(error, Exception):
             return error
-        return sftperror.translated(error, key, verb, self.server.url, self.server.scrub)
+        return sftp_error.translated(error, key, verb, self.server.url, self.server.scrub)
 
 
 class Line:
