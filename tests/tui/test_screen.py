@@ -194,7 +194,7 @@ def test_undo_takes_the_last_run_back_and_shows_what_came_back(places: Places):
         await user.idle()
         assert (right / "index.html").read_text() == "hello\n"
         assert user.rows() == [("copy right", "index.html", "done")]
-        assert "1 file put back" in user.log()
+        assert "1 change undone" in user.log()
 
     play(scenario)
 

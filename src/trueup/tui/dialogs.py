@@ -87,9 +87,10 @@ def preview(plan: Plan, refusal: str, places: str, colours: Mapping[str, str]) -
         body.append(f"{plan.header.unchanged + counts['adopt']:>9,}  need nothing\n", "dim")
     if refusal:
         body.append(f"\nA guard refuses this: {refusal}.\n", colours["error"])
+        body.append("\nWhat a guard refuses can be forced on the command line only.\n", "dim")
         return Question("Refused", body, careful=True, back="Close")
     if plan.header.config.trash:
-        body.append("\nWhat is overwritten or deleted goes to the trash; Undo brings it back.\n", "dim")
+        body.append("\nWhat is overwritten or deleted stays in the trash for Undo.\n", "dim")
     else:
         body.append("\nThere is no trash for this pair: what is overwritten or deleted is gone.\n", colours["warning"])
     title = f"{words.number(plan.size(), 'change')}, {words.size(right + left)}"
@@ -106,7 +107,9 @@ def _notes(counts: Mapping[str, int]) -> Iterator[str]:
 
 def taking_back(record: RunRecord, places: str) -> Question:
     """Whether a run should be undone."""
-    body = Text.assemble((f"{places}\n", "bold"), (f"run {record.run}, {record.started}\n\n", "dim"))
+    body = Text.assemble(
+        (f"{places}\n", "bold"), (f"run {record.run}, {record.started[:19].replace('T', ' ')} UTC\n\n", "dim")
+    )
     for action, count in effects(record).items():
         if count:
             body.append(f"{count:>9,}  {words.EFFECTS[action]}\n")
@@ -132,7 +135,7 @@ class Choice(ModalScreen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss('')", "Quit", key_display="Esc"),
-        Binding("ctrl+c", "dismiss('')", "Quit", key_display="^C", priority=True),
+        Binding("ctrl+c", "dismiss('')", "Quit", show=False, priority=True),
     ]
 
     def __init__(self, jobs: Mapping[str, SyncJob]) -> None:
@@ -142,7 +145,7 @@ class Choice(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """The list."""
         with Vertical(classes="dialog"):
-            yield Static("Which places?", classes="title")
+            yield Static("Which places? Enter opens them.", classes="title")
             yield OptionList(
                 *(
                     Option(

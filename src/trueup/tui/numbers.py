@@ -88,8 +88,12 @@ class Numbers(Vertical):
         self._overall.show(share, "  ".join(parts))
         if event.current:
             name = keys.display(event.current).rpartition("/")[2]
-            done = f"{words.size(event.current_done)} of {words.size(event.current_bytes)}"
-            self._current.show(event.current_done / max(1, event.current_bytes), f"{name}  {done}")
+            share = event.current_done / max(1, event.current_bytes)
+            whole = words.size(event.current_bytes)
+            if share:
+                self._current.show(share, f"{name}  {words.size(event.current_done)} of {whole}")
+            else:  # a small file passes in one piece
+                self._current.show(None, f"{name}  {whole}")
         self.show()
 
     def ended(self, run: SyncRun) -> None:

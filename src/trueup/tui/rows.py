@@ -13,7 +13,7 @@ from trueup.stores.base import Entry
 from trueup.sync.plan import Item, Phase
 from trueup.tui import words
 
-LIMIT: Final = 250_000
+LIMIT: Final = 200_000
 """Rows the table holds at most: each takes about half a kilobyte of memory. Counts are always those of the plan."""
 
 COLUMNS: Final = ("Action", "File", "Size", "Status", "Details")
@@ -56,8 +56,8 @@ class Row:
             self.details = details
 
 
-def planned(item: Item) -> Row:
-    """The row of a planned item."""
+def planned(item: Item, clean: Callable[[str], str]) -> Row:
+    """The row of a planned item; `clean` makes what somebody else said fit to be shown."""
     note = item.phase is Phase.NOTE
     there = item.left or item.right
     return Row(
@@ -66,7 +66,7 @@ def planned(item: Item) -> Row:
         name=_name(item.key, item.source),
         size=item.bytes or (there.size if there else 0),
         status=item.outcome or ("skipped" if note else "planned"),
-        details=keys.display(item.error) if item.error else item.reason,
+        details=clean(item.error) if item.error else item.reason,
         left=item.left,
         right=item.right,
     )

@@ -58,8 +58,9 @@ class Runner:
     The thread is a daemon: the screen waits for it, and only somebody who asks twice leaves without.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clean: Callable[[str], str]) -> None:
         self.inbox: deque[Note] = deque()
+        self._clean = clean
         self._settings = settings
         self._stop = threading.Event()
         self._busy = False
@@ -84,7 +85,7 @@ class Runner:
         def work() -> Note:
             made = plan(left, right, settings=self._settings, outputs=self._outputs(), **asdict(config))
             try:
-                return _shown(made)
+                return _shown(made, self._clean)
             except BaseException:
                 made.close()
                 raise
@@ -131,7 +132,7 @@ class Runner:
         self._busy = False
 
 
-def _shown(made: Plan) -> Made:
+def _shown(made: Plan, clean: Callable[[str], str]) -> Made:
     """A plan with its rows for the table, and what the guards think of it."""
     refusal = ""
     try:
@@ -139,5 +140,5 @@ def _shown(made: Plan) -> Made:
     except Refused as error:
         refusal = str(error)
     items = (item for item in made.items(hidden=False) if item.action not in QUIET)
-    rows = [planned(item) for item in islice(items, LIMIT)]
+    rows = [planned(item, clean) for item in islice(items, LIMIT)]
     return Made(plan=made, rows=rows, hidden=sum(1 for _ in items), refusal=refusal)

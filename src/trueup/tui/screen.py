@@ -41,7 +41,7 @@ _ALWAYS: Final[dict[str, dict[type, str]]] = {
     "space": {Button: "Press", Select: "Open", Checkbox: "Tick", FileTable: "Details"},
 }
 """What the keys that move and press mean where the focus is."""
-_HINT: Final = "Refresh shows what would be done. Start shows it too, and asks before it does it."
+_HINT: Final = "Refresh shows what would be done; Start asks before it does it."
 
 
 class SyncScreen(Screen[None]):
@@ -71,7 +71,7 @@ class SyncScreen(Screen[None]):
         self._clean = clean
         self._clock = clock
         self._config = job.options
-        self._runner = Runner(settings)
+        self._runner = Runner(settings, clean)
         self._leaving = False
         self._doing = ""
         """`plan`, `preview`, `sync` or `undo`; empty while nothing is done."""
@@ -79,6 +79,8 @@ class SyncScreen(Screen[None]):
         self._hidden = 0
         """Rows of the plan that the table has no room for."""
         self._resorted = 0.0
+        self._warnings: set[str] = set()
+        """What the run at hand warned of."""
 
     # What it is made of
 
@@ -226,7 +228,7 @@ class SyncScreen(Screen[None]):
         """Other rules: what was planned under the old ones is no answer any more."""
         self._config = event.config
         self._drop_plan()
-        self._show_rows([])
+        self._table.fill([])
         self._numbers.begin()
         self._show_places()
 
@@ -262,6 +264,7 @@ class SyncScreen(Screen[None]):
 
     def _begin(self, doing: str, note: str = "") -> None:
         self._doing = doing
+        self._warnings.clear()
         if note:
             self._numbers.begin(note)
         if isinstance(self.focused, Button | Select | Checkbox):
@@ -277,7 +280,7 @@ class SyncScreen(Screen[None]):
 
     def _undo(self, run: str) -> None:
         self._begin("undo", "putting back")
-        self._show_rows([])
+        self._table.fill([])
         self._say(f"undoing the run {run}")
         self._runner.undo(run)
 
@@ -285,7 +288,7 @@ class SyncScreen(Screen[None]):
         """A plan is here: show it, and go on with what it was made for."""
         plan = self._plan = made.plan
         self._hidden = made.hidden
-        self._show_rows(made.rows)
+        self._table.fill(made.rows)
         self._numbers.planned(plan)
         asked = self._doing == "preview" and not self._runner.stopping
         self._end()
@@ -320,13 +323,13 @@ class SyncScreen(Screen[None]):
         self._numbers.ended(run)
         self._end()
         done, errors = self._numbers.done, self._numbers.errors
-        what = words.number(done, "file") + " put back" if run.job == "undo" else words.number(done, "change") + " made"
+        what = f"{words.number(done, 'change')} {'undone' if run.job == 'undo' else 'made'}"
         said = f"{run.status}: {what}, {words.size(self._numbers.moved)} in {run.seconds:.1f} s"
         if errors:
             said += f"; {words.number(errors, 'error')}"
         style = {"ok": "success", "partial": "warning", "interrupted": "warning"}.get(run.status, "error")
         self._say(said, style)
-        if run.reason:
+        if run.reason and run.reason not in self._warnings:
             self._say(run.reason, style)
 
     def _broken(self, broken: Broken) -> None:
@@ -355,6 +358,7 @@ class SyncScreen(Screen[None]):
                 case events.Progress():
                     self._numbers.progressed(note)
                 case events.Warned():
+                    self._warnings.add(note.message)
                     self._say(note.message, "warning")
                 case Made():
                     self._made(note)
@@ -400,11 +404,6 @@ class SyncScreen(Screen[None]):
         return bool(self._table.rows.needle) or self._table.rows.column is not None
 
     # What the screen shows
-
-    def _show_rows(self, shown: list[rows.Row]) -> None:
-        for row in shown:
-            row.details = self._clean(row.details)
-        self._table.fill(shown)
 
     def _show_places(self) -> None:
         name = f"{self._title}: " if self._title else ""
