@@ -141,8 +141,8 @@ def sync(
 ) -> int:
     """Bring two places into agreement.
 
-    Each place is a folder, a URL (s3://, r2://, gs://, az://, sftp://) or the name of a [stores.NAME] of the settings file.
-    One word alone is a job: a [sync.NAME]. Options given here override the job's.
+    Each place is a folder, a URL (s3://, r2://, gs://, az://, sftp://, fsspec+ftp://, ...) or the name of a
+    [stores.NAME] of the settings file. One word alone is a job: a [sync.NAME]. Options given here override the job's.
     """
     given = {name: value for name, value in locals().items() if name != "ui"}
     listener = Listener(ui)
