@@ -27,8 +27,8 @@ class Shown:
         """One pass."""
         self._since = ""
         if run.status in {"failed", "busy", "refused"}:
-            goes_on = "nothing is done until that changes" if run.status == "refused" else "trying again until it works"
-            self._ui.refuse(f"{run.reason}; {goes_on}", status=run.status)
+            goes_on = "The watch waits for it to change" if run.status == "refused" else "The watch tries again"
+            self._ui.refuse(f"{run.reason}. {goes_on}", status=run.status)
         else:
             render.show(self._ui, run, undoable=self._undoable)
         self._ui.line(run.to_json())
@@ -40,4 +40,4 @@ class Shown:
             self._ui.out(("watching for changes; Ctrl-C ends it", "dim"))
         if in_step:
             self._since = self._since or time.strftime("%H:%M")
-        self._listener.rest(f"in step since {self._since}" if in_step else "waiting: not in step")
+        self._listener.rest(f"in step since {self._since}" if in_step else "not in step yet")

@@ -188,7 +188,7 @@ class _Watch:
 
     def _next(self) -> Part | None:
         """Wait for a reason, and say what to look at; None when it is time to stop."""
-        if self._code is not None:
+        if self._code is not None and not self._outputs.stopped():
             self.audience.waiting(not self._complaint and not self._touched)
         while not self._outputs.stopped():
             while self._warnings:
@@ -271,7 +271,7 @@ class _Watch:
             raise
         except (TrueupError, OSError) as caught:
             if self._outputs.stopped():
-                return  # what breaks off because of Ctrl-C is no fault of a place
+                return
             if self._code is None and not isinstance(caught, Refused | Busy | Unreachable):
                 raise
             error = caught
@@ -313,7 +313,10 @@ class _Watch:
             self._whole_due = now + self._pace.poll
 
     def _is_news(self, part: Part, run: SyncRun, error: BaseException | None) -> bool:
-        """Whether people want to hear of a run: it did something, or what is wrong is not what they were told."""
+        """Whether people want to hear of a run: it did something, or what is wrong is not what they were told. What
+        breaks off because of Ctrl-C is no fault of a place."""
+        if error is not None and self._outputs.stopped():
+            return False
         if any(number for name, number in run.counts.items() if name.startswith(_EFFECTS)):
             return True
         complaint = _complaint(run, error)
