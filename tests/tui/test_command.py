@@ -132,6 +132,13 @@ def test_a_session_in_a_terminal(places: tuple[Path, Path]):
     assert terminal.ended() == 0
 
 
+def test_a_signal_from_outside_leaves_the_terminal_as_it_was(places: tuple[Path, Path]):
+    terminal = Terminal("./site", "./bucket")
+    terminal.until("Refresh shows")
+    terminal.process.terminate()
+    assert terminal.ended() == 0
+
+
 def test_the_third_ctrl_c_does_not_wait_and_the_next_run_goes_on(tmp_path: Path):
     for number in range(20):
         write(tmp_path / "site" / f"{number:02}.bin", "x" * 900_000)

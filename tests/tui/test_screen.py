@@ -390,10 +390,28 @@ def test_the_footer_names_the_keys(places: Places, key: str):
 def test_light_and_dark(places: Places):
     async def scenario(user: Driver) -> None:
         assert user.app.current_theme.dark
+        await user.press("u")
+        said = user.log()
         await user.press("t")
         assert not user.app.current_theme.dark
+        assert user.log() == said
 
     play(scenario)
+
+
+def test_a_narrower_terminal_breaks_the_lines_of_the_log_anew(places: Places):
+    async def scenario(user: Driver) -> None:
+        await user.press("r")
+        await user.until(user.rows)
+        await user.idle()
+        before = user.log().split()
+        await user.pilot.resize_terminal(60, 24)
+        await user.pilot.pause(0.2)
+        assert user.log().split() == before
+        assert max(map(len, user.log().splitlines())) < 60
+        assert max(map(len, user.text().splitlines())) <= 60
+
+    play(scenario, size=(120, 40))
 
 
 def test_details_tell_everything_about_a_row(places: Places):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from textual.app import App
 from textual.theme import Theme
@@ -77,10 +80,21 @@ class SyncApp(App[int]):
 
     def on_mount(self) -> None:
         """Open the pair, or let people choose."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, RuntimeError, ValueError):  # not on Windows, not outside the main thread
+                asyncio.get_running_loop().add_signal_handler(number, self._told)
         if len(self._jobs) == 1:
             self._open(next(iter(self._jobs)))
         else:
             self.push_screen(Choice(self._jobs), self._open)
+
+    def _told(self) -> None:
+        """A signal from outside means what Ctrl+C means when it is meant to quit."""
+        for screen in self.screen_stack:
+            if isinstance(screen, SyncScreen):
+                screen.action_leave()
+                return
+        self.exit(0)
 
     async def action_quit(self) -> None:
         """Quit as the screen does it: a run is stopped first."""

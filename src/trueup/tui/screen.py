@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Final
@@ -12,8 +13,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Horizontal
+from textual.events import Resize
 from textual.screen import Screen
-from textual.widgets import Button, Checkbox, Input, Label, RichLog, Select, Static
+from textual.widgets import Button, Checkbox, Input, Label, OptionList, RichLog, Select, Static
 
 from trueup import events
 from trueup.config import Settings, SyncJob
@@ -31,13 +33,20 @@ DRAWN: Final = 0.1
 """Seconds between two looks at what the run said. Everything said in between is drawn at once."""
 _LOGGED: Final = 100
 """Problems of single files written to the log at one look; the table shows all of them."""
-_REMEMBERED: Final = 5_000
+_REMEMBERED: Final = 1_000
 """Lines the log keeps."""
 _RESORTED: Final = 1.0
 """Seconds between two rearrangements of a filtered or sorted table during a run."""
 _ALWAYS: Final[dict[str, dict[type, str]]] = {
     "tab": {object: "Next"},
-    "enter": {Button: "Press", Select: "Open", Checkbox: "Tick", FileTable: "Details", object: "Table"},
+    "enter": {
+        Button: "Press",
+        Select: "Open",
+        Checkbox: "Tick",
+        FileTable: "Details",
+        OptionList: "Choose",
+        Input: "Table",
+    },
     "space": {Button: "Press", Select: "Open", Checkbox: "Tick", FileTable: "Details"},
 }
 """What the keys that move and press mean where the focus is."""
@@ -79,8 +88,11 @@ class SyncScreen(Screen[None]):
         self._hidden = 0
         """Rows of the plan that the table has no room for."""
         self._resorted = 0.0
+        self._width = 0
         self._warnings: set[str] = set()
         """What the run at hand warned of."""
+        self._lines: deque[tuple[str, str, str]] = deque(maxlen=_REMEMBERED)
+        """The log: time, message and style."""
 
     # What it is made of
 
@@ -205,6 +217,7 @@ class SyncScreen(Screen[None]):
 
     def action_clear_log(self) -> None:
         """Empty the log."""
+        self._lines.clear()
         self.query_one(RichLog).clear()
 
     def action_filter(self) -> None:
@@ -214,6 +227,18 @@ class SyncScreen(Screen[None]):
     def action_theme(self) -> None:
         """Dark to light, and back."""
         self.app.theme = "trueup-light" if self.app.theme == "trueup-dark" else "trueup-dark"
+        self.call_after_refresh(self._colour_again)
+
+    def _colour_again(self) -> None:
+        """Text that is there already has the colours of the theme it was written in."""
+        self._numbers.show()
+        self._write_again()
+
+    def on_resize(self, event: Resize) -> None:
+        """Break the lines of the log where the screen ends now."""
+        if event.size.width != self._width:
+            self._width = event.size.width
+            self.call_after_refresh(self._write_again)
 
     def action_back(self) -> None:
         """From the filter to the table: first the words go, then the focus."""
@@ -427,11 +452,21 @@ class SyncScreen(Screen[None]):
 
     def _say(self, message: str, style: str = "") -> None:
         """A line in the log."""
-        colour = "dim" if style == "muted" else self._colour(style)
-        self.query_one(RichLog).write(Text.assemble((f"{self._clock()} ", "dim"), (self._clean(message), colour)))
+        line = (self._clock(), self._clean(message), style)
+        self._lines.append(line)
+        self._write(line)
 
-    def _colour(self, style: str) -> str:
-        return self.app.theme_variables[f"text-{style}"] if style else ""
+    def _write(self, line: tuple[str, str, str]) -> None:
+        at, message, style = line
+        variables = self.app.theme_variables
+        colour = {"": "", "muted": variables["muted"]}.get(style) or variables.get(f"text-{style}", "")
+        self.query_one(RichLog).write(Text.assemble((f"{at} ", variables["muted"]), (message, colour)))
+
+    def _write_again(self) -> None:
+        """Write the log once more: it keeps the width and the colours it was written with."""
+        self.query_one(RichLog).clear()
+        for line in self._lines:
+            self._write(line)
 
     def _drop_plan(self) -> None:
         if self._plan is not None:
