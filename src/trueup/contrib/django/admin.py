@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
@@ -12,7 +14,7 @@ from trueup.contrib.django.models import StorageCredential
 
 
 @admin.register(StorageCredential)
-class StorageCredentialAdmin(admin.ModelAdmin):
+class StorageCredentialAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic in its stubs only
     """One row; a stored secret is never shown."""
 
     form = StorageCredentialForm
@@ -23,6 +25,6 @@ class StorageCredentialAdmin(admin.ModelAdmin):
         return bool(super().has_add_permission(request)) and not StorageCredential.objects.exists()
 
     @method_decorator(sensitive_post_parameters(*HIDDEN))
-    def changeform_view(self, request: HttpRequest, *arguments: object, **named: object) -> HttpResponse:
+    def changeform_view(self, request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponse:  # noqa: ANN401
         """The form; an error report about it leaves the secrets out."""
         return super().changeform_view(request, *arguments, **named)

@@ -7,7 +7,7 @@ from django.db import models
 from trueup.contrib.django.sealed import PREFIX, Sealed, seal
 
 
-class SealedField(models.TextField):
+class SealedField(models.TextField):  # type: ignore[type-arg] # generic in its stubs only
     """Text that is encrypted whenever it goes into the database, and that comes out of it as `Sealed`, or as an empty
     string: nothing shows it by accident, and a row that cannot be decrypted can still be loaded, shown and saved."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -16,7 +16,7 @@ HIDDEN: Final = ("access_key_id", "secret_access_key")
 """Never shown once they are stored."""
 
 
-class StorageCredentialForm(forms.ModelForm):
+class StorageCredentialForm(forms.ModelForm):  # type: ignore[type-arg] # generic in its stubs only
     """A secret that is stored leaves its field empty, and an empty field keeps it."""
 
     class Meta:
@@ -40,7 +40,7 @@ class StorageCredentialForm(forms.ModelForm):
             for name in fields
         }
 
-    def __init__(self, *arguments: object, **named: object) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - a form takes a dozen of them
         super().__init__(*arguments, **named)
         self._kept: dict[str, Sealed] = {}
         for name, field in self.fields.items():

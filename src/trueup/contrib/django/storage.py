@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings as site
 from django.core.exceptions import SuspiciousFileOperation
@@ -63,13 +63,13 @@ class TrueupStorage(Storage):
                 self._opened = _opened(self._place)
             return self._opened
 
-    def _open(self, name: str, mode: str = "rb") -> File:
+    def _open(self, name: str, mode: str = "rb") -> File[Any]:
         if mode not in {"rb", "r"}:
             raise ValueError(f"a file in {self._place} is opened for reading or saved anew, not opened with {mode!r}")
         reader = io.BufferedReader(ObjectReader(self.store, self._stat(name)))
         return File(reader if mode == "rb" else io.TextIOWrapper(reader, encoding="utf-8"), name)
 
-    def _save(self, name: str, content: File) -> str:
+    def _save(self, name: str, content: File[Any]) -> str:
         name = self._key(name)
         for _ in range(_ATTEMPTS):
             try:
@@ -175,7 +175,7 @@ def _opened(place: str) -> Store:
         raise error.with_traceback(None) from None
 
 
-def _bytes(content: File) -> Iterator[bytes]:
+def _bytes(content: File[Any]) -> Iterator[bytes]:
     for chunk in content.chunks():
         yield chunk if isinstance(chunk, bytes) else chunk.encode()
 

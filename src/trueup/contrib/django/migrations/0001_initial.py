@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     """StorageCredential: at most one row, its values encrypted."""
 
     initial = True
-    dependencies: tuple[tuple[str, str], ...] = ()
+    dependencies = ()
     operations = (
         migrations.CreateModel(
             name="StorageCredential",
