@@ -30,7 +30,7 @@ _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    """One `[stores.NAME]`: a URL and the options of its store (secrets resolved). `name` is empty for a bare URL, the URL
+    """One `[stores.NAME]`: a URL and the options of its store (secrets resolved). `name` is empty for a bare URL, `url`
     where the option `service` says what it is."""
 
     url: str

@@ -37,7 +37,7 @@ def test_every_page_is_in_the_navigation_once():
 def test_every_snippet_of_settings_and_python_is_well_formed(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    for name in ("R2_ACCOUNT_ID", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_KEY", "DROP_PASSWORD"):
+    for name in "R2_ACCOUNT_ID R2_ACCESS_KEY_ID R2_SECRET_ACCESS_KEY R2_KEY DROP_PASSWORD CLOUD_PASSWORD".split():
         monkeypatch.setenv(name, "x")
     (tmp_path / "r2-secret.txt").write_text("x")
     for block in blocks(page.read_text("utf-8")):

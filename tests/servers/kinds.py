@@ -8,6 +8,7 @@ import hmac
 import json
 import platform
 import sys
+import time
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
@@ -241,10 +242,16 @@ def _sftp(folder: Path, port: int, command: list[str], public: str) -> Plan:
     )
 
 
-def make_sftp_folder(facts: dict[str, str]) -> Bucket:
-    """An empty folder on the server; on this machine it is `data/NAME` in the server's folder."""
+def _new_folder(facts: dict[str, str]) -> str:
     name = unique_name()
     (Path(facts["folder"]) / "data" / name).mkdir()
+    time.sleep(0.02)  # rclone remembers for a millisecond what was there; with 0 it would keep a core busy
+    return name
+
+
+def make_sftp_folder(facts: dict[str, str]) -> Bucket:
+    """An empty folder on the server; on this machine it is `data/NAME` in the server's folder."""
+    name = _new_folder(facts)
     return Bucket(
         url=f"sftp://{SFTP_USER}@127.0.0.1:{facts['port']}/{name}",
         options={"password": SFTP_PASSWORD, "known_hosts": facts["known_hosts"]},
@@ -273,15 +280,13 @@ def _rclone(folder: Path, port: int, protocol: str, *options: str) -> Plan:
 
 def make_ftp_folder(facts: dict[str, str]) -> Bucket:
     """An empty folder on the server; on this machine it is `data/NAME` in the server's folder."""
-    name = unique_name()
-    (Path(facts["folder"]) / "data" / name).mkdir()
+    name = _new_folder(facts)
     url = f"fsspec+ftp://{SFTP_USER}@127.0.0.1:{facts['port']}/{name}"
     return Bucket(url=url, options={"password": SFTP_PASSWORD})
 
 
 def make_webdav_folder(facts: dict[str, str]) -> Bucket:
     """The same, over WebDAV; its URL is empty, because options name the place."""
-    name = unique_name()
-    (Path(facts["folder"]) / "data" / name).mkdir()
+    name = _new_folder(facts)
     options = {"service": "webdav", "endpoint": f"http://127.0.0.1:{facts['port']}", "root": f"/{name}"}
     return Bucket(url="", options={**options, "username": SFTP_USER, "password": SFTP_PASSWORD})

@@ -265,6 +265,14 @@ def test_nobody_listens_there():
                 ask()
 
 
+def test_a_missing_root_is_made_with_the_folders_above_it(ftp_folder: Bucket, root: Path):
+    with closing(opened(ftp_folder, "/a/b")) as store:
+        store.create()
+        store.create()
+        store.write("c", [b"x"])
+    assert (root / "a/b/c").read_bytes() == b"x"
+
+
 def test_what_a_killed_write_left_is_found_and_removed(store: Store, root: Path):
     (root / "d").mkdir()
     (root / "d/.trueup-run.1").write_bytes(b"half")

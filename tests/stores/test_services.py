@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,14 @@ def test_what_opendal_refuses_is_an_error_of_the_settings_in_its_words():
         store.exists()
 
 
+def test_a_service_that_cannot_be_listed_is_refused(tmp_path: Path):
+    database = f"sqlite://{tmp_path / 'db'}"
+    sqlite3.connect(tmp_path / "db").close()
+    options = {"connection_string": database, "table": "t", "key_field": "k", "value_field": "v"}
+    with closing(named(service="sqlite", **options)) as store, pytest.raises(ConfigError, match="listed"):
+        listing(store)
+
+
 def test_the_settings_need_no_url_where_a_service_is_named(tmp_path: Path):
     (tmp_path / "trueup.toml").write_text('[stores.dav]\nservice = "webdav"\nendpoint = "http://h"\n')
     with closing(open_store(load().store("dav"), {})) as store:
@@ -138,6 +147,14 @@ def test_nobody_listens_there():
         for ask in (store.exists, lambda: listing(store), lambda: store.write("a", [b"x"])):
             with pytest.raises(Unreachable):
                 ask()
+
+
+def test_a_missing_root_is_made_with_the_folders_above_it(webdav_folder: Bucket, root: Path):
+    with closing(opened(webdav_folder, "/a/b")) as store:
+        store.create()
+        store.create()
+        store.write("c", [b"x"])
+    assert (root / "a/b/c").read_bytes() == b"x"
 
 
 def test_what_a_killed_write_left_is_found_and_removed(store: Store, root: Path):

@@ -57,5 +57,5 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
         return open_fsspec(config)
     raise UnknownScheme(
         f"no store answers to {scheme}://",
-        cure="Known: a path, file://, s3://, r2://, gs://, az://, sftp://, memory://",
+        cure="Known: a path, file://, s3://, r2://, gs://, az://, sftp://, fsspec+…://, memory://",
     )

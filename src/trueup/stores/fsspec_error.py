@@ -9,7 +9,16 @@ from collections.abc import Callable
 from typing import Final
 
 from trueup import keys
-from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, TrueupError, Unreachable
+from trueup.errors import (
+    AccessDenied,
+    NoSpace,
+    NotFound,
+    PreconditionFailed,
+    StoreError,
+    TrueupError,
+    Unaddressable,
+    Unreachable,
+)
 from trueup.stores import oserror
 
 _SLOW: Final = "Check host, port and network, and run again"
@@ -18,7 +27,7 @@ _SLOW: Final = "Check host, port and network, and run again"
 def is_answer(error: Exception) -> bool:
     """Whether a service said so itself, over a connection that is still good."""
     answers = FileNotFoundError | FileExistsError | PermissionError | IsADirectoryError | NotADirectoryError
-    return isinstance(error, answers | NotImplementedError | ftplib.error_perm | TrueupError)
+    return isinstance(error, answers | NotImplementedError | UnicodeError | ftplib.error_perm | TrueupError)
 
 
 def translated(error: Exception, key: str, verb: str, place: str, scrub: Callable[[str], str]) -> TrueupError:
@@ -40,7 +49,7 @@ def translated(error: Exception, key: str, verb: str, place: str, scrub: Callabl
         case PermissionError():
             return AccessDenied(f"{name} cannot be {verb}: {text}", cure="Check the credentials and the rights there")
         case UnicodeError():
-            return StoreError(
+            return Unaddressable(
                 f"{name} cannot be {verb}: a name there is not valid in this encoding", cure="Set the option encoding"
             )
         case TimeoutError():

@@ -100,7 +100,7 @@ class Place:
             authority += str(self._options["host"]).lower()
             authority += f":{port}" if port and port != _PORTS.get(self.protocol) else ""
             shown = {"host", "port", "username", "user"}
-        path = self.root or "/"
+        path = self.root.rpartition("://")[2] or "/"  # some file systems keep whole URLs for paths
         if "host" not in self._options and path.lstrip("/").startswith(authority):
             authority = ""  # a bucket's name, say: the path begins with it
         slash = "/" if authority and not path.startswith("/") else ""

@@ -38,7 +38,7 @@ class RemoteStore:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._traits = service.traits
-        self._folders = RemoteFolders(whole=self._traits.removes_whole, tree=self._traits.tree)
+        self._folders = RemoteFolders(service.url, whole=self._traits.removes_whole, tree=self._traits.tree)
         self._features: Features | None = None
 
     def __repr__(self) -> str:

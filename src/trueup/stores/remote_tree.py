@@ -26,7 +26,8 @@ _WHAT: Final = {"file": "a file", "folder": "a folder", "link": "a link"}
 class RemoteFolders:
     """The folders below one root. Safe to use from many threads: a folder that somebody writes into is not removed."""
 
-    def __init__(self, *, tree: bool, whole: bool) -> None:
+    def __init__(self, where: str, *, tree: bool, whole: bool) -> None:
+        self._where = where
         self._tree = tree
         self._whole = whole
         """Removing a folder removes what is in it."""
@@ -47,7 +48,7 @@ class RemoteFolders:
     def require_root(self, there: Files) -> None:
         """`NotFound` when the root is missing."""
         if not self.root_exists(there):
-            raise NotFound("the folder itself is not there")
+            raise NotFound(f"the folder {self._where} is not there")
 
     def folds_case(self, there: Files) -> bool:
         """Whether `A` and `a` are one file, found out without writing: a name in the root is looked up in the other

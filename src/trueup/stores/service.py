@@ -57,13 +57,18 @@ class _Client(Client):
 
         place = self.place
         try:
-            return operators.build(place.service, place.options, timeout=place.timeout, retries=place.retries)
+            made = operators.build(place.service, place.options, timeout=place.timeout, retries=place.retries)
         except (ConfigInvalid, Unsupported) as error:
             said = re.sub(r"^\w+ \(\w+\) at \S* ?=> ", "", str(error).partition("\n")[0])
             raise ConfigError(
                 f"the service {place.service} cannot be used: {place.scrub(said)}",
                 cure=f"Look at the options of [stores.{place.bucket}]",
             ) from None
+        if not made.capability().list:
+            raise ConfigError(
+                f"the service {place.service} tells nobody what it holds", cure="Only what can be listed can be synced"
+            )
+        return made
 
 
 class _Service:
@@ -91,6 +96,7 @@ class _Service:
         yield self._files
 
     def listing(self) -> Generator[Entry]:
+        _ = self._client.operator  # what is wrong with the settings is said here better than by the helper
         return listing.entries(self._place, ordered=False)
 
     def create(self) -> None:
@@ -168,8 +174,14 @@ class _OperatorFiles:
     def put(self, key: str, body: Iterable[bytes], size: int | None) -> None:
         """A service that takes no parts is sent a file in one request, from memory."""
         client, path = self._client, self._base + key
+        can = client.operator.capability()
+        if client.place.tree and not (can.rename or can.copy):
+            raise StoreError(
+                f"'{keys.display(key)}' cannot be written whole: {client.service} neither renames nor copies",
+                cure="Such a place can only be read from: let the sync go the other way",
+            )
         with UPLOADS.pieces(size or CHUNK, 1):
-            if not client.operator.capability().write_can_multi:
+            if not can.write_can_multi:
                 data = b"".join(body)
                 with client.asking("write", key):
                     client.operator.write(path, data)
@@ -187,6 +199,8 @@ class _OperatorFiles:
         client = self._client
         one, other = self._base + source, self._base + target
         can = client.operator.capability()
+        if not (can.rename or can.copy):
+            raise StoreError(f"'{keys.display(source)}' cannot be moved: {client.service} neither renames nor copies")
         with client.asking("move", target):
             if can.rename:
                 client.operator.rename(one, other)
