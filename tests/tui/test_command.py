@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture, found by name
+from tests.servers import Bucket
 from tests.tui.conftest import write
 from trueup.cli.ui_command import _jobs
 from trueup.config import load
@@ -128,6 +129,26 @@ def test_a_session_in_a_terminal(places: tuple[Path, Path]):
     terminal.type("\r")
     terminal.until("ok: 3 changes made")
     assert (right / "index.html").read_text() == "hello\n"
+    terminal.type("\x03")
+    assert terminal.ended() == 0
+
+
+def test_a_bucket_is_synced_from_a_screen(places: tuple[Path, Path], tmp_path: Path, seaweed_bucket: Bucket):
+    left, _ = places
+    options = "".join(f'{name} = "{value}"\n' for name, value in seaweed_bucket.options.items())
+    write(
+        tmp_path / "trueup.toml",
+        f'[stores.shop]\nurl = "{seaweed_bucket.url}"\n{options}[sync.shop]\nleft = "site"\nright = "shop"\n',
+    )
+    terminal = Terminal("shop")
+    terminal.until("Refresh shows")
+    terminal.type("s")
+    terminal.until("2 changes")
+    terminal.type("\r")
+    terminal.until("ok: 2 changes made")
+    (left / "index.html").unlink()
+    terminal.type("r")
+    terminal.until("1 change planned")  # what is missing comes back
     terminal.type("\x03")
     assert terminal.ended() == 0
 
