@@ -61,7 +61,8 @@ def plan(left: str, right: str, *, settings: Settings | None = None, **options: 
     """What would bring `left` and `right` into agreement. Writes nothing to either side.
 
     `options` are the settings of a `[sync.NAME]` (`mode`, `prefer`, `delete`, `include`, ...). Close the plan, or use
-    it as a context manager. Raises `Refused`, `ListingUnfinished`, `UsageError` or a `StoreError`.
+    it as a context manager. `outputs` hears of the listings and may stop them (`Interrupted`). Raises `Refused`,
+    `ListingUnfinished`, `UsageError` or a `StoreError`.
     """
     settings = settings or load()
     run = new_run_id()
