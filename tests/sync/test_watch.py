@@ -14,6 +14,7 @@ from typing import Self
 
 import pytest
 
+from tests.servers.faulty_s3 import FaultyS3
 from tests.sync.world import World
 from trueup import events
 from trueup.config import Settings, StoreConfig, SyncConfig
@@ -319,6 +320,16 @@ def test_a_file_that_fails_is_told_once_and_tried_again(world: World, bucket: Fa
         watching.until(lambda: "b" in keys_in(bucket))
 
 
+def test_a_copy_that_broke_off_after_the_old_version_was_kept_is_tried_again(world: World, bucket: FaultyStore):
+    world.put("left", "a", "1")
+    with in_step(world, bucket, poll=0.2) as watching:
+        bucket.fail("read", StoreError("broken"), key="a", nth=1)
+        bucket.inner.write("a", [b"edited"])
+        watching.until(lambda: world.tree("left") == {"a": b"edited"})
+        watching.until(lambda: watching.waits[-1])
+    assert watching.code == 0
+
+
 def test_a_conflict_nobody_settles_is_told_once(world: World, bucket: FaultyStore):
     world.put("left", "a", "1")
     with in_step(world, bucket, poll=0.2, prefer="none") as watching:
@@ -423,6 +434,27 @@ def test_a_bucket_on_a_real_server_is_kept_in_step(world: World, seaweed_bucket)
         world.put("left", "folder/b", "2", new=True)
         store.write("folder/c", [b"3"])
         watching.until(lambda: "folder/c" in world.tree("left") and "folder/b" in {e.key for e in store.list()})
+    assert watching.code == 0
+
+
+def test_a_server_in_trouble_is_waited_for_and_its_part_listed_from_the_key_on(world: World, faulty_s3: FaultyS3):
+    options = {"timeout": "2s", "retries": "1", "byte_ordered": "true", **faulty_s3.options}
+    config = StoreConfig(name="cloud", url=f"{faulty_s3.url}/p", options=options)
+    settings = Settings(home=world.base / "state", environ={}, stores={"cloud": config})
+    world.put("left", "m/a", "1")
+    with Watching(str(world.left), "cloud", settings) as watching:
+        watching.rest()
+        world.put("left", "m/b", "2", new=True)
+        watching.until(lambda: "p/m/b" in faulty_s3.objects)
+        starts = [request.query.get("start-after", "") for request in faulty_s3.requests if request.page]
+        assert starts[-1].startswith("p/m/a")
+        faulty_s3.faults.fail("ServiceUnavailable", 503)
+        world.put("left", "m/c", "3", new=True)
+        watching.until(lambda: statuses(watching)[-1] != "ok")
+        faulty_s3.faults.clear()
+        watching.until(lambda: "p/m/c" in faulty_s3.objects)
+        watching.until(lambda: watching.waits[-1])
+        assert statuses(watching) in (["ok", "ok", "failed", "ok"], ["ok", "ok", "refused", "ok"])
     assert watching.code == 0
 
 

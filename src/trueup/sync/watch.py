@@ -96,23 +96,37 @@ def watch(
     Only what cannot mend by itself ends the watch with an error: `UsageError` (`ConfigError`, `MissingExtra`) at any
     time, and in the first pass all but `Refused`, `Busy` and `Unreachable`.
     """
-    opened = _Watch(left, right, config or SyncConfig(), settings or load(), outputs or Outputs(), pace or Pace())
-    opened.audience = audience or Audience()
-    opened.clock = clock or Clock()
+    opened = _Watch(
+        left,
+        right,
+        config or SyncConfig(),
+        settings or load(),
+        outputs or Outputs(),
+        audience or Audience(),
+        pace or Pace(),
+        clock or Clock(),
+    )
     with closing(opened):
         return opened.run()
 
 
 class _Watch:
-    audience: Audience
-    clock: Clock
-
     def __init__(
-        self, left: str, right: str, config: SyncConfig, settings: Settings, outputs: Outputs, pace: Pace
+        self,
+        left: str,
+        right: str,
+        config: SyncConfig,
+        settings: Settings,
+        outputs: Outputs,
+        audience: Audience,
+        pace: Pace,
+        clock: Clock,
     ) -> None:
         self._left, self._right = left, right
         self._config = config
         self._settings = settings
+        self._audience = audience
+        self._clock = clock
         self._listener = outputs.listener
         self._outputs = replace(outputs, listener=self._hear)
         self._pace = pace
@@ -138,15 +152,15 @@ class _Watch:
 
     def run(self) -> int:
         """Pass after pass."""
-        self._ahead = self.clock.wall() - self.clock.monotonic()
-        self._whole_due = self.clock.monotonic()
+        self._ahead = self._clock.wall() - self._clock.monotonic()
+        self._whole_due = self._clock.monotonic()
         with ExitStack() as stack:
             watchers = [
                 Watcher(
                     folder,
                     self._touched,
                     ignored=self._settings.home.absolute(),
-                    clock=self.clock.monotonic,
+                    clock=self._clock.monotonic,
                     warn=self._warnings.append,
                 )
                 for folder in self._folders().values()
@@ -189,11 +203,11 @@ class _Watch:
     def _next(self) -> Part | None:
         """Wait for a reason, and say what to look at; None when it is time to stop."""
         if self._code is not None and not self._outputs.stopped():
-            self.audience.waiting(not self._complaint and not self._touched)
+            self._audience.waiting(not self._complaint and not self._touched)
         while not self._outputs.stopped():
             while self._warnings:
                 self._listener(events.Warned(run=self._run_id, message=self._warnings.popleft()))
-            now = self.clock.monotonic()
+            now = self._clock.monotonic()
             if now >= self._whole_due:
                 return Part()
             if not self._only_time_helps:
@@ -202,14 +216,14 @@ class _Watch:
                     return Part()
                 if keys and (part := self._part(keys)) is not None:
                     return part
-            self.clock.sleep(_TICK)
+            self._clock.sleep(_TICK)
             self._notice_sleep(now)
         return None
 
     def _notice_sleep(self, before: float) -> None:
         """After a sleep of the machine nobody knows what happened, and no connection can be trusted."""
-        now = self.clock.monotonic()
-        ahead = self.clock.wall() - now
+        now = self._clock.monotonic()
+        ahead = self._clock.wall() - now
         if abs(ahead - self._ahead) > _SLEPT or now - before > _TICK + _SLEPT:
             self.close()
             self._whole_due = now
@@ -265,14 +279,13 @@ class _Watch:
                     left_for_later=self._again,
                 ),
             )
-        except (UsageError, Interrupted):
-            if self._outputs.stopped():
-                return  # while it only looked: nothing was cut short
-            raise
+        except Interrupted:
+            return  # while it only looked: nothing was cut short
         except (TrueupError, OSError) as caught:
             if self._outputs.stopped():
                 return
-            if self._code is None and not isinstance(caught, Refused | Busy | Unreachable):
+            lasting = not isinstance(caught, Refused | Busy | Unreachable)
+            if isinstance(caught, UsageError) or (self._code is None and lasting):
                 raise
             error = caught
             run = SyncRun(
@@ -286,7 +299,7 @@ class _Watch:
         news = self._is_news(part, run, error)
         self._learn(part, run, error)
         if news:
-            self.audience.told(run)
+            self._audience.told(run)
 
     def _learn(self, part: Part, run: SyncRun, error: BaseException | None) -> None:
         """What follows from a pass for the next ones."""
@@ -297,14 +310,14 @@ class _Watch:
         elif complaint:
             self._complaint = complaint
         self._code = code or self._whole_code
-        now = self.clock.monotonic()
+        now = self._clock.monotonic()
         refused = isinstance(error, Refused) and not isinstance(error, ListingUnfinished)
         self._blocked = error is not None
         self._only_time_helps = self._blocked and not refused
         if error is None:
             self._config = replace(self._config, release=False)  # of what was held when the watch began
-        else:
-            self.close()
+        if run.status != "ok":
+            self.close()  # what a store remembers of a plan that was not carried out is no help to the next one
         if self._only_time_helps or run.counts["failed"]:
             self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), self._pace.poll)
             self._whole_due = now + self._pause
@@ -324,7 +337,7 @@ class _Watch:
 
     def _again(self, keys: Iterable[str]) -> None:
         """Look at these keys again, once they have come to rest."""
-        self._touched.add(keys, self.clock.monotonic())
+        self._touched.add(keys, self._clock.monotonic())
 
     def _hear(self, event: events.Event) -> None:
         self._run_id = event.run
