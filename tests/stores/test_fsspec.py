@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from trueup.stores import open_store
 from trueup.stores.base import CHUNK, Entry, Store
 from trueup.stores.fsspec_info import found_of, time_ns
 from trueup.stores.remote_service import Found
+from trueup.stores.remote_tree import rename_over
 from trueup.stores.remote_walk import walk
 from trueup.sync import sync, undo
 from trueup.testing.contract import StoreContract
@@ -297,6 +298,22 @@ def test_a_replacement_of_one_size_within_a_second_is_dated_later(store: Store, 
         assert written.fingerprint == store.stat("a").fingerprint
     assert (root / "a").read_bytes() == b"six"
     assert [path.name for path in root.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_a_server_renames_over_nothing_the_old_file_steps_aside_and_comes_back(tmp_path: Path, fails: bool):
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "old").write_bytes(b"old")
+
+    def rename(source: str, target: str) -> None:
+        if (tmp_path / target).exists() or (fails and source == "new"):
+            raise FileExistsError
+        (tmp_path / source).rename(tmp_path / target)
+
+    with pytest.raises(FileExistsError) if fails else nullcontext():
+        rename_over(rename, lambda name: (tmp_path / name).unlink(), "new", "old")
+    assert (tmp_path / "old").read_bytes() == (b"old" if fails else b"new")
+    assert len(list(tmp_path.iterdir())) == (2 if fails else 1)
 
 
 def test_a_large_file_is_read_from_anywhere_and_left_anywhere(store: Store):

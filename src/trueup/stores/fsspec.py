@@ -23,6 +23,7 @@ from trueup.stores.fsspec_info import found_of
 from trueup.stores.fsspec_place import Place
 from trueup.stores.remote import RemoteStore
 from trueup.stores.remote_service import Files, Found, Traits
+from trueup.stores.remote_tree import rename_over
 
 _FLAT: Final = frozenset("abfs abfss adl gcs gs lakefs obs oci oss r2 s3 s3a tos tosfs".split())
 """Object stores: `x` and `x/y` can both exist. Everything else is taken for folders and files."""
@@ -202,8 +203,7 @@ class FsspecFiles:
         try:
             self.fs.mv(one, other)
         except FileExistsError:
-            self.fs.rm_file(other)
-            self.fs.mv(one, other)
+            rename_over(lambda old, new: self.fs.mv(self.path(old), self.path(new)), self.remove, source, target)
 
     def copy(self, source: str, target: str) -> bool:
         try:

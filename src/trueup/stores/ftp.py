@@ -17,6 +17,7 @@ from trueup.stores.base import CHUNK
 from trueup.stores.fsspec_error import translated
 from trueup.stores.fsspec_info import found_of
 from trueup.stores.remote_service import Found
+from trueup.stores.remote_tree import rename_over
 
 _HERE: Final = frozenset({".", ".."})
 _UNKNOWN: Final = frozenset({"500", "502", "504"})
@@ -140,20 +141,15 @@ class FtpFiles:
             raise
 
     def rename(self, source: str, target: str) -> None:
-        ftp = self._ftp()
-        one, other = self.path(source), self.path(target)
         try:
-            ftp.rename(one, other)
-        except ftplib.error_perm as error:
-            # Some servers rename over nothing. The file that is there is removed only where the new one is.
+            self._rename(source, target)
+        except ftplib.error_perm:
             if self.look(source) is None or self.look(target) is None:
                 raise
-            with suppress(ftplib.error_perm):
-                ftp.delete(other)
-            try:
-                ftp.rename(one, other)
-            except ftplib.error_perm:
-                raise error from None
+            rename_over(self._rename, self.remove, source, target)
+
+    def _rename(self, source: str, target: str) -> None:
+        self._ftp().rename(self.path(source), self.path(target))
 
     def copy(self, source: str, target: str) -> bool:  # noqa: ARG002 - the protocol has no such command
         return False

@@ -23,7 +23,7 @@ from trueup.stores import files
 from trueup.stores.base import CHUNK, Entry, Features
 from trueup.stores.remote_body import Counted
 from trueup.stores.remote_service import Files, Found, Service
-from trueup.stores.remote_tree import RemoteFolders, is_same, require
+from trueup.stores.remote_tree import RemoteFolders, is_same, require, temporary_key
 
 _Result = TypeVar("_Result")
 
@@ -431,9 +431,3 @@ class _FromBody(Exception):
 
 class _CannotCopy(Exception):
     """The server copies nothing by itself."""
-
-
-def temporary_key(key: str, name: str) -> str:
-    """The key under which a file is written first."""
-    folder, slash, _ = key.rpartition("/")
-    return f"{folder}{slash}{keys.TEMPORARY}{name}"

@@ -5,10 +5,11 @@ Errors of the service's own library pass through; what is found here is raised a
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -226,3 +227,21 @@ def require(key: str, planned: Entry | None, found: Entry | None) -> None:
     """`PreconditionFailed` unless what was found is as planned."""
     if planned is not None and (found is None or not is_same(found, planned)):
         raise files.changed(key)
+
+
+def temporary_key(key: str, name: str) -> str:
+    """The key under which a file is written first."""
+    folder, slash, _ = key.rpartition("/")
+    return f"{folder}{slash}{keys.TEMPORARY}{name}"
+
+
+def rename_over(rename: Callable[[str, str], object], remove: Callable[[str], None], source: str, target: str) -> None:
+    """Rename over a file where the service renames over nothing: that file steps aside, and comes back if need be."""
+    aside = temporary_key(target, secrets.token_hex(8))
+    rename(target, aside)
+    try:
+        rename(source, target)
+    except BaseException:
+        rename(aside, target)
+        raise
+    remove(aside)
