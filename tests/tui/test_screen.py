@@ -232,7 +232,8 @@ def test_a_run_that_cannot_be_undone_says_why(places: Places):
     play(scenario)
 
 
-def test_stop_in_the_middle_finishes_what_runs_and_keeps_the_rest_for_later(tmp_path: Path):
+@pytest.mark.parametrize("by", ["key", "button"])
+def test_stop_in_the_middle_finishes_what_runs_and_keeps_the_rest_for_later(tmp_path: Path, by: str):
     for number in range(60):
         write(tmp_path / "site" / f"{number:03}.bin", "x" * 20_000)
 
@@ -241,7 +242,7 @@ def test_stop_in_the_middle_finishes_what_runs_and_keeps_the_rest_for_later(tmp_
         await user.asked()
         await user.press("enter")
         await user.until(lambda: user.screen._numbers.moved > 0)
-        await user.press("ctrl+c")
+        await (user.press("ctrl+c") if by == "key" else user.pilot.click("#stop"))
         await user.idle()
         assert "interrupted" in user.log()
         assert user.app.is_running
@@ -253,7 +254,7 @@ def test_stop_in_the_middle_finishes_what_runs_and_keeps_the_rest_for_later(tmp_
     assert len(list((tmp_path / "bucket").glob("*.bin"))) == 60
 
 
-def test_the_stop_button_stops_a_listing_too(places: Places):
+def test_ctrl_c_right_after_start_changes_nothing(places: Places):
     async def scenario(user: Driver) -> None:
         await user.press("s")
         await user.press("ctrl+c")

@@ -43,12 +43,12 @@ class FileTable(ScrollView, can_focus=True):
         *("files--copy", "files--move", "files--delete", "files--error", "files--note", "files--quiet"),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "edge(0)", "First", show=False),
-        Binding("end,G", "edge(1)", "Last", show=False),
+        Binding("home", "edge(0)", "First", show=False),
+        Binding("end", "edge(1)", "Last", show=False),
         Binding("enter,space", "open", "Details", show=False),
         *(Binding(str(n), f"sort({n - 1})", f"Sort by {name}", show=False) for n, name in enumerate(COLUMNS, 1)),
     ]
