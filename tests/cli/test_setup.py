@@ -42,14 +42,15 @@ def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, mo
 
     text = (TEMPLATES / "trueup.toml").read_text()
     lines = [line.removeprefix("# ") for line in text.splitlines() if re.match(r"# (\[|\w+ = )", line)]
-    for name in ("R2_ACCOUNT_ID", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"):
+    for name in ("R2_ACCOUNT_ID", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "DROP_PASSWORD"):
         monkeypatch.setenv(name, "abc")
+    (tmp_path / "known_hosts").touch()
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
     (tmp_path / "trueup.toml").write_text("\n".join(lines))
 
     settings = load()
 
-    assert set(settings.stores) == {"media", "s3", "r2", "gcs", "azure"}
+    assert set(settings.stores) == {"media", "s3", "r2", "gcs", "azure", "drop"}
     assert settings.jobs["site"].options.bwlimit == 10 << 20
     job = tomllib.loads("\n".join(lines))["sync"]["site"]
     assert set(job) - {"left", "right"} == set(sync_config({}).__slots__) - {"force", "release"}

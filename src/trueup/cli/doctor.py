@@ -137,13 +137,12 @@ def _listed(name: str, store: Store) -> Check:
 
     began = time.monotonic()
     if not store.exists():
-        local = "://" not in store.url or store.url.startswith("file:")
         return Check(
             name=name,
             status="fail",
             detail=f"{store.url} is not there",
             cure="A sync creates a missing target folder; a source must be there"
-            if local
+            if store.features.tree
             else "Create the bucket first",
         )
     entries: list[Entry] = []

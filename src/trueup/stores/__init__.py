@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from trueup.config import StoreConfig, local_path
-from trueup.errors import ConfigError, UnknownScheme, UsageError
+from trueup.errors import ConfigError, MissingExtra, UnknownScheme, UsageError
 from trueup.stores.base import Entry, Features, OutOfOrder, Store
 
 __all__ = ["Entry", "Features", "OutOfOrder", "Store", "open_store"]
@@ -48,8 +48,10 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
 
             return CloudStore.open(config, environ)
         case "sftp":
-            from trueup.stores.sftp import SftpStore
-
+            try:
+                from trueup.stores.sftp import SftpStore
+            except ModuleNotFoundError:
+                raise MissingExtra("an sftp:// place", "sftp") from None
             return SftpStore.open(config)
     if scheme.startswith("fsspec+"):
         from trueup.stores.fsspec import open_fsspec

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trueup import keys
 from trueup.config import StoreConfig, local_path, parse_seconds
-from trueup.errors import ConfigError, MissingExtra, StoreError, Unreachable
+from trueup.errors import ConfigError, StoreError, Unreachable
 from trueup.stores import sftp_error
 
 if TYPE_CHECKING:
@@ -119,10 +119,6 @@ class Link:
     """The connections to one server. Safe to use from many threads; the first job connects."""
 
     def __init__(self, server: Server) -> None:
-        try:
-            import asyncssh  # noqa: F401 - without the extra, say so before anything else is done
-        except ModuleNotFoundError:
-            raise MissingExtra("an sftp:// place", "sftp") from None
         self.server = server
         self._lock = threading.Lock()
         self._turn = count()
