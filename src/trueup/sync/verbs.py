@@ -57,7 +57,9 @@ class Watched:
     """Is told the keys that were left for a later run, because somebody was writing them a moment ago."""
 
 
-def plan(left: str, right: str, *, settings: Settings | None = None, **options: object) -> Plan:
+def plan(
+    left: str, right: str, *, settings: Settings | None = None, outputs: Outputs | None = None, **options: object
+) -> Plan:
     """What would bring `left` and `right` into agreement. Writes nothing to either side.
 
     `options` are the settings of a `[sync.NAME]` (`mode`, `prefer`, `delete`, `include`, ...). Close the plan, or use
@@ -67,7 +69,7 @@ def plan(left: str, right: str, *, settings: Settings | None = None, **options: 
     settings = settings or load()
     run = new_run_id()
     with session(left, right, settings, run=run, lock=False) as opened:
-        return _build(opened, run, sync_config(options), Outputs())
+        return _build(opened, run, sync_config(options), outputs or Outputs())
 
 
 def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
