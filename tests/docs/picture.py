@@ -45,7 +45,7 @@ def play(folder: Path) -> list[tuple[str, str]]:
         code, output = shell(command, folder=folder, environ=environ)
         assert code == 0, output
         shown.append((command, output))
-        run = max([run, *RUN_ID.findall(output)])
+        run = [run, *RUN_ID.findall(output)][-1]
     return shown
 
 
