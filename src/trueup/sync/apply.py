@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections import Counter
@@ -357,6 +358,8 @@ class _Application:
 
 
 def _log_item(item: Item, result: Done, prefer: str) -> None:
+    if result.outcome == "done" and not log.isEnabledFor(logging.INFO):
+        return  # most runs, and a name takes long to make fit for display
     name = keys.display(item.key)
     if result.outcome != "done":
         log.error("%s %s %s: %s", result.outcome, item.action, name, result.error)
