@@ -376,7 +376,9 @@ class SftpStore:
             self.delete(key)
         except StoreError:
             return 0
-        return written.mtime_ns - middle
+        # Times come in whole seconds, rounded down.
+        ahead = written.mtime_ns + 500_000_000 - middle
+        return ahead if abs(ahead) > 1_000_000_000 else 0
 
     def close(self) -> None:
         self._link.close()

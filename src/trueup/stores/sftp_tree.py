@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _TRUSTED_SECONDS: Final = 5.0
 """So long a folder that was looked at counts as one: looking again for each file in it would double the requests."""
+_TRUSTED_MOST: Final = 10_000
 _ATTEMPTS: Final = 50
 """How often a folder is made again that another worker's clean-up of empty folders took away."""
 _NAME_MAX: Final = 255
@@ -151,7 +152,7 @@ class RemoteTree:
                 raise linked(f"'{name}' lies behind the link '{keys.display(folder)}', which is not followed")
             if not is_folder(found):
                 raise NotFound(f"'{name}' is not there: '{keys.display(folder)}' is {_kind(found)}")
-            self._folders[folder] = time.monotonic()
+            self._trust(folder)
 
     async def look(self, client: SFTPClient, key: str, linked: type[StoreError]) -> SFTPAttrs | None:
         """What lies under a key: a file, or None. A link is `linked`, a folder `NotFound`, a device `Hidden`."""
@@ -245,7 +246,7 @@ class RemoteTree:
                     f"'{keys.display(key)}' cannot be written: '{keys.display(folder)}' is {_kind(found)}",
                     cure="Nothing is written through a link" if is_link(found) else "",
                 )
-            self._folders[folder] = time.monotonic()
+            self._trust(folder)
 
     async def create_file(self, client: SFTPClient, key: str, path: bytes, made: list[str]) -> SFTPClientFile:
         """A new file, open for writing; never one that is there already, nor one behind a link."""
@@ -372,6 +373,11 @@ class RemoteTree:
     def _trusts(self, folder: str) -> bool:
         seen = self._folders.get(folder)
         return seen is not None and time.monotonic() - seen < _TRUSTED_SECONDS
+
+    def _trust(self, folder: str) -> None:
+        if len(self._folders) >= _TRUSTED_MOST:
+            self._folders.clear()  # looking again costs a request; remembering a million folders costs memory
+        self._folders[folder] = time.monotonic()
 
     def _distrust(self, key: str) -> None:
         for folder in keys.parents(key):

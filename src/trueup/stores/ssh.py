@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -52,7 +53,7 @@ class Server:
     """A file; empty for the user's own."""
     connections: int = 4
     timeout: float = 30.0
-    """Seconds that connecting, or one request, may take."""
+    """Seconds that connecting may take; a connection that went dead later is noticed by its silence."""
     retries: int = 3
 
     @property
@@ -130,19 +131,13 @@ class Link:
     def run(self, job: Job[_Result], key: str = "", verb: str = "reached", *, again: bool = False) -> _Result:
         """What the job returns, with errors of SSH and SFTP as ours: `key` could not be *verb*. `again`: the job may
         run once more after a lost connection, because it changes nothing or the same thing."""
-        return self.start(job, key, verb, again=again)()
-
-    def start(
-        self, job: Job[_Result], key: str = "", verb: str = "reached", *, again: bool = False
-    ) -> Callable[[], _Result]:
-        """Begin a job; the function returned waits for its end."""
-        line = self._lines_now()[next(self._turn) % self.server.connections]
-        return self.start_on(line, job, key, verb, again=again)
+        return self.start_on(self.line(), job, key, verb, again=again)()
 
     def start_on(
         self, line: Line, job: Job[_Result], key: str, verb: str, *, again: bool = False
     ) -> Callable[[], _Result]:
-        """Begin a job on the connection that an earlier one used, whose open files it needs."""
+        """Begin a job on one connection, as the one that an earlier job opened a file on; the function returned waits
+        for its end."""
         loop = self._loop
         if loop is None:
             raise Unreachable(f"the connection to {self.server.url} is closed")
@@ -167,7 +162,8 @@ class Link:
             self._loop, self._thread, self._lines = None, None, []
         if loop is None or thread is None or self._process != os.getpid():
             return
-        asyncio.run_coroutine_threadsafe(_hang_up(lines), loop).result(self.server.timeout)
+        with suppress(TimeoutError):  # nobody at the other end to say goodbye to
+            asyncio.run_coroutine_threadsafe(_hang_up(lines), loop).result(self.server.timeout)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -186,7 +182,7 @@ class Link:
         return self._lines
 
     async def _guarded(self, line: Line, job: Job[_Result], *, again: bool) -> _Result:
-        """The job, within its time; after a lost connection a new one is made, and the job done once more if it may."""
+        """The job; after a lost connection a new one is made, and the job done once more if it may."""
         try:
             return await job(await line.client())
         except Exception as error:
