@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,7 +125,7 @@ class PairState:
         with said_plainly(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
             try:
-                self._db.execute("pragma journal_mode=wal")
+                self._use_wal()
                 # The journal must not run behind the effects it announces, not even over a power cut.
                 self._db.execute("pragma synchronous=full")
                 self._prepare()
@@ -136,6 +137,19 @@ class PairState:
     def at(cls, home: Path, left_url: str, right_url: str) -> PairState:
         """The state of this pair below the state folder."""
         return cls(home / "pairs" / f"{pair_id(left_url, right_url)}.db", left_url=left_url, right_url=right_url)
+
+    def _use_wal(self) -> None:
+        """Write ahead. SQLite does not wait for a lock here, as it does elsewhere, and several may open a new file."""
+        for _ in range(500):
+            try:
+                self._db.execute("pragma journal_mode=wal")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+        self._db.execute("pragma journal_mode=wal")
 
     def _prepare(self) -> None:
         version = self._db.execute("pragma user_version").fetchone()[0]
