@@ -287,9 +287,10 @@ def test_what_a_killed_write_left_is_found_and_removed(store: Store, root: Path)
 
 
 def test_a_failed_write_leaves_no_temporary_name_and_no_folder(store: Store, root: Path):
-    with pytest.raises(ZeroDivisionError):
-        store.write("d/e/a", broken(bytes(3 * CHUNK)))
-    assert list(root.iterdir()) == []
+    for again in range(5):  # a server that is still at it makes what was just removed
+        with pytest.raises(ZeroDivisionError):
+            store.write(f"d{again}/e/a", broken(bytes(3 * CHUNK)))
+        assert list(root.rglob("*")) == []
 
 
 def test_a_replacement_of_one_size_within_a_second_is_dated_later(store: Store, root: Path):

@@ -129,10 +129,16 @@ class FtpFiles:
         ftp = self._ftp()
         try:
             ftp.voidcmd("TYPE I")
-            with ftp.transfercmd(f"STOR {self.path(key)}") as data:
-                for piece in body:
-                    data.sendall(piece)
-                _unwrap(data)
+            data = ftp.transfercmd(f"STOR {self.path(key)}")
+            try:
+                with data:
+                    for piece in body:
+                        data.sendall(piece)
+                    _unwrap(data)
+            except BaseException:
+                with suppress(Exception):  # who cleans up must come after the server, which is still at it
+                    ftp.voidresp()
+                raise
             ftp.voidresp()
         except ftplib.error_perm:
             raise
