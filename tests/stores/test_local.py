@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -139,11 +141,14 @@ def test_nothing_is_read_through_a_link(linked: Path, store: LocalStore, key: st
 
 
 @pytest.mark.parametrize("key", ["file", "dangling", "folder", "folder/secret", "folder/deep/er"])
-def test_nothing_is_written_or_removed_through_a_link(linked: Path, outside: Path, store: LocalStore, key: str):
+@pytest.mark.parametrize("size", [None, 1])
+def test_nothing_is_written_or_removed_through_a_link(
+    linked: Path, outside: Path, store: LocalStore, key: str, size: int | None
+):
     store.write("plain", [b"x"])
     for act in (
         lambda: store.write(key, [b"y"]),
-        lambda: store.write(key, [b"y"], if_absent=True),
+        lambda: store.write(key, [b"y"], size=size, if_absent=True),
         lambda: store.move("plain", key),
         lambda: store.preserve("plain", key),
         lambda: store.copy("plain", key),
@@ -526,6 +531,70 @@ def test_a_time_no_disk_can_hold_is_reported(root: Path, store: LocalStore):
     with pytest.raises(StoreError, match="modification time"):
         store.write("a", [b"x"], mtime_ns=1 << 100)
     assert tree(root) == set()
+
+
+@pytest.mark.skipif(not files.UNNAMED, reason="the system has no files without a name")
+def test_a_small_new_file_gets_its_name_when_it_is_whole(root: Path, store: LocalStore):
+    (root / "a").mkdir()
+
+    def body() -> Iterator[bytes]:
+        assert tree(root) == {"a"}
+        yield b"x"
+
+    written = store.write("a/b", body(), size=1, if_absent=True, mtime_ns=OLD, temporary="run-1")
+    assert written == store.stat("a/b")._replace(md5=hashlib.md5(b"x").hexdigest())
+    assert stat.S_IMODE((root / "a/b").stat().st_mode) == stat.S_IMODE(store_like_everybody(root / "c"))
+    for size, md5 in ((2, ""), (1, "0" * 32)):
+        with pytest.raises(StoreError):
+            store.write("a/d", [b"x"], size=size, md5=md5, if_absent=True)
+    with pytest.raises(PreconditionFailed):
+        store.write("a/b", [b"y"], size=1, if_absent=True)
+    assert (root / "a/b").read_bytes() == b"x"
+    assert tree(root) == {"a", "a/b", "c"}
+
+
+def store_like_everybody(path: Path) -> int:
+    """What the mode of a file is that somebody makes here."""
+    path.write_bytes(b"")
+    return path.stat().st_mode
+
+
+@pytest.mark.skipif(not files.UNNAMED, reason="the system has no files without a name")
+@pytest.mark.parametrize("broken", ["open", "link", "shown otherwise"])
+def test_a_disk_without_files_that_have_no_name_works_the_same(
+    root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, broken: str
+):
+    tries = 0
+    real_open, real_fstat = os.open, os.fstat
+
+    def opened(path: str, flags: int, mode: int = 0o777) -> int:
+        nonlocal tries
+        if flags & files.UNNAMED == files.UNNAMED:
+            tries += 1
+            if broken == "open":
+                raise OSError(errno.EOPNOTSUPP, "not supported", path)
+        return real_open(path, flags, mode)
+
+    def linked(_file: int, path: str) -> None:
+        raise FileNotFoundError(errno.ENOENT, "there is no /proc", path)
+
+    def shown(file: int) -> os.stat_result:
+        found = list(real_fstat(file))
+        found[1] += 1
+        return os.stat_result(found, {"st_mtime_ns": OLD, "st_ctime_ns": OLD})
+
+    monkeypatch.setattr(os, "open", opened)
+    if broken == "link":
+        monkeypatch.setattr(files, "name", linked)
+    elif broken == "shown otherwise":
+        monkeypatch.setattr(os, "fstat", shown)
+    first = store.write("a", [b"x"], size=1, if_absent=True)
+    monkeypatch.setattr(os, "fstat", real_fstat)
+    assert first.fingerprint == ("" if broken == "shown otherwise" else store.stat("a").fingerprint)
+    assert store.write("b", [b"y"], size=1, if_absent=True).fingerprint == store.stat("b").fingerprint
+    assert (content(store, "a"), content(store, "b")) == (b"x", b"y")
+    assert tree(root) == {"a", "b"}
+    assert tries == 1
 
 
 def test_readers_see_the_old_or_the_new_file_and_nothing_between(store: LocalStore):

@@ -25,6 +25,8 @@ _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | get
 # O_NONBLOCK: opening a pipe that took a file's place must not hang; on a file it means nothing.
 READ: Final = os.O_RDONLY | _FLAGS | getattr(os, "O_NONBLOCK", 0)
 CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+UNNAMED: Final = getattr(os, "O_TMPFILE", 0) and os.O_WRONLY | os.O_TMPFILE | _FLAGS
+"""For opening a folder: a file in it that has no name yet. 0 where the system has no such thing."""
 _UTIME_BY_FD: Final = os.utime in os.supports_fd
 
 
@@ -141,13 +143,25 @@ def seal(file: int, path: str, key: str, mtime_ns: int | None, replaced: os.stat
         if replaced is not None and not WINDOWS:
             with suppress(PermissionError):  # FAT and some mounts know no permissions
                 os.fchmod(file, replaced.st_mode & 0o777)
-        if mtime_ns is not None:
-            os.utime(file if _UTIME_BY_FD else path, ns=(time.time_ns(), mtime_ns))
+        date(file if _UTIME_BY_FD else path, key, mtime_ns)
         return os.fstat(file)
-    except OverflowError:
-        raise StoreError(f"'{keys.display(key)}' has a modification time this disk cannot hold: {mtime_ns}") from None
     except OSError as error:
         raise translated(error, key, "written") from error
+
+
+def date(file: int | str, key: str, mtime_ns: int | None) -> None:
+    """Set a file's modification time, if there is one to set. Raises `OSError` too."""
+    try:
+        if mtime_ns is not None:
+            os.utime(file, ns=(time.time_ns(), mtime_ns))
+    except OverflowError:
+        raise StoreError(f"'{keys.display(key)}' has a modification time this disk cannot hold: {mtime_ns}") from None
+
+
+def name(file: int, path: str) -> None:
+    """Give a file without a name its name, never over another file. Raises `OSError`."""
+    # Any descriptor for src_dir_fd, which an absolute path does not need: with one, Python follows the link in /proc.
+    os.link(f"/proc/self/fd/{file}", path, src_dir_fd=file, follow_symlinks=True)
 
 
 def publish(temporary: str, path: str, key: str, *, if_absent: bool) -> None:

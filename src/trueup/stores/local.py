@@ -53,6 +53,8 @@ class LocalStore:
         # `preserve` changes a file's ctime, and so its fingerprint, but the entry as planned must stay good:
         # key -> (fingerprint as planned, fingerprint after the link was made).
         self._relinked: dict[str, tuple[str, str]] = {}
+        self._names_late = bool(files.UNNAMED)
+        self._named_well = False
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -131,10 +133,14 @@ class LocalStore:
         mtime_ns: int | None = None,
         temporary: str = "",
     ) -> Entry:
+        path = self._tree.target(key)
         small = size is not None and size <= CHUNK
         if small:
             body = files.gathered(body, size or 0)
-        path = self._tree.target(key)
+            if if_absent and self._names_late:
+                placed = self._named_late(key, path, body, size, md5, mtime_ns)
+                if placed is not None:
+                    return placed
         made = files.Made()
         written = ""
         with self._turns.turn() if small else nullcontext():
@@ -161,6 +167,42 @@ class LocalStore:
                 raise
         self._relinked.pop(key, None)
         return files.published(key, path, ours, found)
+
+    def _named_late(
+        self, key: str, path: str, body: Iterable[bytes], size: int | None, md5: str, mtime_ns: int | None
+    ) -> Entry | None:
+        """Write a new file that gets its name when it is whole: half the system calls, and a kill leaves nothing. None
+        where the disk has no such files, or something is in the way: `write` says what."""
+        folder = self._tree.parent(key)
+        if folder is None:
+            return None
+        try:
+            file = os.open(folder, files.UNNAMED, 0o666)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                self._names_late = False
+            return None
+        try:
+            found = files.store(file, key, body, size, md5)
+            files.date(file, key, mtime_ns)
+            files.name(file, path)
+            ours = os.fstat(file)
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                self._names_late = False
+            return None
+        finally:
+            files.close(file, key)
+        self._relinked.pop(key, None)
+        if self._named_well:
+            return files.entry_of(key, ours)._replace(md5=found)
+        # A disk that shows a file in another way by its name than it did by its descriptor gets no second one so.
+        entry = files.published(key, path, ours, found)
+        if entry.fingerprint == fingerprint(ours):
+            self._named_well = True
+        else:
+            self._names_late = False
+        return entry
 
     def discard(self, key: str, temporary: str) -> None:
         with suppress(NotFound):

@@ -100,6 +100,19 @@ class Tree:
                     )
             end = key.find("/", end + 1)
 
+    def parent(self, key: str) -> str | None:
+        """The path of the folder a key lies in, if all above that are folders; it was not looked at itself."""
+        last = key.rfind("/")
+        end = key.find("/")
+        try:
+            while end < last:
+                if not stat.S_ISDIR(os.lstat(self.path(key[:end])).st_mode):
+                    return None
+                end = key.find("/", end + 1)
+        except OSError:
+            return None
+        return self.root if last < 0 else self.path(key[:last])
+
     def require_root(self) -> None:
         """`NotFound` when the root is missing."""
         if not os.path.isdir(self.root):

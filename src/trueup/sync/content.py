@@ -25,8 +25,10 @@ RACY_NS: Final = 2_000_000_000
 def is_racy(store: Store, entry: Entry, since_ns: int) -> bool:
     """Whether an entry was modified after `since_ns`, where fingerprints are made of times. A time far ahead is no sign
     of it: the next edit would show."""
+    if not since_ns < entry.mtime_ns <= time.time_ns() + RACY_NS:
+        return False
     features = store.features
-    return (features.keeps_mtime or features.dated) and since_ns < entry.mtime_ns <= time.time_ns() + RACY_NS
+    return features.keeps_mtime or features.dated
 
 
 class Answer(NamedTuple):

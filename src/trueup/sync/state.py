@@ -283,9 +283,12 @@ class PairState:
         named = ((seq, *rest, run) for seq, *rest in rows)
         sql.update(self._db, f"update journal set {assigned}", "run = new.column7 and seq = new.column1", named)
 
-    def journal(self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = ()) -> Iterator[JournalRow]:
-        """A run's rows by sequence, only those in `states` if given."""
+    def journal(
+        self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = (), trashed: bool = False
+    ) -> Iterator[JournalRow]:
+        """A run's rows by sequence; only those in `states`, and those with something in the trash, if asked for."""
         where = f"and state in ({','.join('?' * len(states))})" if states else ""
+        where += " and trashed" if trashed else ""
         order = "desc" if newest_first else "asc"
         cursor = self._db.execute(
             f"select * from journal where run = ? {where} order by seq {order}",

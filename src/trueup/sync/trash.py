@@ -49,9 +49,8 @@ began."""
 def contents(state: PairState, run: str) -> Iterator[tuple[str, str]]:
     """(side `a`/`b`, raw key) of what a run put into the trash and nothing took out again. Of actions that failed or
     drifted it is not known how far they came, so theirs are among them."""
-    for row in state.journal(run, states=_MAY_HOLD):
-        if row.trashed:
-            yield row.side, row.source or row.target
+    for row in state.journal(run, states=_MAY_HOLD, trashed=True):
+        yield row.side, row.source or row.target
 
 
 def empty(state: PairState, run: str, stores: dict[str, Store]) -> tuple[int, list[str]]:
