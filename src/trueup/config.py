@@ -18,6 +18,7 @@ from trueup.errors import ConfigError
 MODES: Final = ("two-way", "push", "pull")
 PREFERENCES: Final = ("right", "left", "newer", "older", "larger", "smaller", "none")
 COMPARISONS: Final = ("md5", "size-mtime", "size")
+PRESERVED: Final = ("mtime", "metadata", "content-type")
 
 _SECTIONS: Final = frozenset(
     "database stores sync pool downloads reconcile ingest records alerts server schedule".split()
@@ -56,6 +57,8 @@ class SyncConfig:
     bwlimit: int = 0
     """Bytes a second over all transfers of the run; 0 is no limit."""
     release: bool = False
+    preserve: tuple[str, ...] = ()
+    """What goes along with a copy besides the bytes, where the source tells it and the target keeps it."""
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -65,6 +68,9 @@ class SyncConfig:
         ):
             if value not in allowed:
                 raise ConfigError(f"{name} = {value!r} is unknown", cure=f"Use one of: {', '.join(allowed)}")
+        for value in self.preserve:
+            if value not in PRESERVED:
+                raise ConfigError(f"preserve = {value!r} is unknown", cure=f"Use some of: {', '.join(PRESERVED)}")
         if not re.fullmatch(r"\d+%?", self.max_delete):
             raise ConfigError(f"max_delete = {self.max_delete!r} is unusable", cure="Write a number or a percentage")
         if not 1 <= self.workers <= 256:
@@ -283,8 +289,9 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
             known[key] = int(value)
         elif isinstance(default, tuple):
             if not isinstance(value, str | list | tuple):
-                raise ConfigError(f"{where} {key} = {value!r} is not a list of patterns")
-            known[key] = tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))
+                raise ConfigError(f"{where} {key} = {value!r} is not a list")
+            listed = value.split(",") if isinstance(value, str) else map(str, value)
+            known[key] = tuple(part.strip() for part in listed) if key == "preserve" else tuple(listed)
         else:
             known[key] = str(value)
     return SyncConfig(**known)

@@ -92,8 +92,9 @@ class Shim(BaseHTTPRequestHandler):
                 "contentType": headers.get("content-type", "application/octet-stream"),
                 "metadata": {k.removeprefix("x-goog-meta-"): v for k, v in headers.items() if k[:12] == "x-goog-meta-"},
             }
-            if "cache-control" in headers:
-                metadata["cacheControl"] = headers["cache-control"]
+            for header, field in (("cache-control", "cacheControl"), ("content-encoding", "contentEncoding")):
+                if header in headers:
+                    metadata[field] = headers[header]
             line = uuid.uuid4().hex
             form = (
                 f"--{line}\r\nContent-Type: application/json\r\n\r\n{json.dumps(metadata)}\r\n"

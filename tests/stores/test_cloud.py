@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from tests.servers import Bucket
 from trueup.config import StoreConfig
-from trueup.stores.base import Entry, OutOfOrder
+from trueup.errors import NotFound, PreconditionFailed
+from trueup.stores.base import Entry, Metadata, OutOfOrder
 from trueup.stores.cloud import CloudStore
+from trueup.stores.local import LocalStore
 from trueup.testing.contract import StoreContract
 from trueup.testing.listing import ODD
+from trueup.testing.looking import content
+from trueup.testing.memory import MemoryStore
 
 
 class Persistent(CloudStore):
@@ -41,6 +46,39 @@ class CloudContract(StoreContract):
     @pytest.fixture
     def store(self, request: pytest.FixtureRequest) -> CloudStore:
         return opened(self.bucket)
+
+    # From one prefix of a bucket to another.
+
+    def test_a_copy_between_two_prefixes_does_not_pass_here(self) -> None:
+        source, target = opened(self.bucket, "from"), opened(self.bucket, "to")
+        said = Metadata(mtime_ns=1_500_000_000_000_000_000, content_type="text/x-odd", user={"colour": "blue"})
+        planned = source.write("d/a", [b"one"], metadata=said)
+        made = target.copy_from(source, planned, "e/b", if_absent=True)
+        assert made is not None
+        assert (made.key, made.size, made.md5) == ("e/b", 3, planned.md5)
+        assert made.fingerprint == target.stat("e/b").fingerprint
+        assert content(target, "e/b") == b"one"
+        assert target.metadata("e/b") == said
+        with pytest.raises(PreconditionFailed):
+            target.copy_from(source, planned, "e/b", if_absent=True)
+        newer = source.write("d/a", [b"two!"])
+        with pytest.raises(PreconditionFailed):
+            target.copy_from(source, planned, "e/c", if_absent=True)
+        other = target.write("e/b", [b"other"])
+        with pytest.raises(PreconditionFailed):
+            target.copy_from(source, newer, "e/b", if_match=made)
+        assert content(target, "e/b") == b"other"
+        assert target.copy_from(source, newer, "e/b", if_match=other) is not None
+        assert content(target, "e/b") == b"two!"
+        source.delete("d/a")
+        with pytest.raises(NotFound):
+            target.copy_from(source, newer, "e/d", if_absent=True)
+        assert [entry.key for entry in target.list()] == ["e/b"]
+
+    def test_a_copy_from_anywhere_else_is_not_tried(self, store: CloudStore, tmp_path: Path) -> None:
+        elsewhere = CloudStore.open(StoreConfig(url=self.bucket.url + "-absent", options=self.bucket.options), {})
+        for origin in (LocalStore(tmp_path), MemoryStore(), elsewhere):
+            assert store.copy_from(origin, Entry("a", 1), "b", if_absent=True) is None
 
 
 class TestSeaweedFS(CloudContract):

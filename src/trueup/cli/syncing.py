@@ -121,6 +121,15 @@ def sync(
     bwlimit: Annotated[
         str | None, _value(_SPEED, "--bwlimit", metavar="RATE", text="Bytes a second over all transfers, like 2MiB.")
     ] = None,
+    preserve: Annotated[
+        str | None,
+        _value(
+            _OUTPUT,
+            "--preserve",
+            metavar="WHAT",
+            text="What goes along with the bytes: mtime, metadata, content-type, or several with commas between.",
+        ),
+    ] = None,
     watch: Annotated[
         bool,
         _flag(
@@ -321,6 +330,8 @@ def _overridden(options: SyncConfig, given: Mapping[str, Any]) -> SyncConfig:
     for name in ("include", "exclude"):
         if patterns := changed.pop(name, None):
             changed[name] = tuple(patterns)
+    if given["preserve"] is not None:
+        changed["preserve"] = tuple(part.strip() for part in given["preserve"].split(","))
     if given["no_trash"]:
         changed["trash"] = False
     if given["bwlimit"] is not None:

@@ -5,10 +5,11 @@ The docstrings here are the contract; `trueup.testing.StoreContract` holds every
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 CHUNK = 1 << 20
@@ -47,6 +48,19 @@ class Entry(NamedTuple):
     """With `fault`: the sentence that explains it to a person."""
 
 
+class Metadata(NamedTuple):
+    """What an object says of itself beside its bytes. Empty: nothing."""
+
+    mtime_ns: int = 0
+    """When the content was modified, as somebody noted it there (nanoseconds since 1970 UTC): a bucket's own
+    LastModified is the time of the upload."""
+    content_type: str = ""
+    content_disposition: str = ""
+    content_encoding: str = ""
+    user: Mapping[str, str] = MappingProxyType({})
+    """Names and values of the users' own; names in small letters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
     """What a store can really do. A feature a server only claims to have is False until it was probed."""
@@ -65,6 +79,8 @@ class Features:
     """`list(start=…)` begins at the key on the server, not by skipping here."""
     sign: bool = False
     """`sign` works."""
+    metadata: bool = False
+    """`metadata` tells, and `write(metadata=…)` keeps."""
     keeps_mtime: bool = False
     """`write(mtime_ns=…)` sets the modification time that `stat` later shows."""
     dated: bool = False
@@ -106,6 +122,11 @@ class Store(Protocol):
         else is there that is never followed or read, such as a link."""
         ...
 
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:
+        """What the object says of itself; nothing where the store keeps no such thing. With `expect` (the entry as
+        planned) anything else raises `PreconditionFailed`."""
+        ...
+
     def exists(self) -> bool:
         """Whether the root is there: a folder, or a bucket that answers. A prefix in a bucket always is."""
         ...
@@ -134,6 +155,7 @@ class Store(Protocol):
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,
+        metadata: Metadata | None = None,
         temporary: str = "",
     ) -> Entry:
         """Store the body under the key, whole or not at all, and return what was written: size, MD5 computed from the
@@ -144,6 +166,7 @@ class Store(Protocol):
         `body` publishes nothing and passes through. `if_absent` and `if_match` (the entry as planned) raise
         `PreconditionFailed`; where the server cannot check them (see `features`) the store looks first, then acts.
         The returned fingerprint is empty when another writer may have come between.
+        `metadata` is kept with the object where the store can; what it leaves empty, the store decides.
         `temporary`: a tree writes to `.trueup-<temporary>` beside the target first; the caller names it so that what a
         killed process leaves can be found. Missing folders are made; nothing is written through a link."""
         ...
@@ -155,6 +178,14 @@ class Store(Protocol):
     def copy(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
         """An independent copy inside this store, replacing the target; the bytes do not pass here where the store can
         do without. `if_match` is the source as planned. Returns the target's entry."""
+        ...
+
+    def copy_from(
+        self, origin: Store, source: Entry, target: str, *, if_absent: bool = False, if_match: Entry | None = None
+    ) -> Entry | None:
+        """Copy an object of another store, as planned, without its bytes passing here, and all it says of itself with
+        it. None, and nothing done, where that is not possible: then its bytes are to be read and written. `if_absent`
+        and `if_match` mean the target, as in `write`. Returns the target's entry."""
         ...
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:

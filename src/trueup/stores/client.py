@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -14,12 +15,13 @@ from trueup import keys
 from trueup.errors import AccessDenied, BucketMissing, NotFound, PreconditionFailed, StoreError, Unaddressable
 from trueup.stores import credentials, faults, listing, operators, probe
 from trueup.stores.base import Entry
-from trueup.stores.credentials import Place
+from trueup.stores.place import Place
 from trueup.stores.rows import seen, unaddressable
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
     from opendal import Operator
+    from opendal.types import Metadata
 
 _DATE: Final = re.compile(r'"date": "([^"]+)"')
 _OF_A_FILE: Final = re.compile(r"([A-Za-z]+) \((?:permanent|persistent|temporary)\)")
@@ -37,6 +39,9 @@ class Client:
         self._operator: Operator | None = None
         self._conditions: probe.Conditions | None = None
         self._signer: AzureStore | GCSStore | S3Store | None = None
+        self._bucket: Operator | None = None
+        self.room = threading.BoundedSemaphore(place.concurrency) if place.concurrency else None
+        """What each request waits for, where their number is limited."""
 
     @property
     def operator(self) -> Operator:
@@ -45,16 +50,36 @@ class Client:
         if self._operator is None:
             with self.lock:
                 if self._operator is None:
-                    place = self.place
-                    with self.asking("open"):
-                        self._operator = operators.build(
-                            place.service, place.options, timeout=place.timeout, retries=place.retries
-                        )
+                    self._operator = self._build(self.place.options)
         return self._operator
 
+    @property
+    def bucket(self) -> Operator:
+        """An operator for the whole bucket, whatever the prefix. Raises `ForkedProcess` in a forked child."""
+        operators.check_not_forked()
+        if self._bucket is None:
+            with self.lock:
+                if self._bucket is None:
+                    self._bucket = self._build({**self.place.options, "root": "/"})
+        return self._bucket
+
+    def _build(self, options: Mapping[str, str]) -> Operator:
+        place = self.place
+        with _Asking(self, "open", ""):
+            return operators.build(place.service, options, timeout=place.timeout, retries=place.retries)
+
+    def shares_bucket(self, other: Client) -> bool:
+        """Whether both are prefixes of one bucket, reached in one way and by one user."""
+        ours, theirs = ({**client.place.options, "root": ""} for client in (self, other))
+        return self.place.service == other.place.service and ours == theirs
+
     def asking(self, doing: str, key: str = "") -> _Asking:
-        """A `with` block in which OpenDAL's exceptions become ours."""
-        return _Asking(self, doing, key)
+        """A `with` block around one request, in which OpenDAL's exceptions become ours."""
+        return _Asking(self, doing, key, self.room)
+
+    def parts(self, count: int) -> int:
+        """How many parts of one object may travel at once: where requests are counted, each goes by itself."""
+        return 1 if self.room is not None else count
 
     def check(self, key: str) -> None:
         """Raise `Unaddressable` for a key the client would turn into another one."""
@@ -65,13 +90,13 @@ class Client:
         """The object now, or `NotFound`."""
         return self.look(key)[0]
 
-    def look(self, key: str) -> tuple[Entry, dict[str, str]]:
-        """The object now and its user metadata, or `NotFound`."""
+    def look(self, key: str) -> tuple[Entry, Metadata]:
+        """The object now, and all that the client tells of it, or `NotFound`."""
         operator = self.operator
         with self.asking("look at", key):
-            metadata = operator.stat(key)
+            found = operator.stat(key)
         self.bucket_seen = True
-        return Entry._make(seen(key, metadata, self.service)), metadata.user_metadata or {}
+        return Entry._make(seen(key, found, self.service)), found
 
     def confirm(self) -> float:
         """Ask for an object that is not there. The answer has a body, unlike that to a HEAD, and tells what is wrong:
@@ -144,6 +169,17 @@ class Client:
             raise self.drifted(key)
         return now
 
+    def target(self, key: str, planned: Entry | None) -> Entry | None:
+        """What a write will replace: the planned object, or nothing where nothing was planned, else
+        `PreconditionFailed`."""
+        try:
+            now = self.stat(key)
+        except NotFound:
+            now = None
+        if (now is None) != (planned is None) or (now is not None and planned is not None and not same(now, planned)):
+            raise self.drifted(key)
+        return now
+
     def drifted(self, key: str) -> PreconditionFailed:
         """The error for an object that is no longer as planned."""
         return PreconditionFailed(
@@ -186,19 +222,23 @@ def same(now: Entry, planned: Entry) -> bool:
 class _Asking:
     """Turns OpenDAL's exceptions into ours. A class, because it is entered for each of many small files."""
 
-    __slots__ = ("_client", "_doing", "_key")
+    __slots__ = ("_client", "_doing", "_key", "_room")
 
-    def __init__(self, client: Client, doing: str, key: str) -> None:
+    def __init__(self, client: Client, doing: str, key: str, room: threading.BoundedSemaphore | None = None) -> None:
         self._client = client
         self._doing = doing
         self._key = key
+        self._room = room
 
     def __enter__(self) -> None:
-        return None
+        if self._room is not None:
+            self._room.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        if self._room is not None:
+            self._room.release()
         if kind is None:
             return
         name, text = kind.__name__, str(error)

@@ -13,15 +13,17 @@ from trueup import keys
 from trueup.config import StoreConfig
 from trueup.errors import BucketMissing, NotFound, PreconditionFailed, StoreError, Unreachable
 from trueup.stores import listing
-from trueup.stores.base import CHUNK, Entry, Features
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
 from trueup.stores.budget import DOWNLOADS, PART
-from trueup.stores.client import Client
+from trueup.stores.client import Client, same
 from trueup.stores.credentials import place
+from trueup.stores.metadata import told
 from trueup.stores.rows import unaddressable
 from trueup.stores.sort import sorted_entries
 from trueup.stores.uploads import Uploads
 
 if TYPE_CHECKING:
+    from opendal import Operator
     from opendal.file import File
 
 _READ: Final = 4 << 20
@@ -66,6 +68,7 @@ class CloudStore:
             if_match=known.if_match,
             delete_if_match=known.delete_if_match,
             start=self._starts_on_server,
+            metadata=True,
             sign=not {"skip_signature", "profile"} & self._client.place.options.keys(),
         )
 
@@ -87,6 +90,14 @@ class CloudStore:
     def stat(self, key: str) -> Entry:
         self._client.check(key)
         return self._client.stat(key)
+
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:
+        client = self._client
+        client.check(key)
+        now, found = client.look(key)
+        if expect is not None and not same(now, expect):
+            raise client.drifted(key)
+        return told(found)
 
     def exists(self) -> bool:
         try:
@@ -126,7 +137,9 @@ class CloudStore:
         else:
             with DOWNLOADS.pieces(_READ) as count:
                 with client.asking("read", key):
-                    file = client.operator.open(key, "rb", chunk=_READ, concurrent=count, if_match=f'"{expect.etag}"')
+                    file = client.operator.open(
+                        key, "rb", chunk=_READ, concurrent=client.parts(count), if_match=f'"{expect.etag}"'
+                    )
                 try:
                     yield self._stream(key, file, expect, offset, wanted, verify=verify)
                 finally:
@@ -185,9 +198,12 @@ class CloudStore:
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,  # noqa: ARG002 - a bucket sets it itself
+        metadata: Metadata | None = None,
         temporary: str = "",  # noqa: ARG002 - nothing of an unfinished write is seen
     ) -> Entry:
-        return self._uploads.write(key, body, size=size, md5=md5, if_absent=if_absent, if_match=if_match)
+        return self._uploads.write(
+            key, body, size=size, md5=md5, if_absent=if_absent, if_match=if_match, metadata=metadata
+        )
 
     def discard(self, key: str, temporary: str) -> None:
         pass
@@ -202,26 +218,31 @@ class CloudStore:
     def _copy(self, source: str, target: str, before: Entry, md5: str) -> Entry:
         """Copy the version that was seen just now."""
         client = self._client
-        if not self._copied(source, target, before):
+        if before.size > _COPY_LIMIT or not self._copied(client.operator, source, target):
+            metadata = self.metadata(source, expect=before)
             with self.read(source, expect=before) as body:
-                return self.write(target, body, size=before.size, md5=md5)
-        after = client.stat(target)
-        # No cloud copies under a condition, so a source that changed in between is noticed by what arrived.
+                return self.write(target, body, size=before.size, md5=md5, metadata=metadata)
+        return self._arrived(client, before, target, md5)
+
+    def _arrived(self, source: Client, before: Entry, target: str, md5: str) -> Entry:
+        """What a copy of `before` shows. No cloud copies under a condition, so a source that changed in between is
+        noticed by what arrived, or by looking at it again."""
+        after = self._client.stat(target)
         if after.size != before.size or (after.md5 and md5 and after.md5 != md5):
-            raise client.drifted(source)
+            raise source.drifted(before.key)
+        if not (after.md5 and md5):
+            source.require(before.key, before)
         return after._replace(md5=after.md5 or md5)
 
-    def _copied(self, source: str, target: str, before: Entry) -> bool:
+    def _copied(self, operator: Operator, source: str, target: str) -> bool:
         """Copy on the server; False where it cannot."""
         from opendal.exceptions import Unsupported
 
-        if before.size > _COPY_LIMIT:
-            return False
         client = self._client
         try:
             with client.asking("copy", source):
                 try:
-                    client.operator.copy(source, target)
+                    operator.copy(source, target)
                 except Unsupported:
                     return False
         except StoreError as error:
@@ -229,6 +250,25 @@ class CloudStore:
                 return False
             raise
         return True
+
+    def copy_from(
+        self, origin: Store, source: Entry, target: str, *, if_absent: bool = False, if_match: Entry | None = None
+    ) -> Entry | None:
+        """Between two prefixes of one bucket. No cloud copies under a condition, so both are looked at first."""
+        client = self._client
+        if not isinstance(origin, CloudStore) or source.size > _COPY_LIMIT:
+            return None
+        theirs = origin._client  # noqa: SLF001 - one of our own kind
+        if not client.shares_bucket(theirs):
+            return None
+        theirs.check(source.key)
+        client.check(target)
+        if if_absent or if_match is not None:
+            client.target(target, if_match)
+        before = theirs.require(source.key, source)
+        if not self._copied(client.bucket, theirs.place.prefix + source.key, client.place.prefix + target):
+            return None
+        return self._arrived(theirs, before, target, before.md5 or source.md5)
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         self.copy(source, target, if_match=if_match)

@@ -10,14 +10,23 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from trueup.config import StoreConfig, parse_seconds
 from trueup.errors import ConfigError
+from trueup.stores.place import Place
 
-_COMMON: Final = ("endpoint", "anonymous", "timeout", "retries", "cache_control", "content_type", "byte_ordered")
+_COMMON: Final = (
+    "endpoint",
+    "anonymous",
+    "timeout",
+    "retries",
+    "cache_control",
+    "content_type",
+    "byte_ordered",
+    "concurrency",
+)
 _S3: Final = (
     "access_key_id",
     "secret_access_key",
@@ -66,42 +75,6 @@ SECRET: Final = frozenset(
 # https://learn.microsoft.com/azure/storage/common/storage-use-azurite: published with the emulator, not a secret
 _AZURITE_ACCOUNT: Final = "devstoreaccount1"
 _AZURITE_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One bucket or container, a prefix in it, and how to reach it."""
-
-    scheme: str
-    """`s3`, `r2`, `gs` or `az`."""
-    service: str
-    """The same as OpenDAL names it."""
-    bucket: str
-    prefix: str
-    """Empty, or a folder with a slash at its end."""
-    url: str
-    """Canonical, without credentials: `s3://bucket/prefix`, and `s3://bucket@host/prefix` where the vendor's own
-    endpoint is not meant. R2 and Azure always name the account, because their buckets are only unique in it."""
-    options: Mapping[str, str] = field(repr=False)
-    """Settings for OpenDAL, credentials among them."""
-    secrets: tuple[str, ...] = field(repr=False, default=())
-    """What must never be shown."""
-    timeout: float = 30.0
-    """Seconds one request may take."""
-    retries: int = 3
-    cache_control: str | None = None
-    content_type: str | None = None
-    """Overrides the guess from the name."""
-    byte_ordered: bool = False
-    """The server is known to list in byte order of the keys, so that it may begin at a key."""
-    tree: bool = False
-    """It has folders, and is listed one by one."""
-
-    def scrub(self, text: str) -> str:
-        """The text without any secret in it."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
 
 
 def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
@@ -156,7 +129,8 @@ def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
             )
         ),
         timeout=parse_seconds(given.get("timeout", "30s"), where=f"{where}: timeout"),
-        retries=_count(given.get("retries", "3"), where),
+        retries=_whole(given.get("retries", "3"), "retries", range(21), where),
+        concurrency=_whole(given.get("concurrency", "0"), "concurrency", range(257), where),
         cache_control=given.get("cache_control"),
         content_type=given.get("content_type"),
         byte_ordered=_flag(given, "byte_ordered", where) if "byte_ordered" in given else ordered,
@@ -393,9 +367,9 @@ def _flag(given: Mapping[str, str], name: str, where: str) -> bool:
     return value == "true"
 
 
-def _count(text: str, where: str) -> int:
-    if not text.isdigit() or int(text) > 20:
-        raise ConfigError(f"{where}: retries = '{text}' is unusable", cure="Use 0 to 20")
+def _whole(text: str, name: str, allowed: range, where: str) -> int:
+    if not text.isdecimal() or int(text) not in allowed:
+        raise ConfigError(f"{where}: {name} = '{text}' is unusable", cure=f"Use {allowed[0]} to {allowed[-1]}")
     return int(text)
 
 

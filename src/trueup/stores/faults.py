@@ -8,7 +8,7 @@ from typing import Final
 
 from trueup import errors, keys
 from trueup.errors import StoreError
-from trueup.stores.credentials import Place
+from trueup.stores.place import Place
 
 _CODE: Final = re.compile(r'code: "([A-Za-z0-9]+)"|"x-ms-error-code": "([A-Za-z0-9]+)"|<Code>([A-Za-z0-9]+)</Code>')
 _CONTEXT: Final = re.compile(r", context: \{.*\}(?= =>|$)")

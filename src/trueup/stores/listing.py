@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from trueup.errors import ListingUnfinished
 from trueup.stores import faults
 from trueup.stores.base import Entry, OutOfOrder
-from trueup.stores.credentials import Place
+from trueup.stores.place import Place
 
 _AGAIN: Final = "Nothing was concluded from it; try again later"
 _SLACK: Final = 20.0

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from trueup import keys
 from trueup.errors import NotFound, PreconditionFailed, StoreError, TrueupError, Unaddressable
 from trueup.stores import files
-from trueup.stores.base import CHUNK, Entry, Features
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
 from trueup.stores.remote_body import Counted
 from trueup.stores.remote_service import Files, Found, Service
 from trueup.stores.remote_tree import RemoteFolders, is_same, require, temporary_key
@@ -78,6 +78,9 @@ class RemoteStore:
 
     def stat(self, key: str) -> Entry:
         return self._run(lambda there: self._folders.source(there, self._reached(there, key)), key, "read", again=True)
+
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - a file has none
+        return Metadata()
 
     def exists(self) -> bool:
         return self._run(self._folders.root_exists, again=True)
@@ -149,6 +152,7 @@ class RemoteStore:
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,  # noqa: ARG002 - none of these protocols sets it in the same way
+        metadata: Metadata | None = None,  # noqa: ARG002 - a file has none
         temporary: str = "",
     ) -> Entry:
         self._check(key, "written")
@@ -301,6 +305,17 @@ class RemoteStore:
         except _CannotCopy:
             with self.read(source, expect=planned) as body:
                 return self.write(target, body, size=planned.size)
+
+    def copy_from(
+        self,
+        origin: Store,  # noqa: ARG002 - the bytes always pass here
+        source: Entry,  # noqa: ARG002
+        target: str,  # noqa: ARG002
+        *,
+        if_absent: bool = False,  # noqa: ARG002
+        if_match: Entry | None = None,  # noqa: ARG002
+    ) -> None:
+        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         self.copy(source, target, if_match=if_match)

@@ -18,7 +18,7 @@ from trueup.stores import listing, operators
 from trueup.stores.base import CHUNK, Entry
 from trueup.stores.budget import UPLOADS
 from trueup.stores.client import Client
-from trueup.stores.credentials import Place
+from trueup.stores.place import Place
 from trueup.stores.remote import RemoteStore
 from trueup.stores.remote_service import Found, Traits
 from trueup.stores.service_place import service_place

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from trueup.config import StoreConfig, parse_seconds
 from trueup.errors import ConfigError
-from trueup.stores.credentials import Place
+from trueup.stores.place import Place
 from trueup.stores.secrecy import mark, secrets_of
 
-_OURS: Final = ("service", "root", "timeout", "retries")
+_OURS: Final = ("service", "root", "timeout", "retries", "concurrency")
 FLAT: Final = frozenset(
     "b2 cacache cos dashmap gcs-grpc ghac gridfs memcached mini-moka moka mongodb mysql obs oss persy postgresql redb"
     " redis sled sqlite swift tos upyun vercel-artifacts".split()
@@ -60,7 +60,8 @@ def service_place(config: StoreConfig) -> Place:
         options=options | {"root": "/" if tree else f"/{prefix}"},
         secrets=secrets,
         timeout=parse_seconds(given.get("timeout", "30s"), where=f"{where} timeout"),
-        retries=_retries(given.get("retries", "3"), where),
+        retries=_whole(given.get("retries", "3"), "retries", range(21), where),
+        concurrency=_whole(given.get("concurrency", "0"), "concurrency", range(257), where),
         tree=tree,
     )
 
@@ -99,7 +100,7 @@ def _canonical(name: str, service: str, root: str, options: dict[str, str], wher
     return f"{service}://{f'{user}@' if user else ''}{host}/{path}{mark(options, shown)}"
 
 
-def _retries(text: str, where: str) -> int:
-    if not text.isdecimal() or int(text) > 20:
-        raise ConfigError(f"{where} retries = {text!r} is unusable", cure="Use 0 to 20")
+def _whole(text: str, name: str, allowed: range, where: str) -> int:
+    if not text.isdecimal() or int(text) not in allowed:
+        raise ConfigError(f"{where} {name} = {text!r} is unusable", cure=f"Use {allowed[0]} to {allowed[-1]}")
     return int(text)

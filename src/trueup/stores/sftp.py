@@ -24,7 +24,7 @@ from trueup import keys
 from trueup.config import StoreConfig
 from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
 from trueup.stores import files
-from trueup.stores.base import CHUNK, Entry, Features
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
 from trueup.stores.sftp_tree import RemoteTree, entry_of, is_file
 from trueup.stores.sftp_walk import walk
 from trueup.stores.ssh import Line, Link, Server, server
@@ -78,6 +78,9 @@ class SftpStore:
             return entry_of(key, await self._tree.source(client, key, None))
 
         return self._link.run(look, key, "read", again=True)
+
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - a file has none
+        return Metadata()
 
     def exists(self) -> bool:
         return self._link.run(self._tree.exists, again=True)
@@ -156,6 +159,7 @@ class SftpStore:
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,
+        metadata: Metadata | None = None,  # noqa: ARG002 - a file has none
         temporary: str = "",
     ) -> Entry:
         begin = partial(self._begin, key=key, if_absent=if_absent, if_match=if_match, temporary=temporary)
@@ -304,6 +308,17 @@ class SftpStore:
             return copied
         with self.read(source, expect=planned) as body:
             return self.write(target, body, size=planned.size, mtime_ns=planned.mtime_ns or None)
+
+    def copy_from(
+        self,
+        origin: Store,  # noqa: ARG002 - the bytes always pass here
+        source: Entry,  # noqa: ARG002
+        target: str,  # noqa: ARG002
+        *,
+        if_absent: bool = False,  # noqa: ARG002
+        if_match: Entry | None = None,  # noqa: ARG002
+    ) -> None:
+        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         """A hard link where the server makes them, else a copy. An older version under `target` is replaced."""

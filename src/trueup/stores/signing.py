@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from trueup import keys
 from trueup.errors import StoreError
-from trueup.stores.credentials import Place
+from trueup.stores.place import Place
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store

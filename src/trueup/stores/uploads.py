@@ -5,32 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 from trueup import keys
 from trueup.errors import NotFound, PreconditionFailed, StoreError
-from trueup.stores.base import Entry
+from trueup.stores.base import Entry, Metadata
 from trueup.stores.budget import PART, UPLOADS, part_size
 from trueup.stores.client import Client
 from trueup.stores.media import guess
+from trueup.stores.metadata import TOKEN, Options, add
 
 if TYPE_CHECKING:
     from opendal.file import File
 
-# Azure allows letters, digits and underscores here; some proxies drop what holds an underscore.
-_TOKEN: Final = "trueuptoken"  # noqa: S105 - a name
 _SMALL: Final = 1 << 20
 """Bytes that need no room from the budget: as many workers as there may be hold one such body each."""
-
-
-class Options(TypedDict, total=False):
-    """What OpenDAL's `write` and `open` take of what we use."""
-
-    cache_control: str
-    content_type: str
-    if_match: str
-    if_not_exists: bool
-    user_metadata: dict[str, str]
 
 
 class Uploads:
@@ -56,6 +45,7 @@ class Uploads:
         md5: str = "",
         if_absent: bool = False,
         if_match: Entry | None = None,
+        metadata: Metadata | None = None,
     ) -> Entry:
         """As `Store.write` says."""
         client = self._client
@@ -67,6 +57,8 @@ class Uploads:
         options: Options = {"content_type": client.place.content_type or guess(key)}
         if client.place.cache_control:
             options["cache_control"] = client.place.cache_control
+        if metadata is not None:
+            add(metadata, options, client.place, operator.capability(), key)
         if if_absent or if_match is not None:
             guard = self._guard(key, if_match, options)
         pieces = _Pieces(key, body, size, md5)
@@ -77,11 +69,11 @@ class Uploads:
             if pieces.gather(PART):
                 return self._single(key, pieces, options)
             token = os.urandom(8).hex()
-            options["user_metadata"] = {_TOKEN: token}
+            options["user_metadata"] = {**options.get("user_metadata", {}), TOKEN: token}
             # A body that raises leaves the writer to be dropped: closing it would publish what came so far. The parts
             # that were sent stay behind until the bucket's rule for unfinished uploads removes them.
             with client.asking("write", key):
-                file = operator.open(key, "wb", chunk=part, concurrent=count, **options)
+                file = operator.open(key, "wb", chunk=part, concurrent=client.parts(count), **options)
             self._parts(key, file, pieces)
             pieces.verify()
             if guard is not None:
@@ -100,19 +92,9 @@ class Uploads:
         can = client.conditions()
 
         def look() -> None:
-            if if_match is not None:
-                try:
-                    now = client.require(key, if_match)
-                except NotFound:
-                    raise client.drifted(key) from None
-                if can.if_match and now.etag:
-                    options["if_match"] = f'"{now.etag}"'
-                return
-            try:
-                client.stat(key)
-            except NotFound:
-                return
-            raise client.drifted(key)
+            now = client.target(key, if_match)
+            if now is not None and can.if_match and now.etag:
+                options["if_match"] = f'"{now.etag}"'
 
         if if_match is None and can.if_absent:
             options["if_not_exists"] = True
@@ -129,7 +111,7 @@ class Uploads:
         token = ""
         if not self._content_etags:
             token = os.urandom(8).hex()
-            options["user_metadata"] = {_TOKEN: token}
+            options["user_metadata"] = {**options.get("user_metadata", {}), TOKEN: token}
         try:
             with client.asking("write", key):
                 client.operator.write(key, data, **options)
@@ -146,11 +128,13 @@ class Uploads:
         if "if_match" not in options and "if_not_exists" not in options:
             raise error
         try:
-            now, metadata = self._client.look(key)
+            now, found = self._client.look(key)
         except StoreError:
             raise self._client.drifted(key) from None
-        ours = options.get("user_metadata", {}).get(_TOKEN, "")
-        if (ours and metadata.get(_TOKEN) == ours) or (now.md5 == pieces.md5 and now.size == pieces.total):
+        ours = options.get("user_metadata", {}).get(TOKEN, "")
+        if (ours and (found.user_metadata or {}).get(TOKEN) == ours) or (
+            now.md5 == pieces.md5 and now.size == pieces.total
+        ):
             return
         raise self._client.drifted(key) from None
 
@@ -178,10 +162,10 @@ class Uploads:
         """What the store shows, if it is ours; else an entry without fingerprint."""
         bare = Entry(key, pieces.total, 0, "", pieces.md5)
         try:
-            now, metadata = self._client.look(key)
+            now, found = self._client.look(key)
         except NotFound:
             return bare
-        shown = metadata.get(_TOKEN)
+        shown = (found.user_metadata or {}).get(TOKEN)
         # A gateway that keeps no metadata at all still shows the content, where the ETag is that.
         ours = shown == token if shown is not None else now.md5 == pieces.md5
         if not ours or now.size != pieces.total:

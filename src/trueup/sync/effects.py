@@ -24,7 +24,7 @@ from trueup.errors import (
     StoreError,
     Unreachable,
 )
-from trueup.stores.base import Entry, Store
+from trueup.stores.base import Entry, Metadata, Store
 from trueup.sync import trash
 from trueup.sync.content import RACY_NS, is_racy
 from trueup.sync.decide import Action
@@ -118,6 +118,11 @@ class Meter:
         running = list(self._running)  # one step, while other threads begin and end theirs
         return running[0] if running else None
 
+    def passed(self, size: int) -> None:
+        """Count bytes that went from server to server."""
+        with self._lock:
+            self.total += size
+
     def _take(self, size: int) -> None:
         with self._lock:
             self.total += size
@@ -175,17 +180,11 @@ class Effects:
                 trash.preserve(target, self._run, replaced)
         key = target_key(item)
         try:
-            with origin.read(source.key, expect=source) as body:
-                written = target.write(
-                    key,
-                    self._meter.through(body, item.key, source.size),
-                    size=source.size,
-                    md5=item.md5,
-                    if_absent=replaced is None,
-                    if_match=replaced,
-                    mtime_ns=source.mtime_ns or None,
-                    temporary=temporary_name(self._run, item.seq),
-                )
+            written = target.copy_from(origin, source, key, if_absent=replaced is None, if_match=replaced)
+            if written is None:
+                written = self._transfer(item, origin, source, target, key, md5=item.md5, replaced=replaced)
+            else:
+                self._meter.passed(source.size)
         except PreconditionFailed:
             # After a kill a conflict's loser lies on one side only: it is a new file there, and the conflict that is
             # settled again brings it to the other side as well.
@@ -197,6 +196,34 @@ class Effects:
         left, right = (source, written) if side == "right" else (written, source)
         agreed.append(self.agreed(item.key, left, right, written.md5))
         return Done(item, "done", bytes=source.size, agreed=tuple(agreed), wrote=written, beside=tuple(beside))
+
+    def _transfer(
+        self, item: Item, origin: Store, source: Entry, target: Store, key: str, *, md5: str, replaced: Entry | None
+    ) -> Entry:
+        """Read on one side, and write on the other what is to be there instead of `replaced` (None: nothing)."""
+        carried = self._carried(origin, source) if self._config.preserve else None
+        with origin.read(source.key, expect=source) as body:
+            return target.write(
+                key,
+                self._meter.through(body, item.key, source.size),
+                size=source.size,
+                md5=md5,
+                if_absent=replaced is None,
+                if_match=replaced,
+                mtime_ns=(carried.mtime_ns if carried is not None else 0) or source.mtime_ns or None,
+                metadata=carried,
+                temporary=temporary_name(self._run, item.seq),
+            )
+
+    def _carried(self, origin: Store, source: Entry) -> Metadata:
+        """What of the source's metadata goes along."""
+        keep = self._config.preserve
+        found = origin.metadata(source.key, expect=source) if origin.features.metadata else Metadata()
+        carried = found if "metadata" in keep else Metadata()
+        return carried._replace(
+            mtime_ns=(found.mtime_ns or source.mtime_ns) if "mtime" in keep else carried.mtime_ns,
+            content_type=found.content_type if "content-type" in keep else "",
+        )
 
     def _keep_loser(self, item: Item, side: str, loser: Entry, made: list[tuple[str, Entry]]) -> Agreed:
         """Put the losing version beside the winner on both sides, under the first free number; a number that already
@@ -228,15 +255,8 @@ class Effects:
     ) -> Entry:
         """Copy `source` of the side `origin` to a name on a side, and add it to `made`, unless it is there by now."""
         try:
-            with self._sides[origin].read(source.key, expect=source) as body:
-                written = self._sides[side].write(
-                    name,
-                    self._meter.through(body, item.key, source.size),
-                    size=source.size,
-                    if_absent=True,
-                    mtime_ns=source.mtime_ns or None,
-                    temporary=temporary_name(self._run, item.seq),
-                )
+            stores = self._sides
+            written = self._transfer(item, stores[origin], source, stores[side], name, md5="", replaced=None)
         except PreconditionFailed:
             present = self._equal(side, name, origin, source)
             if present is None:

@@ -379,7 +379,6 @@ def _header(row: Mapping[str, Any], run: str) -> Header:
     if row.get("trueup_plan") != FORMAT:
         raise ValueError("the first line is not the header of a plan this version can read")
     config = row["config"]
-    config = config | {"include": tuple(config["include"]), "exclude": tuple(config["exclude"])}
     return Header(
         run=run or new_run_id(),  # never the one in the file: it becomes part of paths
         config=sync_config(config, where="config"),

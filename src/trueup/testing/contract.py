@@ -22,7 +22,7 @@ from typing import ClassVar
 import pytest
 
 from trueup.errors import BucketMissing, NotFound, PreconditionFailed, StoreError
-from trueup.stores.base import CHUNK, Entry, Features, Store
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
 from trueup.testing.listing import ListingContract
 from trueup.testing.looking import RACERS, broken, content, listing, md5_of, names_of, race
 
@@ -110,6 +110,38 @@ class StoreContract(ListingContract):
             return
         assert abs(written.mtime_ns - 1_500_000_000_000_000_000) <= 2_000_000_000
         assert store.stat("a").mtime_ns == written.mtime_ns
+
+    @pytest.mark.parametrize("parts", [1, 9], ids=["small", "large"])
+    def test_what_is_said_of_an_object_is_kept_where_the_store_can(self, store: Store, parts: int) -> None:
+        said = Metadata(
+            mtime_ns=1_500_000_000_123_456_789,
+            content_type="text/x-odd",
+            user={"colour": "blue"},
+        )
+        written = store.write("a.html", [bytes(CHUNK)] * parts, size=CHUNK * parts, metadata=said)
+        plain = store.write("b.html", [b"x"])
+        if not store.features.metadata:
+            assert store.metadata("a.html") == store.metadata("a.html", expect=written) == Metadata()
+            return
+        assert store.metadata("a.html", expect=written) == said
+        assert not store.metadata("b.html").user
+        assert store.metadata("b.html").mtime_ns == 0
+        store.copy("a.html", "c.html")
+        assert store.metadata("c.html") == said
+        for wanted in (said._replace(content_disposition="inline"), said._replace(content_encoding="zstd")):
+            try:
+                store.write("d.html", [bytes(CHUNK)] * parts, size=CHUNK * parts, metadata=wanted)
+            except StoreError:  # it cannot, and says so
+                with pytest.raises(NotFound):
+                    store.stat("d.html")
+                continue
+            assert store.metadata("d.html") == wanted
+            store.delete("d.html")
+        store.write("b.html", [b"y"])
+        with pytest.raises(PreconditionFailed):
+            store.metadata("b.html", expect=plain)
+        with pytest.raises(NotFound):
+            store.metadata("absent")
 
     @pytest.mark.parametrize("before", [None, b"old"], ids=["new", "replacing"])
     @pytest.mark.parametrize("wrong", ["short", "long", "md5", "body", "late"])

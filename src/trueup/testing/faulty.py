@@ -22,12 +22,12 @@ from typing import Final, TypeVar
 
 from trueup import keys
 from trueup.errors import ListingUnfinished, PreconditionFailed, StoreError
-from trueup.stores.base import Entry, Features, OutOfOrder, Store
+from trueup.stores.base import Entry, Features, Metadata, OutOfOrder, Store
 
 _Result = TypeVar("_Result")
 
 OPERATIONS: Final = frozenset(
-    "list stat exists create read write discard copy preserve move delete flush sign close".split()
+    "list stat metadata exists create read write discard copy copy_from preserve move delete flush sign close".split()
 )
 
 
@@ -202,6 +202,9 @@ class FaultyStore:
     def stat(self, key: str) -> Entry:
         return self._do("stat", key, lambda: self.inner.stat(key))
 
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:
+        return self._do("metadata", key, lambda: self.inner.metadata(key, expect=expect))
+
     def exists(self) -> bool:
         return self._do("exists", "", self.inner.exists)
 
@@ -223,6 +226,7 @@ class FaultyStore:
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,
+        metadata: Metadata | None = None,
         temporary: str = "",
     ) -> Entry:
         return self._do(
@@ -236,6 +240,7 @@ class FaultyStore:
                 if_absent=if_absent,
                 if_match=if_match,
                 mtime_ns=mtime_ns,
+                metadata=metadata,
                 temporary=temporary,
             ),
         )
@@ -245,6 +250,15 @@ class FaultyStore:
 
     def copy(self, source: str, target: str, *, if_match: Entry | None = None) -> Entry:
         return self._do("copy", source, lambda: self.inner.copy(source, target, if_match=if_match))
+
+    def copy_from(
+        self, origin: Store, source: Entry, target: str, *, if_absent: bool = False, if_match: Entry | None = None
+    ) -> Entry | None:
+        return self._do(
+            "copy_from",
+            target,
+            lambda: self.inner.copy_from(origin, source, target, if_absent=if_absent, if_match=if_match),
+        )
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         self._do("preserve", source, lambda: self.inner.preserve(source, target, if_match=if_match))

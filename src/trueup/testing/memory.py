@@ -12,13 +12,14 @@ from typing import ClassVar, NamedTuple
 
 from trueup import keys
 from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
-from trueup.stores.base import CHUNK, Entry, Features
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
 
 
 class _Object(NamedTuple):
     data: bytes
     mtime_ns: int
     md5: str
+    metadata: Metadata = Metadata()
 
 
 class MemoryStore:
@@ -70,7 +71,7 @@ class MemoryStore:
 
     @property
     def features(self) -> Features:
-        return Features(tree=False, if_absent=True, if_match=True, delete_if_match=True, start=True)
+        return Features(tree=False, if_absent=True, if_match=True, delete_if_match=True, start=True, metadata=True)
 
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:  # noqa: ARG002
         start = keys.normal(start)
@@ -89,6 +90,11 @@ class MemoryStore:
 
     def stat(self, key: str) -> Entry:
         return _entry(key, self._find(key))
+
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:
+        found = self._find(key)
+        _require(key, found, expect)
+        return found.metadata
 
     def exists(self) -> bool:
         return True
@@ -115,6 +121,7 @@ class MemoryStore:
         if_absent: bool = False,
         if_match: Entry | None = None,
         mtime_ns: int | None = None,  # noqa: ARG002 - a bucket dates its objects itself
+        metadata: Metadata | None = None,
         temporary: str = "",  # noqa: ARG002 - nothing is ever half written
     ) -> Entry:
         self._check(key)
@@ -133,7 +140,7 @@ class MemoryStore:
                 if present is None:
                     raise PreconditionFailed(f"'{name}' is gone")
                 _require(key, present, if_match)
-            made = self._objects[key] = _Object(data, time.time_ns(), found)
+            made = self._objects[key] = _Object(data, time.time_ns(), found, metadata or Metadata())
         return _entry(key, made)
 
     def discard(self, key: str, temporary: str) -> None:
@@ -146,6 +153,17 @@ class MemoryStore:
             _require(source, found, if_match)
             made = self._objects[target] = found._replace(mtime_ns=time.time_ns())
         return _entry(target, made)
+
+    def copy_from(
+        self,
+        origin: Store,  # noqa: ARG002 - the bytes always pass here
+        source: Entry,  # noqa: ARG002
+        target: str,  # noqa: ARG002
+        *,
+        if_absent: bool = False,  # noqa: ARG002
+        if_match: Entry | None = None,  # noqa: ARG002
+    ) -> None:
+        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         self.copy(source, target, if_match=if_match)
