@@ -15,6 +15,7 @@ import pytest
 from tests.cli.conftest import Cli
 from trueup.errors import ListingUnfinished
 from trueup.sync import verbs
+from trueup.sync.outputs import Outputs
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -57,7 +58,7 @@ def test_the_first_signal_lets_running_actions_finish(slow: list[str], trees: tu
 
 
 def test_what_breaks_because_of_the_signal_is_an_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, outputs: verbs.Outputs, **__: object) -> None:
+    def interrupted(*_: object, outputs: Outputs, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         while not outputs.stopped():
             time.sleep(0.01)

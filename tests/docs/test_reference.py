@@ -19,7 +19,8 @@ from trueup.config import COMPARISONS, MODES, PREFERENCES, SyncConfig
 from trueup.stores import credentials
 from trueup.sync import report
 from trueup.sync.decide import Action, State, decide
-from trueup.sync.plan import PHASES, Phase, Plan
+from trueup.sync.item import PHASES, Phase
+from trueup.sync.plan import Plan
 
 
 def reference(name: str) -> str:

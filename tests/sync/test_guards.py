@@ -16,7 +16,7 @@ from trueup.config import SyncConfig
 from trueup.errors import AccessDenied, ConfigError, ListingUnfinished, Refused, StoreError, Unreachable
 from trueup.sync import session as sessions
 from trueup.sync import sync
-from trueup.sync.verbs import Outputs
+from trueup.sync.outputs import Outputs
 from trueup.testing import FaultyStore, MemoryStore
 
 

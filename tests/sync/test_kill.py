@@ -19,7 +19,7 @@ from tests.sync.cases import prepared
 from tests.sync.world import World, done, nothing_to_do, scratch
 from trueup import events
 from trueup.errors import Busy, Interrupted
-from trueup.sync.verbs import Outputs
+from trueup.sync.outputs import Outputs
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.sync.cases import prepared
 from tests.sync.world import World, done, nothing_to_do, outcomes, scratch
 from trueup.errors import TrueupError, UsageError
+from trueup.sync.outputs import Outputs
 from trueup.sync.plan import Plan
-from trueup.sync.verbs import Outputs
 
 
 def saved(world: World, **options: object) -> list[str]:

@@ -9,7 +9,7 @@ from tests.servers import kinds
 from trueup import events
 from trueup.config import Settings, StoreConfig, SyncConfig, state_home
 from trueup.sync import sync
-from trueup.sync.verbs import Outputs
+from trueup.sync.outputs import Outputs
 
 
 def warnings_of_two_replacing_runs(bucket, folder):

@@ -10,8 +10,9 @@ import pytest
 from trueup.config import SyncConfig
 from trueup.stores.base import Entry
 from trueup.sync.decide import Action
+from trueup.sync.item import Phase
 from trueup.sync.moves import find_moves
-from trueup.sync.plan import Header, Phase, Plan
+from trueup.sync.plan import Header, Plan
 
 SMALL, LARGE = 4_000, 16_000
 

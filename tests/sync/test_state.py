@@ -16,8 +16,8 @@ from tests.sync.world import World, done, nothing_to_do
 from trueup import events
 from trueup.errors import Busy, TrueupError, UsageError
 from trueup.sync import sync
+from trueup.sync.outputs import Outputs
 from trueup.sync.state import PairState, pair_id
-from trueup.sync.verbs import Outputs
 
 ROOT = Path(__file__).parents[2]
 

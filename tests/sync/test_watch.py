@@ -23,8 +23,8 @@ from trueup.runs import RunLog
 from trueup.stores import open_store
 from trueup.stores.base import Store
 from trueup.sync import session as sessions
+from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
-from trueup.sync.verbs import Outputs
 from trueup.sync.watch import Audience, Clock, Pace, watch
 from trueup.testing import FaultyStore, MemoryStore
 

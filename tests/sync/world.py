@@ -14,10 +14,10 @@ from pathlib import Path
 
 from trueup.config import Settings, SyncConfig
 from trueup.sync import apply, plan, sync, undo
+from trueup.sync.outputs import Outputs
 from trueup.sync.plan import Plan
 from trueup.sync.report import SyncRun
 from trueup.sync.state import PairState
-from trueup.sync.verbs import Outputs
 
 OLD = 1_500_000_000
 """Seconds; a file this old is trusted by its fingerprint."""

@@ -19,8 +19,8 @@ from trueup.errors import Interrupted, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:
     from trueup.config import Settings, SyncConfig
+    from trueup.sync.outputs import Outputs
     from trueup.sync.report import SyncRun
-    from trueup.sync.verbs import Outputs
 
 _MODES = {
     "two_way": "two-way",
@@ -271,7 +271,7 @@ def _running(
     ui: Ui, listener: Listener, plan_out: Path | None = None, items_out: Path | None = None
 ) -> Iterator[Outputs]:
     """What a run needs from its surroundings: a listener, a stop switch, files to write."""
-    from trueup.sync.verbs import Outputs
+    from trueup.sync.outputs import Outputs
 
     switch = StopSwitch(ui)
     with switch.armed(), replacing(plan_out) as plan_file, replacing(items_out) as items_file:

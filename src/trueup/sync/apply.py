@@ -20,7 +20,8 @@ from trueup.sync.content import Contents
 from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
 from trueup.sync.effects import Done, Effects, Meter, log, target_key, target_side, temporary_name
-from trueup.sync.plan import Item, Phase, Plan
+from trueup.sync.item import Item, Phase
+from trueup.sync.plan import Plan
 from trueup.sync.planner import Sides
 from trueup.sync.state import JournalRow, PairState
 

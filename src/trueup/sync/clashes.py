@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trueup.sync.decide import Action, Decision
+from trueup.sync.item import Phase
 from trueup.sync.pair import Pair
-from trueup.sync.plan import Phase, Plan
+from trueup.sync.plan import Plan
 
 _Seen = tuple[str, tuple[bool, bool], tuple[bool, bool]]
 """A key, which sides hold it now, and which will after the run. A plain tuple: one is made for every pair."""

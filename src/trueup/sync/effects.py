@@ -28,8 +28,9 @@ from trueup.stores.base import Entry, Metadata, Store
 from trueup.sync import trash
 from trueup.sync.content import RACY_NS, is_racy
 from trueup.sync.decide import Action
+from trueup.sync.item import Item
 from trueup.sync.pair import Agreed
-from trueup.sync.plan import Header, Item
+from trueup.sync.plan import Header
 from trueup.sync.planner import Sides
 
 log = logging.getLogger("trueup.sync")

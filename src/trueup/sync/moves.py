@@ -9,7 +9,8 @@ from typing import Final
 from trueup.errors import StoreError
 from trueup.stores.base import Entry
 from trueup.sync.decide import Action
-from trueup.sync.plan import Phase, Plan
+from trueup.sync.item import Phase
+from trueup.sync.plan import Plan
 
 _SIDES: Final = (
     ("right", Action.COPY_RIGHT, Action.DELETE_RIGHT, Action.MOVE_RIGHT, "left"),

@@ -20,10 +20,11 @@ from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
 from trueup.sync.filters import Scope
+from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
 from trueup.sync.part import Part
-from trueup.sync.plan import PHASES, Header, Phase, Plan
+from trueup.sync.plan import Header, Plan
 from trueup.sync.state import Held, PairState
 
 LOOKAHEAD: Final = 512

@@ -18,13 +18,14 @@ from trueup.stores.base import Entry, Store
 from trueup.sync import trash
 from trueup.sync.apply import recover
 from trueup.sync.content import Contents
+from trueup.sync.outputs import Outputs
 from trueup.sync.pair import Agreed
 from trueup.sync.pairs import read_each
 from trueup.sync.plan import Header
+from trueup.sync.recording import Recording
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
 from trueup.sync.session import Session, session
 from trueup.sync.state import JournalRow, PairState, RunRow
-from trueup.sync.verbs import Outputs, Recording
 
 _UNDO: Final = "undo_"
 """What the actions of an undo begin with in the journal."""

@@ -7,41 +7,28 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import TextIO
 
 from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
-from trueup.errors import Busy, Interrupted, Refused, StoreError, TrueupError, UsageError
-from trueup.runs import RunLog, RunRecord, new_run_id
+from trueup.errors import Refused, UsageError
+from trueup.runs import new_run_id
 from trueup.sync import guards, trash
 from trueup.sync.apply import Applied, recover
 from trueup.sync.apply import apply as apply_items
 from trueup.sync.filters import Scope
+from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan
 from trueup.sync.planner import Sides, View, build
+from trueup.sync.recording import Recording, finished
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
 from trueup.sync.state import RunRow, unusable
 
 log = logging.getLogger("trueup.sync")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """What a run writes besides its result, and who listens."""
-
-    listener: events.Listener = events.ignore
-    stopped: Callable[[], bool] = lambda: False
-    plan_out: TextIO | None = None
-    items_out: TextIO | None = None
-
-    def warn(self, run: str, message: str) -> None:
-        """Tell the listener of something that does not stop the run."""
-        self.listener(events.Warned(run=run, message=message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +192,7 @@ def _dry_run(opened: Session, header: Header, outputs: Outputs) -> SyncRun:
             items=items,
             items_truncated=truncated,
         )
-    outputs.listener(_finished(run))
+    outputs.listener(finished(run))
     return run
 
 
@@ -319,89 +306,6 @@ def _write_items(planned: Plan, file: TextIO | None) -> None:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-class Recording:
-    """Times a run, tells the listener how it ended, and writes it to the history, whether it ended well or not."""
-
-    def __init__(
-        self,
-        header: Header,
-        settings: Settings,
-        outputs: Outputs,
-        *,
-        job: str = "sync",
-        is_news: Callable[[SyncRun, BaseException | None], bool] = lambda _, __: True,
-    ) -> None:
-        self._is_news = is_news
-        self._job = job
-        self._header = header
-        self._settings = settings
-        self._outputs = outputs
-        self._started = datetime.now(UTC)
-        self._began = time.monotonic()
-
-    def __enter__(self) -> Callable[[SyncRun], SyncRun]:
-        return self._finish
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        status = status_of(error)
-        if status is not None:
-            header = self._header
-            self._finish(
-                SyncRun(
-                    run=header.run,
-                    job=self._job,
-                    status=status,
-                    reason=str(error),
-                    left=header.left,
-                    right=header.right,
-                    mode=header.config.mode,
-                ),
-                error,
-            )
-
-    def _finish(self, run: SyncRun, error: BaseException | None = None) -> SyncRun:
-        run = replace(run, seconds=time.monotonic() - self._began)
-        if self._is_news(run, error) and run.status != "busy":
-            self._remember(run)
-        self._outputs.listener(_finished(run))
-        return run
-
-    def _remember(self, run: SyncRun) -> None:
-        """Write the run to the history. What the run did is done, whether that works or not."""
-        record = RunRecord(
-            run=run.run,
-            job=self._job,
-            name=f"{run.left} {run.right}",
-            status=run.status,
-            started=self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            seconds=run.seconds,
-            summary=run.summary(),
-        )
-        try:
-            RunLog(self._settings.home).add(record)
-        except (TrueupError, OSError) as error:
-            self._outputs.warn(run.run, f"this run is not in the history: {error}")
-
-
-def status_of(error: BaseException) -> str | None:
-    """How a run that ended with this error is recorded; None for wrong usage, which is no run at all."""
-    match error:
-        case UsageError():
-            return None
-        case Refused():
-            return "refused"
-        case Busy():
-            return "busy"
-        case Interrupted() | KeyboardInterrupt():
-            return "interrupted"
-        case StoreError():
-            return "failed"
-    log.debug("the run ended with an error", exc_info=error)
-    return "failed"
-
-
 def _started(header: Header) -> events.RunStarted:
     return events.RunStarted(run=header.run, job="sync", left=header.left, right=header.right, mode=header.config.mode)
 
@@ -414,10 +318,4 @@ def _planned(planned: Plan) -> events.Planned:
         bytes_right=right,
         bytes_left=left,
         actions=planned.size(),
-    )
-
-
-def _finished(run: SyncRun) -> events.RunFinished:
-    return events.RunFinished(
-        run=run.run, status=run.status, reason=run.reason, counts=dict(run.counts), seconds=run.seconds
     )

@@ -23,13 +23,15 @@ from trueup.errors import Busy, Interrupted, ListingUnfinished, Refused, TrueupE
 from trueup.sync.changes import Touched, Watcher, gathered
 from trueup.sync.content import RACY_NS
 from trueup.sync.filters import Scope
+from trueup.sync.outputs import Outputs
 from trueup.sync.pair import SideOutOfOrder, pair
 from trueup.sync.part import Part, Unclear
 from trueup.sync.planner import Sides, View
+from trueup.sync.recording import status_of
 from trueup.sync.report import SyncRun
 from trueup.sync.session import opened_sides
 from trueup.sync.state import PairState
-from trueup.sync.verbs import Outputs, Watched, status_of, sync
+from trueup.sync.verbs import Watched, sync
 
 _TICK: Final = 0.2
 """Seconds between two looks at the clock, the stop switch and what was touched."""

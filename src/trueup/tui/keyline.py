@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
 from rich.text import Text
 from textual import events
+from textual.binding import ActiveBinding
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Button, Checkbox, Input, OptionList, Select
+
+from trueup.tui.files import FileTable
+
+_ALWAYS: Final[dict[str, dict[type, str]]] = {
+    "tab": {object: "Next"},
+    "enter": {
+        Button: "Press",
+        Select: "Open",
+        Checkbox: "Tick",
+        FileTable: "Details",
+        OptionList: "Choose",
+        Input: "Table",
+    },
+    "space": {Button: "Press", Select: "Open", Checkbox: "Tick", FileTable: "Details"},
+}
+"""What the keys that move and press mean where the focus is."""
+
+
+def always_first(found: Mapping[str, ActiveBinding], focused: Widget | None) -> dict[str, ActiveBinding]:
+    """The bindings with Tab, Enter and Space at the front, shown with what they mean to the widget that has the focus:
+    most widgets hide theirs."""
+    rest, first = dict(found), {}
+    for key, names in _ALWAYS.items():
+        if key in rest:
+            meaning = next((name for kind, name in names.items() if isinstance(focused, kind)), "")
+            active = rest.pop(key)
+            binding = replace(active.binding, show=bool(meaning), description=meaning, key_display=key.title())
+            first[key] = active._replace(binding=binding)
+    if "space" in first and first["space"].binding.description == first["enter"].binding.description:
+        both = replace(first.pop("space").binding, key="enter", key_display="Enter/Space")
+        first["enter"] = first["enter"]._replace(binding=both)
+    return first | rest
 
 
 class KeyLine(Widget):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trueup import events, keys
 from trueup.stores.base import Entry
-from trueup.sync.plan import Item, Phase
+from trueup.sync.item import Item, Phase
 from trueup.tui import words
 
 LIMIT: Final = 200_000

@@ -14,9 +14,9 @@ from trueup import events
 from trueup.config import Settings, SyncConfig
 from trueup.errors import Interrupted, Refused, StoreError, TrueupError
 from trueup.sync import apply, guards, plan, undo
+from trueup.sync.outputs import Outputs
 from trueup.sync.plan import Plan
 from trueup.sync.report import SyncRun
-from trueup.sync.verbs import Outputs
 from trueup.tui.rows import LIMIT, QUIET, Row, planned
 
 log = logging.getLogger("trueup.tui")

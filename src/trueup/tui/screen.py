@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar, Final
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Horizontal
 from textual.events import Resize
 from textual.screen import Screen
-from textual.widgets import Button, Checkbox, Input, Label, OptionList, RichLog, Select, Static
+from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
 from trueup import events
 from trueup.config import Settings, SyncJob
@@ -25,7 +22,8 @@ from trueup.sync.report import SyncRun
 from trueup.tui import dialogs, history, rows, words
 from trueup.tui.controls import Controls
 from trueup.tui.files import FileTable
-from trueup.tui.keyline import KeyLine
+from trueup.tui.keyline import KeyLine, always_first
+from trueup.tui.log import Log
 from trueup.tui.numbers import Numbers
 from trueup.tui.runner import Broken, Ended, Made, Runner
 
@@ -33,23 +31,8 @@ DRAWN: Final = 0.1
 """Seconds between two looks at what the run said. Everything said in between is drawn at once."""
 _LOGGED: Final = 100
 """Problems of single files written to the log at one look; the table shows all of them."""
-_REMEMBERED: Final = 1_000
-"""Lines the log keeps."""
 _RESORTED: Final = 1.0
 """Seconds between two rearrangements of a filtered or sorted table during a run."""
-_ALWAYS: Final[dict[str, dict[type, str]]] = {
-    "tab": {object: "Next"},
-    "enter": {
-        Button: "Press",
-        Select: "Open",
-        Checkbox: "Tick",
-        FileTable: "Details",
-        OptionList: "Choose",
-        Input: "Table",
-    },
-    "space": {Button: "Press", Select: "Open", Checkbox: "Tick", FileTable: "Details"},
-}
-"""What the keys that move and press mean where the focus is."""
 _HINT: Final = "Refresh shows what would be done; Start asks before it does it."
 
 
@@ -91,8 +74,6 @@ class SyncScreen(Screen[None]):
         self._width = 0
         self._warnings: set[str] = set()
         """What the run at hand warned of."""
-        self._lines: deque[tuple[str, str, str]] = deque(maxlen=_REMEMBERED)
-        """The log: time, message and style."""
 
     # What it is made of
 
@@ -106,7 +87,7 @@ class SyncScreen(Screen[None]):
             yield Input(placeholder="words, as in: failed .jpg", compact=True, id="filter")
             yield Static(id="found", markup=False)
         yield FileTable(id="files")
-        yield RichLog(id="log", wrap=True, markup=False, highlight=False, min_width=20, max_lines=_REMEMBERED)
+        yield Log(clock=self._clock, id="log")
         yield KeyLine(id="keys")
 
     def on_mount(self) -> None:
@@ -127,20 +108,8 @@ class SyncScreen(Screen[None]):
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
-        """Those of the focus and of the screen. Tab, Enter and Space come first and are always in the footer: most
-        widgets hide theirs."""
-        found = super().active_bindings
-        first = {}
-        for key, names in _ALWAYS.items():
-            if key in found:
-                meaning = next((name for kind, name in names.items() if isinstance(self.focused, kind)), "")
-                active = found.pop(key)
-                binding = replace(active.binding, show=bool(meaning), description=meaning, key_display=key.title())
-                first[key] = active._replace(binding=binding)
-        if "space" in first and first["space"].binding.description == first["enter"].binding.description:
-            both = replace(first.pop("space").binding, key="enter", key_display="Enter/Space")
-            first["enter"] = first["enter"]._replace(binding=both)
-        return first | found
+        """Those of the focus and of the screen; the keys that move and press come first and are always shown."""
+        return always_first(super().active_bindings, self.focused)
 
     # What people do
 
@@ -217,8 +186,7 @@ class SyncScreen(Screen[None]):
 
     def action_clear_log(self) -> None:
         """Empty the log."""
-        self._lines.clear()
-        self.query_one(RichLog).clear()
+        self.query_one(Log).forget()
 
     def action_filter(self) -> None:
         """Go and type a filter."""
@@ -232,13 +200,13 @@ class SyncScreen(Screen[None]):
     def _colour_again(self) -> None:
         """Text that is there already has the colours of the theme it was written in."""
         self._numbers.show()
-        self._write_again()
+        self.query_one(Log).write_again()
 
     def on_resize(self, event: Resize) -> None:
         """Break the lines of the log where the screen ends now."""
         if event.size.width != self._width:
             self._width = event.size.width
-            self.call_after_refresh(self._write_again)
+            self.call_after_refresh(self.query_one(Log).write_again)
 
     def action_back(self) -> None:
         """From the filter to the table: first the words go, then the focus."""
@@ -452,21 +420,7 @@ class SyncScreen(Screen[None]):
 
     def _say(self, message: str, style: str = "") -> None:
         """A line in the log."""
-        line = (self._clock(), self._clean(message), style)
-        self._lines.append(line)
-        self._write(line)
-
-    def _write(self, line: tuple[str, str, str]) -> None:
-        at, message, style = line
-        variables = self.app.theme_variables
-        colour = {"": "", "muted": variables["muted"]}.get(style) or variables.get(f"text-{style}", "")
-        self.query_one(RichLog).write(Text.assemble((f"{at} ", variables["muted"]), (message, colour)))
-
-    def _write_again(self) -> None:
-        """Write the log once more: it keeps the width and the colours it was written with."""
-        self.query_one(RichLog).clear()
-        for line in self._lines:
-            self._write(line)
+        self.query_one(Log).say(self._clean(message), style)
 
     def _drop_plan(self) -> None:
         if self._plan is not None:

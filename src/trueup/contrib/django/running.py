@@ -13,8 +13,9 @@ from trueup.contrib.django import wording
 from trueup.contrib.django.places import Pair
 from trueup.contrib.django.stopping import StopSwitch
 from trueup.errors import Interrupted, Refused, StoreError, TrueupError
+from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
-from trueup.sync.verbs import Outputs, sync
+from trueup.sync.verbs import sync
 
 log = logging.getLogger("trueup.sync")
 
