@@ -195,6 +195,14 @@ def test_undo_takes_the_last_run_back_and_shows_what_came_back(places: Places):
         assert (right / "index.html").read_text() == "hello\n"
         assert user.rows() == [("copy right", "index.html", "done")]
         assert "1 change undone" in user.log()
+        await user.press("u")  # the run before that one
+        await user.asked()
+        await user.press("enter")
+        await user.idle()
+        assert not (right / "index.html").exists(), user.log()
+        await user.press("u")
+        await user.pilot.pause()
+        assert "no run of these two places" in user.log()
 
     play(scenario)
 

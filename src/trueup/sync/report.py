@@ -39,6 +39,8 @@ class SyncRun:
     mode: str
     job: str = "sync"
     """sync, or undo."""
+    undoes: str = ""
+    """For an undo: the id of the run that it takes back."""
     reason: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     """Every name of `COUNTS`, whatever was handed in."""
@@ -65,6 +67,7 @@ class SyncRun:
         return {
             "run": self.run,
             "job": self.job,
+            **({"undoes": self.undoes} if self.undoes else {}),
             "status": self.status,
             "reason": self.reason,
             "left": self.left,

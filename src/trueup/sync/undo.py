@@ -143,6 +143,7 @@ class _Undoing:
         return SyncRun(
             run=self._run,
             job="undo",
+            undoes=self._undone,
             status=settled_status(self._counts, interrupted=self._interrupted),
             left=header.left,
             right=header.right,

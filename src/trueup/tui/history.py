@@ -11,10 +11,13 @@ _LOOKED_AT = 1_000
 
 
 def last_run(settings: Settings, left: str, right: str) -> RunRecord | None:
-    """The newest run of a pair that changed something, as these words name the places. Raises `TrueupError` for a
-    history that cannot be read."""
-    for record in RunLog(settings.home).latest(_LOOKED_AT):
-        if record.job == "sync" and record.name == f"{left} {right}" and any(effects(record).values()):
+    """The newest run of a pair that changed something and was not undone, as these words name the places. Raises
+    `TrueupError` for a history that cannot be read."""
+    known = RunLog(settings.home).latest(_LOOKED_AT)
+    undone = {record.summary.get("undoes") for record in known if record.job == "undo" and record.status == "ok"}
+    for record in known:
+        ours = record.job == "sync" and record.name == f"{left} {right}"
+        if ours and record.run not in undone and any(effects(record).values()):
             return record
     return None
 
