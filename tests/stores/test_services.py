@@ -136,7 +136,7 @@ def test_the_settings_need_no_url_where_a_service_is_named(tmp_path: Path):
 def test_a_wrong_password_is_denied_and_not_shown(webdav_folder: Bucket):
     with closing(opened(webdav_folder, password="hunter2")) as store:
         for ask in (lambda: store.stat("a"), lambda: store.write("a", [b"x"]), lambda: listing(store)):
-            with pytest.raises(AccessDenied) as caught:
+            with pytest.raises(AccessDenied, match="password") as caught:
                 ask()
             assert "hunter2" not in str(caught.value)
 

@@ -26,6 +26,7 @@ _LONG: Final = "Shorten it; a bucket allows 1,024 bytes"
 _KMS: Final = "Allow these credentials to use the bucket's encryption key"
 _REGION: Final = "Set the option region to where the bucket is"
 _CHANGED: Final = "Run again to look at it afresh"
+_CLOUDS: Final = frozenset({"s3", "gcs", "azblob"})
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 # https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
@@ -98,6 +99,8 @@ def translate(kind: str, text: str, place: Place, *, doing: str, key: str = "") 
     detail = place.scrub(_detail(text)) if what is StoreError else ""
     if what is errors.BucketMissing:
         subject = place.url
+    if cure == _WRONG and place.service not in _CLOUDS:
+        cure = f"Check the user, the password or the token in [stores.{place.bucket}]"
     return what(f"cannot {doing} {subject}: {said}{f' ({detail})' if detail else ''}", cure=cure)
 
 
