@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import threading
@@ -30,7 +29,8 @@ from trueup.testing import FaultyStore, MemoryStore
 
 NEVER = 3600.0
 SETTLE = 0.3
-TOGETHER = float(os.environ.get("WATCH_SECONDS", "20"))
+TOGETHER = 60.0
+"""Seconds for which two people edit both sides at once."""
 """How long two people work at the same time."""
 
 
