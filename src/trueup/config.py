@@ -121,9 +121,11 @@ def parse_size(text: str) -> int:
 
 
 def parse_seconds(text: str, *, where: str) -> float:
-    """Seconds from `30s`, `500ms`, `5m` or a bare number. Raises `ConfigError`; `where` begins its message."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|)", text.strip())
-    seconds = float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "": 1}[found[2]] if found else 0.0
+    """Seconds from `500ms`, `30s`, `5m`, `24h`, `7d` or a bare number. Raises `ConfigError`; `where` begins its
+    message."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip())
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
+    seconds = float(found[1]) * units[found[2]] if found else 0.0
     if not seconds:
         raise ConfigError(f"{where} = '{text}' is unusable", cure="Write it like 30s")
     return seconds
@@ -138,6 +140,8 @@ class Settings:
     path: Path | None = None
     stores: Mapping[str, StoreConfig] = field(default_factory=dict)
     jobs: Mapping[str, SyncJob] = field(default_factory=dict)
+    sections: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The whole document, the environment laid over it: each capability reads its own section."""
 
     def store(self, spec: str) -> StoreConfig:
         """The store a word on the command line means: a name from `[stores]`, else a URL or a path."""
@@ -166,7 +170,14 @@ def load(path: str | Path | None = None, *, env_file: str | Path | None = None) 
     base = file.resolve().parent if read else Path.cwd()
     stores = {name: _store(name, table, environ, base) for name, table in _tables(document, "stores")}
     jobs = {name: _job(name, table, stores, base) for name, table in _tables(document, "sync")}
-    return Settings(home=state_home(environ), environ=environ, path=file if read else None, stores=stores, jobs=jobs)
+    return Settings(
+        home=state_home(environ),
+        environ=environ,
+        path=file if read else None,
+        stores=stores,
+        jobs=jobs,
+        sections=document,
+    )
 
 
 def _unreadable(what: str, error: Exception) -> ConfigError:

@@ -6,7 +6,8 @@
     │   ├── UnknownScheme       2   a URL whose scheme no store answers to
     │   └── MissingExtra        2   needs an optional dependency that is not installed
     ├── Refused                 3   a guard said no; nothing was done
-    │   └── ListingUnfinished   3   a listing broke off, so nothing may be concluded from it
+    │   ├── ListingUnfinished   3   a listing broke off, so nothing may be concluded from it
+    │   └── PoolFull            3   no provider of the pool has room for this upload
     ├── Busy                    4   another run holds the lock
     ├── Interrupted           130   the user asked the run to stop
     └── StoreError              1   a store refused us, could not be reached, or the item is not as expected
@@ -75,6 +76,10 @@ class Refused(TrueupError):
 
 class ListingUnfinished(Refused):
     """A listing did not finish, or contradicted itself. Nothing is concluded from it."""
+
+
+class PoolFull(Refused):
+    """No provider of the pool has room for this upload; not a byte was sent, or nothing of it was kept."""
 
 
 class Busy(TrueupError):

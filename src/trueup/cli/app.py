@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trueup import __version__
-from trueup.cli import history, setup, syncing, ui_command
+from trueup.cli import history, pool, setup, syncing, ui_command
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
 
@@ -43,6 +43,7 @@ def _root(
 shared(app, tuple(inspect.signature(_root, eval_str=True).parameters.values()))
 syncing.register(app)
 history.register(app)
+pool.register(app)
 setup.register(app)
 ui_command.register(app)
 

@@ -1,0 +1,135 @@
+"""What the catalog keeps of a pool: the protocol every database follows, and its rows. The docstrings are the contract.
+
+Two numbers are kept per provider and never computed by listing: the bytes of its objects (with what lies there
+unowned) and the bytes reserved by uploads under way. Room is the quota less both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one provider may hold. All bytes."""
+
+    quota: int
+    full_below: int
+    """With less room than this it counts as full."""
+
+
+class Usage(NamedTuple):
+    """One provider's books."""
+
+    provider: str
+    total_size_bytes: int
+    """Bytes of its objects, and of what is unowned."""
+    file_count: int
+    """Objects, and what is unowned."""
+    reserved_bytes: int
+    """Bytes promised to uploads under way."""
+    unowned_count: int
+    unowned_bytes: int
+    """What lies there and belongs to no object of ours: it takes room as well."""
+    is_full: bool
+    last_updated: datetime
+    """UTC."""
+
+    def room(self, quota: int) -> int:
+        """Bytes that may still come."""
+        return max(0, quota - self.total_size_bytes - self.reserved_bytes)
+
+
+class Stored(NamedTuple):
+    """One object on the books."""
+
+    provider: str
+    key: str
+    size: int
+    """Bytes."""
+    md5: str
+    """Hex."""
+    created_at: datetime
+    """UTC."""
+    idempotency: str = ""
+    """What the caller named the upload, so that the same one again is the same object; empty: nothing."""
+
+
+class Reservation(NamedTuple):
+    """Room promised to one upload."""
+
+    token: str
+    """Unique; the object carries it while it is not on the books, where its store keeps metadata."""
+    provider: str
+    key: str
+    size: int
+    """Bytes of the object, as far as they are known."""
+    reserved: int
+    """Bytes taken from the room: less than `size` where the upload replaces an object of its key."""
+    md5: str
+    """Hex, where it is known before the upload; else empty."""
+    lease_until: datetime
+    """UTC. Until then somebody is at work; after it, a sweep settles the reservation."""
+    idempotency: str = ""
+
+
+class Ledger(Protocol):
+    """The books of a pool. Safe to use from many threads and processes at once: every method is one transaction.
+
+    After each of them `total_size_bytes` is the sum of the provider's objects and its `unowned_bytes`, and
+    `reserved_bytes` the sum of its reservations.
+    """
+
+    def usage(self) -> list[Usage]:
+        """Every provider's books, by name."""
+        ...
+
+    def reserve(self, wanted: Reservation) -> bool:
+        """Promise room, if all that is there and promised and this stays within the quota. False, and the provider is
+        full, where it does not; nothing is promised then. Raises `Busy` when the idempotency token is in use."""
+        ...
+
+    def grow(self, token: str, size: int) -> bool:
+        """Let a reservation be for `size` bytes, as an upload of unknown length goes on. False, and the provider is
+        full, where there is no room for that, or when the reservation is gone."""
+        ...
+
+    def renew(self, tokens: Iterable[str], until: datetime) -> None:
+        """Move the ends of leases."""
+        ...
+
+    def commit(self, token: str, size: int, md5: str, at: datetime) -> bool:
+        """Turn a reservation into an object, in the place of the one that had its key there. False, and nothing
+        changes, when the reservation is gone: somebody settled it."""
+        ...
+
+    def release(self, token: str) -> None:
+        """Give promised room back. A reservation that is gone is fine."""
+        ...
+
+    def overdue(self, now: datetime) -> list[Reservation]:
+        """Reservations whose lease has ended, oldest first."""
+        ...
+
+    def find(self, key: str) -> list[Stored]:
+        """The objects of this key, the newest first; one, unless an overwrite has moved it and is not over."""
+        ...
+
+    def known(self, idempotency: str) -> Stored | None:
+        """The object of an upload of this name."""
+        ...
+
+    def remove(self, provider: str, key: str) -> bool:
+        """Strike an object off. Whether it was there."""
+        ...
+
+    def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
+        """Every object by key, or those created before. Rows may be struck off meanwhile."""
+        ...
+
+    def close(self) -> None:
+        """Let the database go."""
+        ...

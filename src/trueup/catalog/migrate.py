@@ -1,0 +1,44 @@
+"""Bringing a database's tables up to date, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from trueup.errors import TrueupError
+
+HEAD: Final = "0001"
+"""The newest revision in `migrations/versions`; a test compares."""
+
+
+def current(engine: sa.Engine) -> str:
+    """The revision a database has; empty for none."""
+    with engine.connect().execution_options(reading=True) as db:
+        if not sa.inspect(db).has_table("alembic_version"):
+            return ""
+        return str(db.scalar(sa.text("select version_num from alembic_version")) or "")
+
+
+def require(engine: sa.Engine) -> None:
+    """Raise `TrueupError` unless the database is up to date."""
+    found = current(engine)
+    if found != HEAD:
+        name = engine.url.render_as_string(hide_password=True)
+        what = f"has the tables of revision {found}" if found else "has no tables of trueup yet"
+        raise TrueupError(f"the database {name} {what}, and {HEAD} is needed", cure="Run: trueup db upgrade")
+
+
+def upgrade(engine: sa.Engine) -> str:
+    """Take every step that is missing; the revision it then has."""
+    if current(engine) != HEAD:
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with engine.begin() as db:  # one transaction: on SQLite it shuts out another process that would do the same
+            config.attributes["connection"] = db
+            command.upgrade(config, "head")
+    return HEAD

@@ -1,0 +1,65 @@
+"""The tables, as SQL databases have them. Migrations bring a database there; these only name what it then holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC, whatever the database makes of time zones."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002
+        """Without its zone: all are UTC."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002
+        """With the zone again."""
+        return value.replace(tzinfo=UTC) if value is not None else None
+
+
+metadata = sa.MetaData()
+
+storage_stats = sa.Table(
+    "storage_stats",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("total_size_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("file_count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reserved_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("last_updated", Moment, nullable=False),
+    sa.Column("alert_sent", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("is_full", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("unowned_count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unowned_bytes", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+objects = sa.Table(
+    "objects",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("md5", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False, index=True),
+    sa.Column("idempotency", sa.Text, unique=True),
+)
+
+reservations = sa.Table(
+    "reservations",
+    metadata,
+    sa.Column("token", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("reserved", sa.BigInteger, nullable=False),
+    sa.Column("md5", sa.Text, nullable=False),
+    sa.Column("lease_until", Moment, nullable=False, index=True),
+    sa.Column("idempotency", sa.Text, unique=True),
+)

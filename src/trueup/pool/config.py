@@ -1,0 +1,144 @@
+"""What `[pool]`, or the environment alone, means: providers, quotas and times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from trueup.catalog.base import Limits
+from trueup.config import Settings, StoreConfig, parse_seconds, parse_size
+from trueup.errors import ConfigError
+
+PLACEMENTS: Final = ("random", "most-free", "round-robin", "weighted")
+
+_KNOWN: Final = frozenset(
+    "quota placement full_below rearm_below reservation_ttl signed_url_ttl keep providers".split()
+)
+_OF_A_PROVIDER: Final = frozenset({"url", "quota", "full_below", "weight"})
+_QUOTA: Final = "5GiB"
+_DATABASE: Final = "sqlite:///trueup.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderConfig:
+    """One cloud of the pool."""
+
+    name: str
+    store: StoreConfig
+    limits: Limits
+    weight: float = 1.0
+    """How often it is chosen beside the others, where the placement is `weighted`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig:
+    """The whole pool."""
+
+    database: str
+    providers: Mapping[str, ProviderConfig]
+    placement: str = "random"
+    reservation_ttl: timedelta = timedelta(minutes=10)
+    signed_url_ttl: timedelta = timedelta(hours=24)
+    keep: timedelta | None = None
+    """The age at which a sweep removes an upload; None is never."""
+
+
+def pool_config(settings: Settings) -> PoolConfig:
+    """Raises `ConfigError`."""
+    section = _table(settings.sections.get("pool", {}), "[pool]")
+    _check(section, _KNOWN, "[pool]")
+    placement = str(section.get("placement", "random"))
+    if placement not in PLACEMENTS:
+        raise ConfigError(f"[pool] placement = {placement!r} is unknown", cure=f"Use one of: {', '.join(PLACEMENTS)}")
+    tables = _table(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ)
+    if not tables:
+        raise ConfigError(
+            "the pool has no provider", cure="Write a [pool.providers.NAME] with a url, or set GCS_BUCKET_NAME"
+        )
+    providers = {name: _provider(name, table, section, settings) for name, table in tables.items()}
+    keep = str(section.get("keep", "forever"))
+    return PoolConfig(
+        database=database_of(settings),
+        providers=providers,
+        placement=placement,
+        reservation_ttl=_age(section, "reservation_ttl", "10m"),
+        signed_url_ttl=_age(section, "signed_url_ttl", "24h"),
+        keep=None if keep == "forever" else _age(section, "keep", keep),
+    )
+
+
+def _provider(name: str, given: object, pool: Mapping[str, Any], settings: Settings) -> ProviderConfig:
+    where = f"[pool.providers.{name}]"
+    table = _table(given, where)
+    _check(table, _OF_A_PROVIDER, where)
+    url = table.get("url")
+    if not isinstance(url, str) or not url:
+        raise ConfigError(f"{where} has no url", cure="Write a URL, or the name of a store")
+    quota = parse_size(str(table.get("quota", pool.get("quota", _QUOTA))))
+    store = settings.store(url)
+    if not store.name and "://" not in url and settings.path is not None:
+        store = StoreConfig(url=str(settings.path.resolve().parent / url))
+    try:
+        weight = float(table.get("weight", 1))
+    except (TypeError, ValueError):
+        weight = 0.0
+    if not 0 < weight < float("inf"):
+        raise ConfigError(f"{where} weight = {table.get('weight')!r} is unusable", cure="Write a number above 0")
+    full_below = _share(str(table.get("full_below", pool.get("full_below", "1%"))), quota, f"{where} full_below")
+    return ProviderConfig(name=name, store=store, limits=Limits(quota=quota, full_below=full_below), weight=weight)
+
+
+def _found_in(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The providers whose buckets the environment names."""
+    found = {}
+    if bucket := environ.get("GCS_BUCKET_NAME"):
+        found["gcs"] = {"url": f"gs://{bucket}"}
+    if container := environ.get("AZURE_CONTAINER_NAME"):
+        found["azure"] = {"url": f"az://{container}"}
+    if bucket := environ.get("AWS_S3_BUCKET_NAME"):
+        found["s3"] = {"url": f"s3://{bucket}"}
+    if bucket := environ.get("AWS_STORAGE_BUCKET_NAME"):
+        found["r2"] = {"url": f"r2://{bucket}"}
+    return found
+
+
+def database_of(settings: Settings) -> str:
+    """The URL of the shared database. A SQLite file in a settings file is relative to that file."""
+    section = _table(settings.sections.get("database", {}), "[database]")
+    _check(section, frozenset({"url"}), "[database]")
+    url = str(section.get("url", _DATABASE))
+    found = re.fullmatch(r"sqlite:///([^/:].*)", url)
+    if found and settings.path is not None:
+        return f"sqlite:///{settings.path.resolve().parent / found[1]}"
+    return url
+
+
+def _share(text: str, quota: int, where: str) -> int:
+    """Bytes from `1%` of the quota, or from a size."""
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip()):
+        if float(found[1]) > 100:
+            raise ConfigError(f"{where} = {text!r} is more than all", cure="Write a share such as 1%")
+        return int(quota * float(found[1]) / 100)
+    return parse_size(text)
+
+
+def _age(table: Mapping[str, Any], name: str, default: str) -> timedelta:
+    try:
+        return timedelta(seconds=parse_seconds(str(table.get(name, default)), where=f"[pool] {name}"))
+    except OverflowError:
+        raise ConfigError(f"[pool] {name} = {table.get(name)!r} is too long", cure="Write it like 24h") from None
+
+
+def _check(table: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{where} {name} is unknown", cure=f"Known: {', '.join(sorted(known))}")
+
+
+def _table(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table")
+    return value

@@ -1,0 +1,258 @@
+"""The pool: several clouds as one place, each under its quota."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, Self
+from urllib.parse import quote
+
+from trueup import keys
+from trueup.catalog import open_ledger
+from trueup.catalog.base import Ledger, Stored
+from trueup.config import Settings, load
+from trueup.errors import ConfigError, NotFound, StoreError, TrueupError, UsageError
+from trueup.pool import sweep
+from trueup.pool.config import PoolConfig, pool_config
+from trueup.pool.lease import Leases
+from trueup.pool.place import Room, order
+from trueup.pool.source import FileSource, Source, StreamSource
+from trueup.pool.upload import Provider, Uploads
+from trueup.stores import open_store
+from trueup.stores.local import LocalStore
+
+_GB = 1 << 30
+
+
+class Uploaded(NamedTuple):
+    """What an upload comes to."""
+
+    url: str
+    """Signed, or of a file; empty where the provider has none."""
+    provider: str
+    file_size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderStats:
+    """One provider's numbers; bytes, and GB of 2^30 bytes."""
+
+    provider: str
+    total_size_bytes: int
+    total_size_gb: float
+    file_count: int
+    available_bytes: int
+    available_gb: float
+    used_percentage: float
+    is_full: bool
+    last_updated: str
+    """RFC 3339, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStats:
+    """The pool's numbers."""
+
+    providers: tuple[ProviderStats, ...]
+    total_size_bytes: int
+    total_size_gb: float
+    total_file_count: int
+
+    def model_dump(self) -> dict[str, Any]:
+        """As plain values: what `trueup pool stats --json` prints."""
+        return asdict(self) | {"providers": [asdict(provider) for provider in self.providers]}
+
+
+class Pool:
+    """Several clouds as one place. Safe to use from many threads; use it as a context manager, or `close` it."""
+
+    def __init__(self, config: PoolConfig, ledger: Ledger, providers: dict[str, Provider]) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._providers = providers
+        self._leases = Leases(ledger, config.reservation_ttl)
+        self._uploads = Uploads(ledger, providers, self._leases)
+        self._turn = itertools.count()
+        self._chance = random.Random()  # noqa: S311 - where a file goes is no secret
+        self.problems: dict[str, str] = {}
+        """Providers that could not be opened, and why; the others work."""
+
+    @classmethod
+    def from_config(cls, settings: Settings | None = None) -> Self:
+        """The pool of the settings, or of the environment alone. Raises `ConfigError`, and `TrueupError` for a
+        database that cannot be used."""
+        settings = settings or load()
+        config = pool_config(settings)
+        opened: dict[str, Provider] = {}
+        problems: dict[str, str] = {}
+        for name, provider in config.providers.items():
+            try:
+                store = open_store(provider.store, settings.environ)
+            except TrueupError as error:
+                problems[name] = str(error)
+                continue
+            opened[name] = Provider(name=name, store=store, limits=provider.limits, weight=provider.weight)
+        if not opened:
+            raise ConfigError(f"no provider of the pool can be used: {'; '.join(problems.values())}")
+        ledger = open_ledger(config.database, {name: found.limits for name, found in config.providers.items()})
+        pool = cls(config, ledger, opened)
+        pool.problems = problems
+        return pool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database and the stores."""
+        self._leases.close()
+        self._ledger.close()
+        for provider in self._providers.values():
+            provider.store.close()
+
+    # Putting
+
+    def upload(
+        self, source: str | os.PathLike[str] | BinaryIO | Iterable[bytes], key: str = "", *, idempotency: str = ""
+    ) -> Uploaded:
+        """Put a file, or bytes as they come, under a key (a file's own name by default) at a provider that has room.
+        Raises `PoolFull` before a byte is sent, `UsageError` for a missing file or an unusable key, and a `StoreError`
+        when every provider with room fails. The same idempotency token again gives the same object."""
+        stored = self.put(source, key, idempotency=idempotency)
+        return Uploaded(self.signed(stored)[0], stored.provider, stored.size)
+
+    def put(
+        self, source: str | os.PathLike[str] | BinaryIO | Iterable[bytes], key: str = "", *, idempotency: str = ""
+    ) -> Stored:
+        """As `upload`, without a URL."""
+        taken: Source
+        if isinstance(source, str | os.PathLike):
+            taken, key = FileSource(source), key or Path(source).name
+        else:
+            taken = StreamSource(source)
+        if why := keys.unaddressable_in_cloud(key):
+            raise UsageError(f"'{keys.display(key)}' cannot be a key: {why}", cure="Name it otherwise")
+        if keys.is_reserved(key):
+            raise UsageError(f"'{keys.display(key)}' cannot be a key: such names are trueup's own")
+        if idempotency and (known := self._ledger.known(idempotency)):
+            return known
+        return self._uploads.upload(taken, key, self._candidates(key, taken.size or 0), idempotency=idempotency)
+
+    def _candidates(self, key: str, size: int) -> list[str]:
+        """Where to try, in this order: where the key is now first, so that it does not wander."""
+        here = [stored.provider for stored in self._ledger.find(key) if stored.provider in self._providers]
+        rooms = [
+            Room(usage.provider, usage.room(provider.limits.quota), provider.weight)
+            for usage in self._ledger.usage()
+            if (provider := self._providers.get(usage.provider)) is not None
+        ]
+        others = order(rooms, size, self._config.placement, chance=self._chance, turn=next(self._turn))
+        return [*here[:1], *(name for name in others if name not in here[:1])]
+
+    # Finding
+
+    def get(self, key: str, target: str | os.PathLike[str]) -> tuple[Stored, Path]:
+        """Write an object to a file, or under its own name into a folder, whole or not at all. Returns where it then
+        is. Raises `NotFound`."""
+        stored = self._one(key)
+        store = self._providers[stored.provider].store
+        path = Path(target)
+        path = path / key.rpartition("/")[2] if path.is_dir() else path
+        with store.read(key) as body:
+            LocalStore(path.parent).write(path.name, body, size=stored.size, md5=stored.md5)
+        return stored, path
+
+    def url(self, key: str, *, ttl: timedelta | None = None) -> str:
+        """A URL that reads the object until `ttl` has passed, and can do nothing else; a folder's provider has its
+        file's. Raises `NotFound`, and `StoreError` where there is none."""
+        return self.link(key, ttl=ttl)[0]
+
+    def link(self, key: str, *, ttl: timedelta | None = None) -> tuple[str, datetime | None]:
+        """As `url`, and when it ends; None where it does not."""
+        return self._link(self._one(key), ttl)
+
+    def signed(self, stored: Stored) -> tuple[str, datetime | None]:
+        """As `link`; empty where the provider has no URLs."""
+        try:
+            return self._link(stored, None)
+        except StoreError:
+            return "", None
+
+    def _link(self, stored: Stored, ttl: timedelta | None) -> tuple[str, datetime | None]:
+        store = self._provider(stored).store
+        if isinstance(store, LocalStore):
+            return f"{store.url}/{quote(stored.key)}", None
+        ttl = ttl or self._config.signed_url_ttl
+        ends = datetime.now(UTC) + ttl
+        return store.sign(stored.key, ttl=ttl), ends
+
+    def delete(self, key: str, provider: str | None = None) -> None:
+        """Remove an object, at one provider or wherever it is. Raises `NotFound`."""
+        found = [stored for stored in self._ledger.find(key) if provider in {None, stored.provider}]
+        if not found:
+            raise NotFound(f"'{keys.display(key)}' is not in the pool")
+        for stored in found:
+            self._provider(stored).store.delete(key)
+            self._ledger.remove(stored.provider, key)
+
+    def ls(self) -> Iterator[Stored]:
+        """Every object by key."""
+        return self._ledger.objects()
+
+    def stats(self) -> PoolStats:
+        """The books, in constant time."""
+        rows = tuple(self._stats(usage) for usage in self._ledger.usage())
+        total = sum(row.total_size_bytes for row in rows)
+        return PoolStats(
+            providers=rows,
+            total_size_bytes=total,
+            total_size_gb=round(total / _GB, 2),
+            total_file_count=sum(row.file_count for row in rows),
+        )
+
+    def _stats(self, usage: Any) -> ProviderStats:  # noqa: ANN401
+        found = self._config.providers.get(usage.provider)
+        quota = found.limits.quota if found is not None else 0
+        room = usage.room(quota)
+        return ProviderStats(
+            provider=usage.provider,
+            total_size_bytes=usage.total_size_bytes,
+            total_size_gb=round(usage.total_size_bytes / _GB, 2),
+            file_count=usage.file_count,
+            available_bytes=room,
+            available_gb=round(room / _GB, 2),
+            used_percentage=round(100 * usage.total_size_bytes / quota, 1) if quota else 100.0,
+            is_full=usage.is_full,
+            last_updated=re.sub(r"\+00:00$", "Z", usage.last_updated.isoformat(timespec="seconds")),
+        )
+
+    def sweep(self) -> sweep.Swept:
+        """Settle what crashes left, and remove what is past its age."""
+        older = datetime.now(UTC) - self._config.keep if self._config.keep is not None else None
+        return sweep.sweep(self._ledger, self._providers, older_than=older)
+
+    def _one(self, key: str) -> Stored:
+        found = self._ledger.find(key)
+        if not found:
+            raise NotFound(f"'{keys.display(key)}' is not in the pool", cure="See the keys: trueup pool ls")
+        self._provider(found[0])
+        return found[0]
+
+    def _provider(self, stored: Stored) -> Provider:
+        provider = self._providers.get(stored.provider)
+        if provider is None:
+            why = self.problems.get(stored.provider, "it is not in the settings")
+            raise StoreError(f"the provider {stored.provider} of '{keys.display(stored.key)}' cannot be used: {why}")
+        return provider

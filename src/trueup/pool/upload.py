@@ -1,0 +1,208 @@
+"""One upload: reserve, put, commit; and the next provider when one fails.
+
+Room is promised before the first byte goes out, and a promise is given back only when it is known that no object of
+ours lies there. Where that cannot be known now, the reservation stays and a sweep settles it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from trueup import keys
+from trueup.catalog.base import Ledger, Limits, Reservation, Stored
+from trueup.errors import NotFound, PoolFull, StoreError, UsageError
+from trueup.pool.lease import Leases
+from trueup.pool.source import Source
+from trueup.stores.base import Entry, Metadata, Store
+
+log = logging.getLogger("trueup.pool")
+
+TOKEN: Final = "trueuppool"  # noqa: S105 - a name
+"""The metadata by which an object is known to be that of a reservation."""
+_STEP: Final = 16 << 20
+"""Bytes reserved at a time for an upload of unknown length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One cloud of the pool, opened."""
+
+    name: str
+    store: Store
+    limits: Limits
+    weight: float
+
+
+class NoRoom(Exception):
+    """An upload of unknown length met the quota."""
+
+
+class Uploads:
+    """Uploads into the providers of a pool. Safe to use from many threads."""
+
+    def __init__(self, ledger: Ledger, providers: Mapping[str, Provider], leases: Leases) -> None:
+        self._ledger = ledger
+        self._providers = providers
+        self._leases = leases
+
+    def upload(self, source: Source, key: str, candidates: list[str], *, idempotency: str) -> Stored:
+        """Put the bytes under a key at the first of the candidates that takes them. Raises `PoolFull` when none has
+        room, and the last `StoreError` when all that have fail."""
+        before = self._ledger.find(key)
+        failure: StoreError | None = None
+        for name in candidates:
+            body = source.body()
+            if body is None:
+                break  # the bytes are gone with the try before
+            provider = self._providers[name]
+            replaced = next((stored for stored in before if stored.provider == name), None)
+            try:
+                stored = self._put(provider, source, body, key, replaced, idempotency)
+            except StoreError as error:
+                log.warning("%s could not take %s: %s", name, keys.display(key), error)
+                failure = error
+                continue
+            except NoRoom:
+                continue
+            if stored is not None:
+                for other in before:
+                    if other.provider != name:
+                        self._drop(other)
+                return stored
+        if failure is not None:
+            raise failure
+        raise PoolFull(
+            f"no provider has room for '{keys.display(key)}'", cure="Raise a quota, add a provider, or remove something"
+        )
+
+    def _put(
+        self,
+        provider: Provider,
+        source: Source,
+        body: Iterator[bytes],
+        key: str,
+        replaced: Stored | None,
+        idempotency: str,
+    ) -> Stored | None:
+        """One try at one provider; None when it has no room. The bytes of an object that is replaced count once."""
+        store, old = provider.store, replaced.size if replaced is not None else 0
+        if why := store.unaddressable(key):
+            raise UsageError(f"'{keys.display(key)}' cannot be a key in {store.url}: {why}", cure="Name it otherwise")
+        size = source.size or 0
+        reservation = Reservation(
+            token=secrets.token_hex(16),
+            provider=provider.name,
+            key=key,
+            size=size,
+            reserved=max(0, size - old),
+            md5="" if store.features.metadata else source.md5(),
+            lease_until=self._leases.end(),
+            idempotency=idempotency,
+        )
+        if not self._ledger.reserve(reservation):
+            return None
+        with self._leases.held(reservation.token):
+            written = self._write(store, reservation, source, body, new=replaced is None)
+            return self._commit(store, reservation, written)
+
+    def _write(
+        self, store: Store, reservation: Reservation, source: Source, body: Iterator[bytes], *, new: bool
+    ) -> Entry:
+        token, key = reservation.token, reservation.key
+        try:
+            return store.write(
+                key,
+                body if source.size is not None else self._measured(body, reservation),
+                size=source.size,
+                if_absent=new,
+                metadata=Metadata(user={TOKEN: token}),
+                temporary=f"pool-{token}",
+            )
+        except StoreError:
+            found = self._arrived(store, reservation)
+            if found is not None:  # the answer was lost, not the upload
+                return found
+            raise
+        except BaseException:
+            self._arrived(store, reservation)
+            raise
+
+    def _measured(self, body: Iterator[bytes], reservation: Reservation) -> Iterator[bytes]:
+        """The same bytes, with room for them before they go out."""
+        total = promised = 0
+        for piece in body:
+            total += len(piece)
+            if total > promised:
+                promised = max(total, promised + _STEP)
+                # Near the quota a whole step is too much to ask.
+                if not self._ledger.grow(reservation.token, promised):
+                    promised = total
+                    if not self._ledger.grow(reservation.token, promised):
+                        raise NoRoom
+            yield piece
+
+    def _arrived(self, store: Store, reservation: Reservation) -> Entry | None:
+        """What a failed upload left: our object after all, or nothing, and then its room is given back. Where that
+        cannot be known now the reservation stays."""
+        try:
+            found = ours(store, reservation)
+        except StoreError:
+            log.warning("what became of %s is not known yet", keys.display(reservation.key))
+            return None
+        if found is None:
+            self._ledger.release(reservation.token)
+        return found
+
+    def _commit(self, store: Store, reservation: Reservation, written: Entry) -> Stored:
+        """Put the object on the books. A sweep may have been faster: it took this upload for one that had died."""
+        at = datetime.now(UTC)
+        stored = Stored(reservation.provider, reservation.key, written.size, written.md5, at, reservation.idempotency)
+        if self._ledger.commit(reservation.token, written.size, written.md5, at):
+            return stored
+        for known in self._ledger.find(reservation.key):
+            if known.provider == reservation.provider and (known.size, known.md5) == (written.size, written.md5):
+                return known
+        again = reservation._replace(size=written.size, reserved=written.size, lease_until=self._leases.end())
+        if self._ledger.reserve(again) and self._ledger.commit(again.token, written.size, written.md5, at):
+            return stored
+        store.delete(reservation.key, if_match=written)
+        raise PoolFull(f"the room for '{keys.display(reservation.key)}' was given to others meanwhile")
+
+    def _drop(self, stored: Stored) -> None:
+        """Remove the older version of a key from another provider."""
+        try:
+            self._providers[stored.provider].store.delete(stored.key)
+        except (StoreError, KeyError) as error:
+            log.warning("the older %s at %s stays: %s", keys.display(stored.key), stored.provider, error)
+            return
+        self._ledger.remove(stored.provider, stored.key)
+
+
+def ours(store: Store, reservation: Reservation) -> Entry | None:
+    """The object of a reservation, if it is there: by the token it carries, else by size and MD5."""
+    try:
+        found = store.stat(reservation.key)
+        if store.features.metadata:
+            carries = store.metadata(reservation.key, expect=found).user.get(TOKEN) == reservation.token
+            return found if carries else None
+    except NotFound:
+        return None
+    if found.size != reservation.size:
+        return None
+    md5 = found.md5 or _read_md5(store, found)
+    return found._replace(md5=md5) if reservation.md5 in {"", md5} else None
+
+
+def _read_md5(store: Store, entry: Entry) -> str:
+    import hashlib
+
+    digest = hashlib.md5(usedforsecurity=False)
+    with store.read(entry.key, expect=entry) as body:
+        for piece in body:
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,202 @@
+"""The conformance suite of ledgers: every sentence of `trueup.catalog.base.Ledger` that a test can hold.
+
+    class TestMyLedger(LedgerContract):
+        @pytest.fixture
+        def ledger(self):
+            yield MyLedger(..., LIMITS)          # empty
+
+`again()` opens the same books a second time, as another process would.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+
+from trueup.catalog.base import Ledger, Limits, Reservation, Stored
+from trueup.errors import Busy
+
+LIMITS: Final = {"a": Limits(quota=1000, full_below=10), "b": Limits(quota=500, full_below=0)}
+"""What the ledger under test is to be opened with."""
+_NOW: Final = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+class LedgerContract:
+    """Subclass it, name the class `Test…`, and give it a `ledger` fixture that yields an empty ledger of `LIMITS`."""
+
+    @pytest.fixture
+    def ledger(self) -> Iterator[Ledger]:
+        """An empty ledger."""
+        raise NotImplementedError("give the subclass a `ledger` fixture")
+
+    def again(self) -> Ledger:
+        """The same books, opened once more."""
+        raise NotImplementedError("say how the books are opened once more")
+
+    def test_it_begins_with_every_provider_and_nothing_in_it(self, ledger: Ledger) -> None:
+        assert [(found.provider, *found[1:7]) for found in ledger.usage()] == [
+            ("a", 0, 0, 0, 0, 0, False),
+            ("b", 0, 0, 0, 0, 0, False),
+        ]
+        assert list(ledger.objects()) == ledger.find("k") == ledger.overdue(_NOW) == []
+        assert ledger.known("t") is None
+        assert abs(datetime.now(UTC) - ledger.usage()[0].last_updated) < timedelta(minutes=5)
+
+    def test_an_upload_is_promised_room_and_then_booked(self, ledger: Ledger) -> None:
+        assert ledger.reserve(_wanted("1", 600))
+        assert (_used(ledger), _reserved(ledger)) == (0, 600)
+        assert ledger.commit("1", 600, "f" * 32, _NOW)
+        assert (_used(ledger), _reserved(ledger)) == (600, 0)
+        assert ledger.find("k") == list(ledger.objects()) == [Stored("a", "k", 600, "f" * 32, _NOW)]
+        assert not ledger.commit("1", 600, "f" * 32, _NOW)
+        _check(ledger)
+
+    def test_what_does_not_fit_is_promised_nothing_and_the_provider_is_full(self, ledger: Ledger) -> None:
+        assert ledger.reserve(_wanted("1", 600))
+        assert not ledger.usage()[0].is_full
+        assert not ledger.reserve(_wanted("2", 401, key="other"))
+        assert _reserved(ledger) == 600
+        assert ledger.usage()[0].is_full
+        ledger.release("1")
+        ledger.release("1")
+        assert _reserved(ledger) == 0
+        assert not ledger.usage()[0].is_full
+        assert ledger.reserve(_wanted("3", 1000))
+        assert ledger.usage()[0].is_full
+        _check(ledger)
+
+    def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(self, ledger: Ledger) -> None:
+        assert ledger.reserve(_wanted("1", 0))
+        assert ledger.grow("1", 700)
+        assert ledger.grow("1", 300)  # it has more already
+        assert _reserved(ledger) == 700
+        assert not ledger.grow("1", 1001)
+        assert ledger.grow("1", 1000)
+        assert ledger.commit("1", 850, "", _NOW)
+        assert (_used(ledger), _reserved(ledger)) == (850, 0)
+        assert not ledger.grow("1", 1)
+        _check(ledger)
+
+    def test_an_overwrite_counts_once(self, ledger: Ledger) -> None:
+        ledger.reserve(_wanted("1", 600))
+        ledger.commit("1", 600, "1", _NOW)
+        assert ledger.reserve(_wanted("2", 900)._replace(reserved=300))
+        later = _NOW + timedelta(seconds=1)
+        assert ledger.commit("2", 900, "2", later)
+        assert ledger.find("k") == [Stored("a", "k", 900, "2", later)]
+        assert (_used(ledger), ledger.usage()[0].file_count) == (900, 1)
+        _check(ledger)
+
+    def test_a_key_at_two_providers_is_found_at_both(self, ledger: Ledger) -> None:
+        for token, provider in (("1", "a"), ("2", "b")):
+            ledger.reserve(_wanted(token, 10)._replace(provider=provider))
+            ledger.commit(token, 10, "", _NOW + timedelta(seconds=int(token)))
+        assert [stored.provider for stored in ledger.find("k")] == ["b", "a"]
+        assert ledger.remove("a", "k")
+        assert not ledger.remove("a", "k")
+        assert [stored.provider for stored in ledger.find("k")] == ["b"]
+        _check(ledger)
+
+    def test_an_idempotency_token_names_one_upload(self, ledger: Ledger) -> None:
+        assert ledger.reserve(_wanted("1", 10)._replace(idempotency="mine"))
+        with pytest.raises(Busy):
+            ledger.reserve(_wanted("2", 10)._replace(idempotency="mine"))
+        assert _reserved(ledger) == 10
+        ledger.commit("1", 10, "x", _NOW)
+        found = ledger.known("mine")
+        assert found is not None
+        assert (found.key, found.md5) == ("k", "x")
+        ledger.remove("a", "k")
+        assert ledger.known("mine") is None
+
+    def test_what_nobody_renews_is_overdue(self, ledger: Ledger) -> None:
+        for token, minutes in (("1", 1), ("2", 2), ("3", 3)):
+            ledger.reserve(_wanted(token, 1, key=token)._replace(lease_until=_NOW + timedelta(minutes=minutes)))
+        assert [found.token for found in ledger.overdue(_NOW + timedelta(minutes=2, seconds=1))] == ["1", "2"]
+        ledger.renew(["1", "gone"], _NOW + timedelta(minutes=9))
+        [late] = ledger.overdue(_NOW + timedelta(minutes=2, seconds=1))
+        assert late == _wanted("2", 1, key="2")._replace(lease_until=_NOW + timedelta(minutes=2))
+
+    def test_many_objects_are_told_page_by_page_while_they_go(self, ledger: Ledger) -> None:
+        names = sorted(f"k{number}" for number in range(60))
+        for name in names:
+            ledger.reserve(_wanted(name, 1, key=name))
+            ledger.commit(name, 1, "", _NOW)
+        seen = []
+        for stored in ledger.objects(_NOW + timedelta(seconds=1)):
+            seen.append(stored.key)
+            ledger.remove(stored.provider, stored.key)
+        assert seen == names
+        assert list(ledger.objects()) == []
+        assert list(ledger.objects(_NOW)) == []
+        _check(ledger)
+
+    def test_of_many_that_want_the_last_bytes_only_those_that_fit_get_them(self, ledger: Ledger) -> None:
+        others = [self.again() for _ in range(3)]
+        start = threading.Barrier(12)
+
+        def want(number: int) -> bool:
+            books = [ledger, *others][number % 4]
+            start.wait()
+            got = books.reserve(_wanted(f"t{number}", 90, key=f"k{number}"))
+            return got and books.commit(f"t{number}", 90, "", _NOW)
+
+        try:
+            with ThreadPoolExecutor(12) as pool:
+                assert sum(pool.map(want, range(12))) == 11
+        finally:
+            for other in others:
+                other.close()
+        assert (_used(ledger), _reserved(ledger)) == (990, 0)
+        _check(ledger)
+
+    def test_of_two_that_settle_one_upload_one_does(self, ledger: Ledger) -> None:
+        other = self.again()
+        try:
+            for number in range(20):
+                token = f"t{number}"
+                ledger.reserve(_wanted(token, 1, key=token))
+                start = threading.Barrier(3)
+
+                def commit(books: Ledger, token: str = token, start: threading.Barrier = start) -> bool:
+                    start.wait()
+                    return books.commit(token, 1, "", _NOW)
+
+                def release(token: str = token, start: threading.Barrier = start) -> bool:
+                    start.wait()
+                    ledger.release(token)
+                    return False
+
+                with ThreadPoolExecutor(3) as pool:
+                    done = [pool.submit(commit, ledger), pool.submit(commit, other), pool.submit(release)]
+                    assert sum(one.result() for one in done) == len(ledger.find(token)) <= 1
+        finally:
+            other.close()
+        assert _reserved(ledger) == 0
+        _check(ledger)
+
+
+def _wanted(token: str, size: int, *, key: str = "k") -> Reservation:
+    return Reservation(token, "a", key, size, size, "", _NOW + timedelta(minutes=10))
+
+
+def _used(ledger: Ledger) -> int:
+    return ledger.usage()[0].total_size_bytes
+
+
+def _reserved(ledger: Ledger) -> int:
+    return ledger.usage()[0].reserved_bytes
+
+
+def _check(ledger: Ledger) -> None:
+    """The counters equal the sums."""
+    for usage in ledger.usage():
+        sizes = [stored.size for stored in ledger.objects() if stored.provider == usage.provider]
+        assert usage.total_size_bytes == sum(sizes) + usage.unowned_bytes
+        assert usage.file_count == len(sizes) + usage.unowned_count
+        assert usage.total_size_bytes + usage.reserved_bytes <= LIMITS[usage.provider].quota

@@ -1,0 +1,92 @@
+"""The books against real databases: the whole suite on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from trueup.catalog import database, migrate, open_ledger
+from trueup.catalog.base import Ledger
+from trueup.catalog.tables import metadata
+from trueup.errors import ConfigError, TrueupError
+from trueup.testing.ledger import LIMITS, LedgerContract
+
+
+class TestSqlite(LedgerContract):
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
+        self.url = f"sqlite:///{tmp_path / 'pool.db'}"
+        ledger = self.again()
+        yield ledger
+        ledger.close()
+
+    def again(self) -> Ledger:
+        return open_ledger(self.url, LIMITS)
+
+
+class TestPostgres(LedgerContract):
+    @pytest.fixture
+    def ledger(self, postgres_url: str) -> Iterator[Ledger]:
+        self.url = postgres_url
+        with pytest.raises(TrueupError, match="trueup db upgrade"):
+            open_ledger(self.url, LIMITS)
+        assert database.upgrade(self.url) == database.upgrade(self.url) == migrate.HEAD
+        ledger = self.again()
+        yield ledger
+        ledger.close()
+
+    def again(self) -> Ledger:
+        return open_ledger(self.url, LIMITS)
+
+
+def test_the_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pool.db'}"
+    database.upgrade(url)
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = sa.create_engine(url)
+    with engine.connect() as db:
+        assert compare_metadata(MigrationContext.configure(db), metadata) == []
+    engine.dispose()
+
+
+def test_totals_of_an_application_that_had_books_are_taken_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pool.db'}"
+    engine = sa.create_engine(url)
+    metadata.tables["storage_stats"].create(engine)
+    with engine.begin() as db:
+        db.execute(
+            sa.text(
+                "insert into storage_stats (provider, total_size_bytes, file_count, unowned_count, unowned_bytes, "
+                "last_updated) values ('a', 900, 3, 3, 900, '2026-01-01 00:00:00.000000')"
+            )
+        )
+    engine.dispose()
+    ledger = open_ledger(url, LIMITS)
+    [first, _] = ledger.usage()
+    assert (first.total_size_bytes, first.file_count, first.unowned_bytes) == (900, 3, 900)
+    assert first.room(1000) == 100
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "no database URL"),
+        ("mysql://h/d", "names mysql"),
+        ("sqlite:////nowhere/at/all.db", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_so(url: str, said: str) -> None:
+    with pytest.raises((ConfigError, TrueupError), match=said):
+        open_ledger(url, LIMITS)
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(TrueupError) as caught:
+        open_ledger("postgresql://me:hunter2@127.0.0.1:1/d", LIMITS)
+    assert "hunter2" not in str(caught.value)
