@@ -17,15 +17,17 @@ from types import ModuleType
 TYPE_CHECKING = False  # importing `typing` would take longer than all the rest of `trueup --version`
 if TYPE_CHECKING:
     from trueup import errors
+    from trueup.pool import Pool
     from trueup.stores import open_store
     from trueup.sync.undo import undo
     from trueup.sync.verbs import apply, plan, sync
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "apply", "errors", "open_store", "plan", "sync", "undo"]
+__all__ = ["Pool", "__version__", "apply", "errors", "open_store", "plan", "sync", "undo"]
 
 _HOMES = {
+    "Pool": "trueup.pool",
     "apply": "trueup.sync.verbs",
     "open_store": "trueup.stores",
     "plan": "trueup.sync.verbs",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, name_of, pages, prose
 from trueup.config import load
+from trueup.pool.config import pool_config
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
@@ -45,7 +46,7 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
             tomllib.loads(block.text)
             (tmp_path / "trueup.toml").write_text(block.text, "utf-8")
             settings = load(tmp_path / "trueup.toml")
-            assert settings.stores or settings.jobs
+            assert settings.stores or settings.jobs or pool_config(settings).providers
         elif block.language == "python":
             compile(block.text, name_of(page), "exec")
 

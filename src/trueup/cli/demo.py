@@ -27,7 +27,7 @@ def play(ui: Ui) -> int:
     """Run the whole session. Raises `TrueupError` when a step does not end as it should."""
     with tempfile.TemporaryDirectory(prefix="trueup-demo-") as folder:
         stage = _Stage(ui, Path(folder))
-        for scene in (_first, _again, _conflict, _undo, _guard):
+        for scene in (_first, _again, _conflict, _undo, _guard, _pool):
             scene(stage)
     ui.out()
     ui.out(
@@ -139,6 +139,24 @@ def _guard(stage: _Stage) -> None:
     stage.tell("Without --delete, what is missing comes back.")
     stage.trueup("sync", "./site", "./bucket", "--quiet")
     stage.trueup("runs")
+
+
+def _pool(stage: _Stage) -> None:
+    folder = stage.site.parent
+    stage.tell("Several clouds as one place: three folders, 300 KiB each, and files of 200 KB.")
+    providers = ""
+    for name in ("one", "two", "three"):
+        (folder / "clouds" / name).mkdir(parents=True)
+        providers += f'[pool.providers.{name}]\nurl = "clouds/{name}"\n'
+    (folder / "trueup.toml").write_text(f'[pool]\nquota = "300KiB"\nplacement = "most-free"\n{providers}', "utf-8")
+    (folder / "video.mp4").write_bytes(bytes(200_000))
+    for number in (1, 2, 3):
+        stage.trueup("pool", "put", "video.mp4", f"video-{number}.mp4")
+    stage.tell("No quota is exceeded: a fourth one is refused before a byte is sent.")
+    stage.trueup("pool", "put", "video.mp4", "video-4.mp4", expect=3)
+    stage.trueup("pool", "stats")
+    stage.trueup("pool", "url", "video-1.mp4")
+    stage.trueup("pool", "sweep")
 
 
 def _import_path() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import random
@@ -16,14 +17,14 @@ from urllib.parse import quote
 
 from trueup import keys
 from trueup.catalog import open_ledger
-from trueup.catalog.base import Ledger, Stored
+from trueup.catalog.base import Ledger, Stored, Usage
 from trueup.config import Settings, load
 from trueup.errors import ConfigError, NotFound, StoreError, TrueupError, UsageError
-from trueup.pool import sweep
 from trueup.pool.config import PoolConfig, pool_config
 from trueup.pool.lease import Leases
 from trueup.pool.place import Room, order
 from trueup.pool.source import FileSource, Source, StreamSource
+from trueup.pool.sweep import Swept, sweep
 from trueup.pool.upload import Provider, Uploads
 from trueup.stores import open_store
 from trueup.stores.local import LocalStore
@@ -222,7 +223,7 @@ class Pool:
             total_file_count=sum(row.file_count for row in rows),
         )
 
-    def _stats(self, usage: Any) -> ProviderStats:  # noqa: ANN401
+    def _stats(self, usage: Usage) -> ProviderStats:
         found = self._config.providers.get(usage.provider)
         quota = found.limits.quota if found is not None else 0
         room = usage.room(quota)
@@ -238,10 +239,42 @@ class Pool:
             last_updated=re.sub(r"\+00:00$", "Z", usage.last_updated.isoformat(timespec="seconds")),
         )
 
-    def sweep(self) -> sweep.Swept:
+    def sweep(self) -> Swept:
         """Settle what crashes left, and remove what is past its age."""
         older = datetime.now(UTC) - self._config.keep if self._config.keep is not None else None
-        return sweep.sweep(self._ledger, self._providers, older_than=older)
+        return sweep(self._ledger, self._providers, older_than=older)
+
+    # The same for an event loop: each runs in a thread
+
+    async def aupload(
+        self, source: str | os.PathLike[str] | BinaryIO | Iterable[bytes], key: str = "", *, idempotency: str = ""
+    ) -> Uploaded:
+        """`upload`."""
+        return await asyncio.to_thread(self.upload, source, key, idempotency=idempotency)
+
+    async def aget(self, key: str, target: str | os.PathLike[str]) -> tuple[Stored, Path]:
+        """`get`."""
+        return await asyncio.to_thread(self.get, key, target)
+
+    async def aurl(self, key: str, *, ttl: timedelta | None = None) -> str:
+        """`url`."""
+        return await asyncio.to_thread(self.url, key, ttl=ttl)
+
+    async def adelete(self, key: str, provider: str | None = None) -> None:
+        """`delete`."""
+        await asyncio.to_thread(self.delete, key, provider)
+
+    async def als(self) -> list[Stored]:
+        """`ls`, all at once."""
+        return await asyncio.to_thread(lambda: list(self.ls()))
+
+    async def astats(self) -> PoolStats:
+        """`stats`."""
+        return await asyncio.to_thread(self.stats)
+
+    async def asweep(self) -> Swept:
+        """`sweep`."""
+        return await asyncio.to_thread(self.sweep)
 
     def _one(self, key: str) -> Stored:
         found = self._ledger.find(key)
