@@ -38,6 +38,7 @@ def test_init_writes_beside_the_named_settings_file(cli: Cli, tmp_path: Path) ->
 
 
 def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trueup.pool.config import pool_config
     from trueup.stores import open_store
 
     text = (TEMPLATES / "trueup.toml").read_text()
@@ -54,6 +55,7 @@ def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, mo
     assert settings.jobs["site"].options.bwlimit == 10 << 20
     job = tomllib.loads("\n".join(lines))["sync"]["site"]
     assert set(job) - {"left", "right"} == set(sync_config({}).__slots__) - {"force", "release"}
+    assert list(pool_config(settings).providers) == ["first"]
     for store in settings.stores.values():
         open_store(store, settings.environ).close()
 
