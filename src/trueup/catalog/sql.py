@@ -1,7 +1,7 @@
 """The books in a SQL database: SQLite and PostgreSQL.
 
 What decides about room is one conditional update, so that of two uploads that want the last bytes one gets them,
-whatever the database's isolation.
+whatever the database's isolation. Statements are put together once: doing so takes longer than running most of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,59 @@ from trueup.catalog.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
 
 _PAGE: Final = 1000
+_OBJECT: Final = [objects.c[name] for name in Stored._fields]
+_RESERVATION: Final = [reservations.c[name] for name in Reservation._fields]
+
+
+def _of(name: str) -> sa.BindParameter[object]:
+    """A value that is given when the statement runs."""
+    return sa.bindparam(f"the_{name}")
+
+
+_books = storage_stats.c
+_USAGE: Final = sa.select(*(_books[name] for name in Usage._fields)).order_by(_books.provider)
+_TAKE: Final = (
+    storage_stats.update()
+    .where(
+        _books.provider == _of("provider"),
+        _books.total_size_bytes + _books.reserved_bytes + _of("more") <= _of("quota"),
+    )
+    .values(
+        reserved_bytes=_books.reserved_bytes + _of("more"),
+        is_full=_of("quota") - _books.total_size_bytes - _books.reserved_bytes - _of("more") < _of("full_below"),
+        last_updated=_of("now"),
+    )
+)
+_FULL: Final = storage_stats.update().where(_books.provider == _of("provider")).values(is_full=True)
+_SETTLE: Final = (
+    storage_stats.update()
+    .where(_books.provider == _of("provider"))
+    .values(
+        total_size_bytes=_books.total_size_bytes + _of("size"),
+        file_count=_books.file_count + _of("count"),
+        reserved_bytes=_books.reserved_bytes + _of("reserved"),
+        is_full=_of("quota") - _books.total_size_bytes - _of("size") - _books.reserved_bytes - _of("reserved")
+        < _of("full_below"),
+        last_updated=_of("now"),
+    )
+)
+_IN_USE: Final = sa.select(reservations.c.token).where(reservations.c.idempotency == _of("idempotency"))
+_PROMISE: Final = reservations.insert()
+_PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
+_GROWN: Final = (
+    reservations.update().where(reservations.c.token == _of("token")).values(size=_of("size"), reserved=_of("reserved"))
+)
+_FULFILLED: Final = reservations.delete().where(reservations.c.token == _of("token"))
+_OVERDUE: Final = (
+    sa.select(*_RESERVATION).where(reservations.c.lease_until < _of("now")).order_by(reservations.c.lease_until)
+)
+_HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
+_SIZE: Final = sa.select(objects.c.size).where(*_HERE).with_for_update()
+_STRIKE: Final = objects.delete().where(*_HERE)
+_BOOK: Final = objects.insert()
+_NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
+_BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
+_BY_IDEMPOTENCY: Final = _NEWEST.where(objects.c.idempotency == _of("idempotency"))
 
 
 class SqlLedger:
@@ -32,70 +85,53 @@ class SqlLedger:
     def _make_rows(self) -> None:
         now = datetime.now(UTC)
         with self._engine.begin() as db:
-            known = set(db.scalars(sa.select(storage_stats.c.provider)))
+            known = set(db.scalars(sa.select(_books.provider)))
             for provider in sorted(self._limits.keys() - known):
                 # Another process may be making the same row.
-                missing = ~sa.exists().where(storage_stats.c.provider == provider)
-                row = sa.select(sa.literal(provider), sa.literal(now, storage_stats.c.last_updated.type)).where(missing)
+                missing = ~sa.exists().where(_books.provider == provider)
+                row = sa.select(sa.literal(provider), sa.literal(now, _books.last_updated.type)).where(missing)
                 db.execute(storage_stats.insert().from_select(["provider", "last_updated"], row))
 
     def _reading(self) -> sa.Connection:
         return self._engine.connect().execution_options(reading=True)
 
     def usage(self) -> list[Usage]:
-        columns = [storage_stats.c[name] for name in Usage._fields]
         with self._reading() as db:
-            rows = db.execute(sa.select(*columns).order_by(storage_stats.c.provider))
-            return [Usage(*row) for row in rows]
+            return [Usage(*row) for row in db.execute(_USAGE)]
 
     def reserve(self, wanted: Reservation) -> bool:
         try:
             with self._engine.begin() as db:
-                if wanted.idempotency and self._in_use(db, wanted.idempotency):
+                if wanted.idempotency and db.scalar(_IN_USE, {"the_idempotency": wanted.idempotency}) is not None:
                     raise _in_use(wanted.idempotency)
                 if not self._take(db, wanted.provider, wanted.reserved):
                     return False
-                row = wanted._asdict() | {"idempotency": wanted.idempotency or None}
-                db.execute(reservations.insert().values(row))
+                db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
         except IntegrityError:  # somebody else began with the same token at the same moment
             raise _in_use(wanted.idempotency) from None
         return True
 
-    @staticmethod
-    def _in_use(db: sa.Connection, idempotency: str) -> bool:
-        found = sa.select(reservations.c.token).where(reservations.c.idempotency == idempotency)
-        return db.scalar(found) is not None
-
     def _take(self, db: sa.Connection, provider: str, more: int) -> bool:
         """Take room if it is there, else mark the provider as full."""
-        table, limits = storage_stats.c, self._limits[provider]
-        used = table.total_size_bytes + table.reserved_bytes + more
-        taken = db.execute(
-            storage_stats.update()
-            .where(table.provider == provider, used <= limits.quota)
-            .values(
-                reserved_bytes=table.reserved_bytes + more,
-                is_full=limits.quota - used < limits.full_below,
-                last_updated=datetime.now(UTC),
-            )
-        )
-        if not taken.rowcount:
-            db.execute(storage_stats.update().where(table.provider == provider).values(is_full=True))
-        return bool(taken.rowcount)
+        values = self._values(provider) | {"the_more": more}
+        taken = bool(db.execute(_TAKE, values).rowcount)
+        if not taken:
+            db.execute(_FULL, {"the_provider": provider})
+        return taken
 
     def _settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
         """Change a provider's books by so much."""
-        table = storage_stats.c
-        total, promised = table.total_size_bytes + size, table.reserved_bytes + reserved
-        values: dict[str, Any] = {
-            "total_size_bytes": total,
-            "reserved_bytes": promised,
-            "file_count": table.file_count + count,
-            "last_updated": datetime.now(UTC),
+        changes = {"the_reserved": reserved, "the_size": size, "the_count": count}
+        db.execute(_SETTLE, self._values(provider) | changes)
+
+    def _values(self, provider: str) -> dict[str, object]:
+        limits = self._limits.get(provider, Limits(quota=0, full_below=0))
+        return {
+            "the_provider": provider,
+            "the_quota": limits.quota,
+            "the_full_below": limits.full_below,
+            "the_now": datetime.now(UTC),
         }
-        if limits := self._limits.get(provider):
-            values["is_full"] = limits.quota - total - promised < limits.full_below
-        db.execute(storage_stats.update().where(table.provider == provider).values(values))
 
     def grow(self, token: str, size: int) -> bool:
         with self._engine.begin() as db:
@@ -105,19 +141,15 @@ class SqlLedger:
             more = max(0, size - found.size)
             if not self._take(db, found.provider, more):
                 return False
-            db.execute(
-                reservations.update()
-                .where(reservations.c.token == token)
-                .values(size=max(size, found.size), reserved=found.reserved + more)
-            )
+            grown = {"the_token": token, "the_size": found.size + more, "the_reserved": found.reserved + more}
+            db.execute(_GROWN, grown)
             return True
 
     @staticmethod
     def _reservation(db: sa.Connection, token: str) -> Reservation | None:
         """The reservation, locked until the transaction ends."""
-        columns = [reservations.c[name] for name in Reservation._fields]
-        row = db.execute(sa.select(*columns).where(reservations.c.token == token).with_for_update()).one_or_none()
-        return Reservation(*row)._replace(idempotency=row.idempotency or "") if row is not None else None
+        row = db.execute(_PROMISED, {"the_token": token}).one_or_none()
+        return _reservation(row) if row is not None else None
 
     def renew(self, tokens: Iterable[str], until: datetime) -> None:
         rest = iter(tokens)
@@ -130,12 +162,13 @@ class SqlLedger:
             found = self._reservation(db, token)
             if found is None:
                 return False
-            here = (objects.c.provider == found.provider, objects.c.key == found.key)
-            replaced = db.scalar(sa.select(objects.c.size).where(*here).with_for_update())
-            db.execute(objects.delete().where(*here))
+            here = {"the_provider": found.provider, "the_key": found.key}
+            replaced = db.scalar(_SIZE, here)
+            if replaced is not None:
+                db.execute(_STRIKE, here)
             row = Stored(found.provider, found.key, size, md5, at)._asdict()
-            db.execute(objects.insert().values(row | {"idempotency": found.idempotency or None}))
-            db.execute(reservations.delete().where(reservations.c.token == token))
+            db.execute(_BOOK, row | {"idempotency": found.idempotency or None})
+            db.execute(_FULFILLED, {"the_token": token})
             self._settle(
                 db,
                 found.provider,
@@ -149,41 +182,33 @@ class SqlLedger:
         with self._engine.begin() as db:
             found = self._reservation(db, token)
             if found is not None:
-                db.execute(reservations.delete().where(reservations.c.token == token))
+                db.execute(_FULFILLED, {"the_token": token})
                 self._settle(db, found.provider, reserved=-found.reserved)
 
     def overdue(self, now: datetime) -> list[Reservation]:
-        columns = [reservations.c[name] for name in Reservation._fields]
-        due = sa.select(*columns).where(reservations.c.lease_until < now).order_by(reservations.c.lease_until)
         with self._reading() as db:
-            return [Reservation(*row)._replace(idempotency=row.idempotency or "") for row in db.execute(due)]
+            return [_reservation(row) for row in db.execute(_OVERDUE, {"the_now": now})]
 
     def find(self, key: str) -> list[Stored]:
-        return self._stored(objects.c.key == key)
+        with self._reading() as db:
+            return [_stored(row) for row in db.execute(_BY_KEY, {"the_key": key})]
 
     def known(self, idempotency: str) -> Stored | None:
-        return next(iter(self._stored(objects.c.idempotency == idempotency)), None)
-
-    def _stored(self, which: sa.ColumnElement[bool]) -> list[Stored]:
-        columns = [objects.c[name] for name in Stored._fields]
         with self._reading() as db:
-            rows = db.execute(sa.select(*columns).where(which).order_by(objects.c.created_at.desc()))
-            return [Stored(*row)._replace(idempotency=row.idempotency or "") for row in rows]
+            row = db.execute(_BY_IDEMPOTENCY, {"the_idempotency": idempotency}).first()
+            return _stored(row) if row is not None else None
 
     def remove(self, provider: str, key: str) -> bool:
-        here = (objects.c.provider == provider, objects.c.key == key)
+        here = {"the_provider": provider, "the_key": key}
         with self._engine.begin() as db:
-            size = db.scalar(sa.select(objects.c.size).where(*here).with_for_update())
-            if size is None:
-                return False
-            if not db.execute(objects.delete().where(*here)).rowcount:
+            size = db.scalar(_SIZE, here)
+            if size is None or not db.execute(_STRIKE, here).rowcount:
                 return False
             self._settle(db, provider, size=-size, count=-1)
             return True
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
-        columns = [objects.c[name] for name in Stored._fields]
-        page = sa.select(*columns).order_by(objects.c.key, objects.c.provider).limit(_PAGE)
+        page = sa.select(*_OBJECT).order_by(objects.c.key, objects.c.provider).limit(_PAGE)
         if older_than is not None:
             page = page.where(objects.c.created_at < older_than)
         after: tuple[str, str] | None = None
@@ -192,7 +217,7 @@ class SqlLedger:
             if after is not None:
                 this = page.where(sa.tuple_(objects.c.key, objects.c.provider) > after)
             with self._reading() as db:
-                rows = [Stored(*row)._replace(idempotency=row.idempotency or "") for row in db.execute(this)]
+                rows = [_stored(row) for row in db.execute(this)]
             yield from rows
             if len(rows) < _PAGE:
                 return
@@ -200,6 +225,14 @@ class SqlLedger:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _stored(row: Any) -> Stored:  # noqa: ANN401 - a row's columns have types of their own
+    return Stored(*row)._replace(idempotency=row.idempotency or "")
+
+
+def _reservation(row: Any) -> Reservation:  # noqa: ANN401 - the same
+    return Reservation(*row)._replace(idempotency=row.idempotency or "")
 
 
 def _in_use(idempotency: str) -> Busy:
