@@ -25,6 +25,7 @@ from trueup.config import StoreConfig
 from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
 from trueup.stores import files
 from trueup.stores.base import CHUNK, Entry, Features
+from trueup.stores.sftp_quick import READ_MOST, QuickSession
 from trueup.stores.sftp_tree import RemoteTree, entry_of, is_file
 from trueup.stores.sftp_walk import walk
 from trueup.stores.ssh import Line, Link, Server, server
@@ -64,7 +65,7 @@ class SftpStore:
         if self._features is None:
             if not self.exists():  # nothing to ask yet, and the answer must not be remembered
                 return Features(tree=True, keeps_mtime=True)
-            folds = self._link.run(self._tree.folds_case, again=True)
+            folds = self._link.ask(self._tree.folds_case)
             self._features = Features(tree=True, folds_case=folds, keeps_mtime=True)
         return self._features
 
@@ -73,14 +74,14 @@ class SftpStore:
         return walk(self._link, self._tree, start)
 
     def stat(self, key: str) -> Entry:
-        async def look(client: SFTPClient) -> Entry:
+        async def look(client: QuickSession) -> Entry:
             await self._tree.reach(client, key)
             return entry_of(key, await self._tree.source(client, key, None))
 
-        return self._link.run(look, key, "read", again=True)
+        return self._link.ask(look, key, "read")
 
     def exists(self) -> bool:
-        return self._link.run(self._tree.exists, again=True)
+        return self._link.ask(self._tree.exists)
 
     def create(self) -> None:
         self._link.run(self._tree.create, "", "made", again=True)
@@ -91,6 +92,11 @@ class SftpStore:
     def read(
         self, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
     ) -> Generator[Iterator[bytes], None, None]:
+        if expect is not None and expect.size <= READ_MOST:
+            question = partial(self._read_small, key=key, expect=expect, offset=offset, length=length)
+            if (data := self._link.ask(question, key, "read")) is not None:
+                yield iter([data] if data else [])
+                return
         if expect is not None and expect.size <= CHUNK:
             job = partial(self._read_whole, key=key, expect=expect, offset=offset, length=length)
             yield iter(self._link.run(job, key, "read", again=True))
@@ -102,6 +108,29 @@ class SftpStore:
         finally:
             with suppress(StoreError):
                 self._link.start_on(line, lambda _: opened.file.close(), key, "closed")()
+
+    async def _read_small(
+        self, quick: QuickSession, *, key: str, expect: Entry, offset: int, length: int | None
+    ) -> bytes | None:
+        """The bytes in two round trips: what is sure to be a file, as planned, is opened while it is looked at, and
+        closed while it is read. None where the server gives less than it was asked for."""
+        tree, path = self._tree, self._tree.path(key)
+        await tree.reach(quick, key)
+        looked, opened = quick.lstat(path), quick.open(path)
+        try:
+            before = await tree.source(quick, key, expect, looked)
+        except Exception:
+            await quick.withdraw(opened)
+            raise
+        handle = await opened
+        wanted = _wanted(before, offset, length)
+        reading = quick.read(handle, offset, wanted) if wanted else None
+        after, closed = quick.fstat(handle), quick.shut(handle)
+        await asyncio.wait([future for future in (reading, after, closed) if future])
+        closed.result()
+        _confirm(key, before, after.result())
+        data = reading.result() if reading else b""
+        return data if len(data) == wanted else None
 
     async def _read_whole(
         self, client: SFTPClient, *, key: str, expect: Entry, offset: int, length: int | None
@@ -399,14 +428,11 @@ class _Opened:
     before: SFTPAttrs
 
     def wanted(self, offset: int, length: int | None) -> int:
-        left = max(0, (self.before.size or 0) - offset)
-        return left if length is None else min(left, length)
+        return _wanted(self.before, offset, length)
 
     async def confirm(self, key: str) -> None:
         """Raise `PreconditionFailed` unless it is still the same."""
-        now = await self.file.stat()
-        if not is_file(now) or (now.size, now.mtime) != (self.before.size, self.before.mtime):
-            raise files.changed(key, "while it was read")
+        _confirm(key, self.before, await self.file.stat())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,6 +446,17 @@ class _Upload:
     """Folders made for it."""
     replaced: SFTPAttrs | None
     """What it will replace."""
+
+
+def _wanted(found: SFTPAttrs, offset: int, length: int | None) -> int:
+    """How many bytes of a file are asked for."""
+    left = max(0, (found.size or 0) - offset)
+    return left if length is None else min(left, length)
+
+
+def _confirm(key: str, before: SFTPAttrs, now: SFTPAttrs) -> None:
+    if not is_file(now) or (now.size, now.mtime) != (before.size, before.mtime):
+        raise files.changed(key, "while it was read")
 
 
 async def _piece(file: SFTPClientFile, offset: int, size: int, _: SFTPClient) -> bytes:
