@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,8 @@ _SIZE, _OWNER, _PERMISSIONS, _TIMES, _MORE = 1, 2, 4, 8, 1 << 31
 """Which attributes follow."""
 _LONGEST: Final = 16 << 20
 """Bytes; what says it is longer is no answer."""
+_AHEAD: Final = 2
+"""How often more names of a folder are asked for before the first came: the end of most folders comes along."""
 _PATIENCE: Final = 5.0
 """Seconds for a server to open what it should not have been asked to open."""
 _ERRORS: Final = {
@@ -122,15 +125,18 @@ class QuickSession(asyncssh.SSHClientSession[bytes]):
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
         """The names in a folder, with attributes."""
         handle: bytes = await self._ask(_OPENDIR, _string(path))
+        coming = deque(self._ask(_READDIR, _string(handle)) for _ in range(_AHEAD))
         try:
             while True:
-                for name in await self._ask(_READDIR, _string(handle)):
+                names = await coming.popleft()
+                coming.append(self._ask(_READDIR, _string(handle)))
+                for name in names:
                     yield name
         except asyncssh.SFTPEOFError:
             return
         finally:
-            if self.is_open:
-                _ignored(self.shut(handle))
+            for future in (*coming, self.shut(handle)):
+                _ignored(future)
 
     def _ask(self, kind: int, *parts: bytes) -> asyncio.Future[Any]:
         future = self._loop.create_future()
