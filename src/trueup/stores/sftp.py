@@ -126,10 +126,7 @@ class SftpStore:
         wanted = _wanted(before, offset, length)
         reading = quick.read(handle, offset, wanted) if wanted else None
         after, closed = quick.fstat(handle), quick.shut(handle)
-        asked = [future for future in (reading, after, closed) if future]
-        await asyncio.wait(asked)
-        for future in asked:
-            future.exception()  # or asyncio complains of the second error of a lost connection, which nobody saw
+        await asyncio.wait([future for future in (reading, after, closed) if future])
         _confirm(key, before, after.result())
         closed.result()
         data = reading.result() if reading else b""

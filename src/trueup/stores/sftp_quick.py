@@ -120,7 +120,7 @@ class QuickSession(asyncssh.SSHClientSession[bytes]):
             opened.cancel()
             self.close()
         elif not opened.cancelled() and opened.exception() is None:
-            _ignored(self.shut(opened.result()))
+            self.shut(opened.result())
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
         """The names in a folder, with attributes."""
@@ -135,13 +135,12 @@ class QuickSession(asyncssh.SSHClientSession[bytes]):
         except asyncssh.SFTPEOFError:
             return
         finally:
-            for future in (*coming, self.shut(handle)):
-                _ignored(future)
+            self.shut(handle)
 
     def _ask(self, kind: int, *parts: bytes) -> asyncio.Future[Any]:
         future = self._loop.create_future()
         if self._channel is None:
-            future.set_exception(asyncssh.SFTPConnectionLost("the session is over"))
+            _fail(future, asyncssh.SFTPConnectionLost("the session is over"))
             return future
         number = _VERSION if kind == _INIT else self._number
         self._number = (self._number + 1) & 0xFFFFFFFF
@@ -167,7 +166,7 @@ class QuickSession(asyncssh.SSHClientSession[bytes]):
         asked, self._asked = self._asked, {}
         for future in asked.values():
             if not future.done():
-                future.set_exception(exc or asyncssh.SFTPConnectionLost("the session ended"))
+                _fail(future, exc or asyncssh.SFTPConnectionLost("the session ended"))
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         if datatype is not None:  # what the server says to a person
@@ -195,10 +194,10 @@ class QuickSession(asyncssh.SSHClientSession[bytes]):
         try:
             result = _understood(kind, _Answer(packet, 5))
         except (ValueError, LookupError):
-            future.set_exception(asyncssh.SFTPBadMessage("the answer makes no sense"))
+            _fail(future, asyncssh.SFTPBadMessage("the answer makes no sense"))
             return
         if isinstance(result, Exception):
-            future.set_exception(result)
+            _fail(future, result)
         else:
             future.set_result(result)
 
@@ -274,6 +273,6 @@ def _string(value: bytes) -> bytes:
     return len(value).to_bytes(4, "big") + value
 
 
-def _ignored(future: asyncio.Future[Any]) -> None:
-    """Nobody waits for this answer; an error in it is no news."""
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # seen, or asyncio would complain where nobody waits for the answer
