@@ -168,9 +168,8 @@ class RemoteTree:
     ) -> SFTPAttrs | None:
         """What lies under a key: a file, or None. A link is `linked`, a folder `NotFound`, a device `Hidden`.
         `looked`: the look itself, where it is under way already."""
-        try:
-            found = await (looked or client.lstat(self.path(key)))
-        except _ABSENT:
+        found = await _present(client, self.path(key), looked)
+        if found is None:
             return None
         if is_file(found):
             return found
@@ -318,9 +317,17 @@ class RemoteTree:
             return
         try:
             await client.posix_rename(path, target)
+        except asyncssh.SFTPFailure as error:
+            if _says_absent(error):  # another writer was replacing the same file
+                raise files.changed(key) from None
+            raise
         except asyncssh.SFTPOpUnsupported:
             if replaces:
-                await client.remove(target)
+                try:
+                    await client.remove(target)
+                except asyncssh.SFTPError as error:
+                    if not _says_absent(error):
+                        raise
             await self._rename(client, path, key)
 
     async def link(self, client: SFTPClient, source: str, target: str) -> bool:
@@ -361,9 +368,11 @@ class RemoteTree:
     async def _rename(self, client: SFTPClient, path: bytes, key: str) -> None:
         try:
             await client.rename(path, self.path(key))
-        except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+        except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists) as error:
             if await _is_there(client, self.path(key)):
                 raise files.present_already(key) from None
+            if _says_absent(error):  # what it found in the way is another writer's, and was gone a moment later
+                raise files.changed(key) from None
             raise
 
     async def _cleared(self, client: SFTPClient, path: bytes) -> bool:
@@ -408,9 +417,22 @@ def _mtime_ns(found: SFTPAttrs) -> int:
     return (found.mtime or 0) * 1_000_000_000
 
 
-async def _is_there(client: SFTPClient, path: bytes) -> bool:
+async def _is_there(client: Looking, path: bytes) -> bool:
+    return await _present(client, path) is not None
+
+
+async def _present(client: Looking, path: bytes, looked: Awaitable[SFTPAttrs] | None = None) -> SFTPAttrs | None:
     try:
-        await client.lstat(path)
-    except _ABSENT:
-        return False
-    return True
+        return await (looked or client.lstat(path))
+    except asyncssh.SFTPError as error:
+        if not _says_absent(error):
+            raise
+        return None
+
+
+def _says_absent(error: asyncssh.SFTPError) -> bool:
+    """Whether a file is not there. Of one that another writer replaces at this moment, rclone's server says so in words
+    only."""
+    return isinstance(error, _ABSENT) or (
+        isinstance(error, asyncssh.SFTPFailure) and error.reason.endswith("no such file or directory")
+    )
