@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -113,23 +113,12 @@ class Rounds:
     # ----- how they run -----
 
     def _rounds(self, case: Case, once: Callable[[str], timing.Timing], *, rounds: int, until: float) -> Case:
-        self._say(f"{case.name} …")
         # The loop first: the first run of all finds a server that has just begun.
         names = [tool for tool in ("bare", "trueup", *PEERS) if tool not in case.without]
-        timings: dict[str, list[timing.Timing]] = {tool: [] for tool in names}
         if case.without:
             left_out = ", ".join(case.without)
             case = replace(case, notes=[*case.notes, f"{left_out} is left out, and measured by --full"])
-        for number in range(rounds):
-            if number and time.monotonic() > until:
-                case = replace(case, notes=[*case.notes, f"time ran out after {number} of {rounds} rounds"])
-                break
-            for tool in names[number % len(names) :] + names[: number % len(names)]:
-                if number >= SLOW.get(tool, rounds):
-                    continue
-                timings[tool].append(taken := once(tool))
-                self._say(f"    {tool:8} {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
-        return replace(case, timings=timings)
+        return in_turns(case, names, once, rounds=rounds, until=until, say=self._say)
 
     def _run(self, tool: str, job: Job, home: Path) -> timing.Timing:
         return timing.run(TOOLS[tool](job), tools.environ(self._facts, home), folder=home)
@@ -176,6 +165,31 @@ class Rounds:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
             found = partial(_relative, PREFIX)
             return {found(item["Key"]): item["Size"] for page in pages for item in page.get("Contents", [])}
+
+
+def in_turns(
+    case: Case,
+    names: Sequence[str],
+    once: Callable[[str], timing.Timing],
+    *,
+    rounds: int,
+    until: float,
+    say: Callable[[str], None],
+) -> Case:
+    """The case with the timings of each tool, in an order that turns from round to round."""
+    say(f"{case.name} …")
+    timings: dict[str, list[timing.Timing]] = {tool: [] for tool in names}
+    for number in range(rounds):
+        if number and time.monotonic() > until:
+            case = replace(case, notes=[*case.notes, f"time ran out after {number} of {rounds} rounds"])
+            break
+        turn = number % len(names)
+        for tool in [*names[turn:], *names[:turn]]:
+            if number >= SLOW.get(tool, rounds):
+                continue
+            timings[tool].append(taken := once(tool))
+            say(f"    {tool:8} {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
+    return replace(case, timings=timings)
 
 
 def _large(source: Path) -> bool:

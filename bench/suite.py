@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import inputs, limits
+from bench import inputs, limits, over_ssh
 from bench.comparison import Case, Rounds, Target
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
@@ -58,6 +58,20 @@ class Suite:
             size = (10 if self._full else 1) << 30
             self.larges.append(limits.large(facts, self._folder, files=4, size=size, say=say))
         self._compare()
+        self._over_ssh()
+
+    def _over_ssh(self) -> None:
+        wanted = [place for place in over_ssh.PLACES if self._wanted(place.case)]
+        if not wanted:
+            return
+        source = self._folder / "few"
+        say("making few files …")
+        made = inputs.small_files(source, over_ssh.FILES, 7200)
+        downloads = over_ssh.Downloads(shared("sftp", over_ssh.server), self._folder, source, say=say)
+        for place in wanted:
+            case = replace(_case(place.case, Target(reference="rclone", share=0.3)), files=over_ssh.FILES, bytes=made)
+            until = self._began + self._minutes * 60
+            self.cases.append(downloads.run(case, place, rounds=self._times(3), until=until))
 
     def _compare(self) -> None:
         small, many, large = self._folder / "small", self._folder / "many", self._folder / "large"

@@ -16,6 +16,7 @@ from trueup.config import load
 from trueup.pool.pool import Pool
 from trueup.stores.base import CHUNK
 
+ROOT = Path(__file__).parents[2]
 STEPS = ("before reserve", "after reserve", "in the body", "after write", "after commit")
 SETTINGS = """
 [pool]
@@ -76,7 +77,7 @@ def test_a_killed_upload_leaves_books_that_a_sweep_makes_exact(tmp_path: Path, s
     code = (
         f"from tests.pool.test_kill import upload; from pathlib import Path; upload(Path({str(tmp_path)!r}), {step!r})"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     with Pool.from_config(settings) as pool:
         late = pool._ledger.overdue(datetime.now(UTC) + timedelta(days=1))

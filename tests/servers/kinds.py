@@ -203,10 +203,12 @@ SFTP_USER = "t"
 SFTP_PASSWORD = "not-a-secret"
 
 
-def rclone_sftp(folder: Path) -> Plan:
+def rclone_sftp(folder: Path, *, lasting: bool = False) -> Plan:
+    """`lasting`: nobody changes the folder behind the server's back, and it may remember for long what is there."""
     port, (key, known_hosts) = free_port(), _host_key(folder)
     command = [str(BIN / "rclone"), "serve", "sftp", "--config", "/dev/null", "--addr", f"127.0.0.1:{port}"]
-    command += ["--user", SFTP_USER, "--pass", SFTP_PASSWORD, "--key", str(key), "--dir-cache-time", "1ms"]
+    command += ["--user", SFTP_USER, "--pass", SFTP_PASSWORD, "--key", str(key)]
+    command += [] if lasting else ["--dir-cache-time", "1ms"]
     return _sftp(folder, port, [*command, str(folder / "data")], known_hosts)
 
 

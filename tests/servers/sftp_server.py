@@ -1,13 +1,15 @@
 """An SFTP server over a folder, with what OpenSSH's has and rclone's lacks: links, hard links, fsync, copies.
 
-`sftp_server.py PORT FOLDER HOST_KEY AUTHORIZED_KEYS`: the user `t` gets in with the password or an authorized key.
+`sftp_server.py PORT FOLDER HOST_KEY AUTHORIZED_KEYS`: the user `t` gets in with the password or an authorized key. What
+is asked about files is written to `FOLDER.asked`, a line each: the request, a space, the last segment of the path.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, BinaryIO, ClassVar
 
 import asyncssh
 
@@ -28,13 +30,31 @@ class Door(asyncssh.SSHServer):
 
 class Folder(asyncssh.SFTPServer):
     root: ClassVar[bytes]
+    asked: ClassVar[BinaryIO]
 
     def __init__(self, chan: asyncssh.SSHServerChannel) -> None:
         super().__init__(chan, chroot=self.root)
 
 
+def noted(name: str) -> Callable[..., Any]:
+    """The server's method of this name, which also writes down what it was asked about: a path, or an open file."""
+    method = getattr(asyncssh.SFTPServer, name)
+
+    def note(self: Folder, about: Any, *rest: Any) -> Any:
+        path = about if isinstance(about, bytes) else getattr(about, "name", b"")
+        Folder.asked.write(b"%s %s\n" % (name.encode(), path.rpartition(b"/")[2]))
+        return method(self, about, *rest)
+
+    return note
+
+
+for request in ("lstat", "open", "read", "fstat", "close"):
+    setattr(Folder, request, noted(request))
+
+
 async def main(port: str, folder: str, host_key: str, authorized: str) -> None:
     Folder.root = folder.encode()
+    Folder.asked = open(f"{folder}.asked", "ab", buffering=0)  # noqa: SIM115, PTH123, ASYNC230 - as long as the server
     await asyncssh.listen(
         "127.0.0.1",
         int(port),

@@ -255,6 +255,53 @@ def test_a_file_that_changes_under_a_long_read_never_ends_well(store: Store, roo
         list(body)
 
 
+def test_a_small_file_takes_five_requests_and_its_folder_none(store: Store, root: Path, sftp_server: dict[str, str]):
+    name = root.name  # nobody else's
+    (root / "d").mkdir()
+    for number in range(2):
+        (root / f"d/{name}-{number}").write_bytes(b"x" * 7000)
+    for entry in listing(store):
+        assert content(store, entry.key, expect=entry) == b"x" * 7000
+    asked = (Path(sftp_server["folder"]) / "data.asked").read_text().splitlines()
+    for number in range(2):
+        about = [line.split()[0] for line in asked if line.endswith(f" {name}-{number}")]
+        assert about == ["lstat", "open", "read", "fstat", "close"]
+
+
+def test_a_small_file_that_is_no_more_as_planned_is_not_read(store: Store, root: Path, tmp_path: Path):
+    (tmp_path / "outside").write_bytes(b"x")
+    for name in ("changed", "linked", "gone", "empty"):
+        (root / name).write_bytes(b"" if name == "empty" else b"x")
+    planned = {entry.key: entry for entry in listing(store)}
+    (root / "changed").write_bytes(b"other")
+    (root / "linked").unlink()
+    (root / "linked").symlink_to(tmp_path / "outside")
+    (root / "gone").unlink()
+    for name, error in {"changed": PreconditionFailed, "linked": Hidden, "gone": NotFound}.items():
+        with pytest.raises(error):
+            content(store, name, expect=planned[name])
+    assert content(store, "empty", expect=planned["empty"]) == b""
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
+    from tests.servers.shared import shared
+
+    monkeypatch.setattr("trueup.stores.sftp_quick._PATIENCE", 0.2)
+    facts = shared("sftp-stuck", kinds.full_sftp)  # its own: it stands still until somebody writes into the pipe
+    place = kinds.make_sftp_folder(facts)
+    root = Path(facts["folder"], "data", place.url.rpartition("/")[2])
+    with closing(opened(place, connections="1")) as store:
+        (root / "a").write_bytes(b"a")
+        (root / "b").write_bytes(b"b")
+        planned = {entry.key: entry for entry in listing(store)}
+        (root / "a").unlink()
+        os.mkfifo(root / "a")
+        with pytest.raises(Hidden, match="pipe"):
+            content(store, "a", expect=planned["a"])
+        os.close(os.open(root / "a", os.O_WRONLY | os.O_NONBLOCK))
+        assert content(store, "b", expect=planned["b"]) == b"b"
+
+
 def test_the_clock_of_the_server_is_measured(store: Store, root: Path):
     assert abs(store.clock_ahead_ns()) < 5_000_000_000
     assert list(root.iterdir()) == []

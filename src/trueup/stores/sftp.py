@@ -18,14 +18,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from trueup import keys
 from trueup.config import StoreConfig
 from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
 from trueup.stores import files
 from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
-from trueup.stores.sftp_tree import RemoteTree, entry_of, is_file
+from trueup.stores.sftp_quick import READ_MOST, QuickSession
+from trueup.stores.sftp_read import Opened, opened_for_reading, read_piece, read_small, read_whole
+from trueup.stores.sftp_tree import RemoteTree, entry_of
 from trueup.stores.sftp_walk import walk
 from trueup.stores.ssh import Line, Link, Server, server
 
@@ -64,7 +66,7 @@ class SftpStore:
         if self._features is None:
             if not self.exists():  # nothing to ask yet, and the answer must not be remembered
                 return Features(tree=True, keeps_mtime=True)
-            folds = self._link.run(self._tree.folds_case, again=True)
+            folds = self._link.ask(self._tree.folds_case)
             self._features = Features(tree=True, folds_case=folds, keeps_mtime=True)
         return self._features
 
@@ -73,17 +75,17 @@ class SftpStore:
         return walk(self._link, self._tree, start)
 
     def stat(self, key: str) -> Entry:
-        async def look(client: SFTPClient) -> Entry:
+        async def look(client: QuickSession) -> Entry:
             await self._tree.reach(client, key)
             return entry_of(key, await self._tree.source(client, key, None))
 
-        return self._link.run(look, key, "read", again=True)
+        return self._link.ask(look, key, "read")
 
     def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - a file has none
         return Metadata()
 
     def exists(self) -> bool:
-        return self._link.run(self._tree.exists, again=True)
+        return self._link.ask(self._tree.exists)
 
     def create(self) -> None:
         self._link.run(self._tree.create, "", "made", again=True)
@@ -94,44 +96,32 @@ class SftpStore:
     def read(
         self, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
     ) -> Generator[Iterator[bytes], None, None]:
+        if expect is not None and expect.size <= READ_MOST:
+            question = partial(read_small, tree=self._tree, key=key, expect=expect, offset=offset, length=length)
+            if (data := self._link.ask(question, key, "read")) is not None:
+                yield iter([data] if data else [])
+                return
         if expect is not None and expect.size <= CHUNK:
-            job = partial(self._read_whole, key=key, expect=expect, offset=offset, length=length)
+            job = partial(read_whole, tree=self._tree, key=key, expect=expect, offset=offset, length=length)
             yield iter(self._link.run(job, key, "read", again=True))
             return
         line = self._link.line()
-        opened = self._link.start_on(line, partial(self._open, key=key, expect=expect), key, "read", again=True)()
+        opened = self._link.start_on(
+            line, partial(opened_for_reading, tree=self._tree, key=key, expect=expect), key, "read", again=True
+        )()
         try:
             yield self._pieces(line, opened, key, offset, length)
         finally:
             with suppress(StoreError):
                 self._link.start_on(line, lambda _: opened.file.close(), key, "closed")()
 
-    async def _read_whole(
-        self, client: SFTPClient, *, key: str, expect: Entry, offset: int, length: int | None
-    ) -> builtins.list[bytes]:
-        opened = await self._open(client, key=key, expect=expect)
-        try:
-            wanted = opened.wanted(offset, length)
-            data = await _piece(opened.file, offset, wanted, client) if wanted else b""
-            await opened.confirm(key)
-        finally:
-            await opened.file.close()
-        if len(data) != wanted:
-            raise files.changed(key, "while it was read")
-        return [data] if data else []
-
-    async def _open(self, client: SFTPClient, *, key: str, expect: Entry | None) -> _Opened:
-        await self._tree.reach(client, key)
-        before = await self._tree.source(client, key, expect)
-        return _Opened(await client.open(self._tree.path(key), "rb"), before)
-
-    def _pieces(self, line: Line, opened: _Opened, key: str, offset: int, length: int | None) -> Iterator[bytes]:
+    def _pieces(self, line: Line, opened: Opened, key: str, offset: int, length: int | None) -> Iterator[bytes]:
         end = offset + opened.wanted(offset, length)
         starts = iter(range(offset, end, CHUNK))
         coming: deque[tuple[int, Callable[[], bytes]]] = deque()
         for begin in starts:
             size = min(CHUNK, end - begin)
-            job = partial(_piece, opened.file, begin, size)
+            job = partial(read_piece, opened.file, begin, size)
             coming.append((size, self._link.start_on(line, job, key, "read")))
             if len(coming) >= _AHEAD:
                 yield self._arrived(coming, key)
@@ -288,7 +278,7 @@ class SftpStore:
         async def there(client: SFTPClient) -> Entry | None:
             if not client.supports_remote_copy:
                 return None
-            opened = await self._open(client, key=source, expect=planned)
+            opened = await opened_for_reading(client, tree=self._tree, key=source, expect=planned)
             try:
                 upload = await self._begin(client, key=target, if_absent=False, if_match=None, temporary="")
                 try:
@@ -406,24 +396,6 @@ class SftpStore:
         await self._tree.require_faithful(client, key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A file open for reading, and what it was then."""
-
-    file: SFTPClientFile
-    before: SFTPAttrs
-
-    def wanted(self, offset: int, length: int | None) -> int:
-        left = max(0, (self.before.size or 0) - offset)
-        return left if length is None else min(left, length)
-
-    async def confirm(self, key: str) -> None:
-        """Raise `PreconditionFailed` unless it is still the same."""
-        now = await self.file.stat()
-        if not is_file(now) or (now.size, now.mtime) != (self.before.size, self.before.mtime):
-            raise files.changed(key, "while it was read")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Upload:
     """A file that is being written under its temporary name."""
@@ -435,10 +407,6 @@ class _Upload:
     """Folders made for it."""
     replaced: SFTPAttrs | None
     """What it will replace."""
-
-
-async def _piece(file: SFTPClientFile, offset: int, size: int, _: SFTPClient) -> bytes:
-    return cast("bytes", await file.read(size, offset))  # opened for bytes, which its type does not say
 
 
 async def _send_piece(file: SFTPClientFile, piece: bytes, offset: int, _: SFTPClient) -> None:

@@ -11,8 +11,9 @@ import secrets
 import stat
 import time
 import unicodedata
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncssh
 from asyncssh.constants import FILEXFER_TYPE_DIRECTORY, FILEXFER_TYPE_REGULAR, FILEXFER_TYPE_SYMLINK
@@ -23,7 +24,7 @@ from trueup.stores import files
 from trueup.stores.base import Entry
 
 if TYPE_CHECKING:
-    from asyncssh import SFTPAttrs, SFTPClient, SFTPClientFile
+    from asyncssh import SFTPAttrs, SFTPClient, SFTPClientFile, SFTPName
 
 _TRUSTED_SECONDS: Final = 5.0
 """So long a folder that was looked at counts as one: looking again for each file in it would double the requests."""
@@ -69,6 +70,14 @@ def _kind(found: SFTPAttrs) -> str:
     return "a file" if is_file(found) else "a device, a pipe or a socket"
 
 
+class Looking(Protocol):
+    """What looks at a server: a client of asyncssh, or a quick session."""
+
+    def stat(self, path: bytes, /) -> Awaitable[SFTPAttrs]: ...
+    def lstat(self, path: bytes, /) -> Awaitable[SFTPAttrs]: ...
+    def scandir(self, path: bytes, /) -> AsyncIterator[SFTPName]: ...
+
+
 class RemoteTree:
     """The paths below one root: absolute on the server, without a slash at its end."""
 
@@ -99,7 +108,7 @@ class RemoteTree:
 
     # ----- the root -----
 
-    async def exists(self, client: SFTPClient) -> bool:
+    async def exists(self, client: Looking) -> bool:
         try:
             return is_folder(await client.stat(self.root or b"/"))
         except _ABSENT:
@@ -108,19 +117,19 @@ class RemoteTree:
     async def create(self, client: SFTPClient) -> None:
         await client.makedirs(self.root or b"/", exist_ok=True)
 
-    async def require_root(self, client: SFTPClient) -> None:
+    async def require_root(self, client: Looking) -> None:
         """`NotFound` when the root is missing."""
         if not await self.exists(client):
             raise NotFound(f"the folder {keys.display(self.root.decode('utf-8', 'replace'))} is not there")
 
-    async def folds_case(self, client: SFTPClient) -> bool:
+    async def folds_case(self, client: Looking) -> bool:
         """Whether `A` and `a` are one file, found out without writing: a name in the root is looked up in the other
         case. A root without letters tells nothing, and most servers do not fold."""
         if self._folds_case is None:
             self._folds_case = await self._look_up_other_case(client)
         return self._folds_case
 
-    async def _look_up_other_case(self, client: SFTPClient) -> bool:
+    async def _look_up_other_case(self, client: Looking) -> bool:
         names: set[bytes] = set()
         async for found in client.scandir(self.root or b"/"):
             names.add(raw(found.filename))
@@ -136,7 +145,7 @@ class RemoteTree:
 
     # ----- looking -----
 
-    async def reach(self, client: SFTPClient, key: str, linked: type[StoreError] = Hidden) -> None:
+    async def reach(self, client: Looking, key: str, linked: type[StoreError] = Hidden) -> None:
         """Know every folder above a key to be one; a link is `linked`, anything else `NotFound`."""
         if reason := keys.unaddressable(key):
             raise Unaddressable(f"'{keys.display(key)}' cannot be read: {reason}", cure="Rename it on the other side")
@@ -152,13 +161,15 @@ class RemoteTree:
                 raise linked(f"'{name}' lies behind the link '{keys.display(folder)}', which is not followed")
             if not is_folder(found):
                 raise NotFound(f"'{name}' is not there: '{keys.display(folder)}' is {_kind(found)}")
-            self._trust(folder)
+            self.trust(folder)
 
-    async def look(self, client: SFTPClient, key: str, linked: type[StoreError]) -> SFTPAttrs | None:
-        """What lies under a key: a file, or None. A link is `linked`, a folder `NotFound`, a device `Hidden`."""
-        try:
-            found = await client.lstat(self.path(key))
-        except _ABSENT:
+    async def look(
+        self, client: Looking, key: str, linked: type[StoreError], looked: Awaitable[SFTPAttrs] | None = None
+    ) -> SFTPAttrs | None:
+        """What lies under a key: a file, or None. A link is `linked`, a folder `NotFound`, a device `Hidden`.
+        `looked`: the look itself, where it is under way already."""
+        found = await _present(client, self.path(key), looked)
+        if found is None:
             return None
         if is_file(found):
             return found
@@ -167,9 +178,11 @@ class RemoteTree:
         reason = NotFound if is_folder(found) else Hidden
         raise reason(f"'{keys.display(key)}' is {_kind(found)}, not a file")
 
-    async def source(self, client: SFTPClient, key: str, planned: Entry | None) -> SFTPAttrs:
-        """The file under a key, as planned, or `NotFound`."""
-        found = await self.look(client, key, Hidden)
+    async def source(
+        self, client: Looking, key: str, planned: Entry | None, looked: Awaitable[SFTPAttrs] | None = None
+    ) -> SFTPAttrs:
+        """The file under a key, as planned, or `NotFound`. `looked` as for `look`."""
+        found = await self.look(client, key, Hidden, looked)
         if found is None:
             raise NotFound(f"'{keys.display(key)}' is not there")
         self.require(key, planned, found)
@@ -246,7 +259,7 @@ class RemoteTree:
                     f"'{keys.display(key)}' cannot be written: '{keys.display(folder)}' is {_kind(found)}",
                     cure="Nothing is written through a link" if is_link(found) else "",
                 )
-            self._trust(folder)
+            self.trust(folder)
 
     async def create_file(self, client: SFTPClient, key: str, path: bytes, made: list[str]) -> SFTPClientFile:
         """A new file, open for writing; never one that is there already, nor one behind a link."""
@@ -304,9 +317,17 @@ class RemoteTree:
             return
         try:
             await client.posix_rename(path, target)
+        except asyncssh.SFTPFailure as error:
+            if _says_absent(error):  # another writer was replacing the same file
+                raise files.changed(key) from None
+            raise
         except asyncssh.SFTPOpUnsupported:
             if replaces:
-                await client.remove(target)
+                try:
+                    await client.remove(target)
+                except asyncssh.SFTPError as error:
+                    if not _says_absent(error):
+                        raise
             await self._rename(client, path, key)
 
     async def link(self, client: SFTPClient, source: str, target: str) -> bool:
@@ -347,9 +368,11 @@ class RemoteTree:
     async def _rename(self, client: SFTPClient, path: bytes, key: str) -> None:
         try:
             await client.rename(path, self.path(key))
-        except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+        except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists) as error:
             if await _is_there(client, self.path(key)):
                 raise files.present_already(key) from None
+            if _says_absent(error):  # what it found in the way is another writer's, and was gone a moment later
+                raise files.changed(key) from None
             raise
 
     async def _cleared(self, client: SFTPClient, path: bytes) -> bool:
@@ -374,7 +397,8 @@ class RemoteTree:
         seen = self._folders.get(folder)
         return seen is not None and time.monotonic() - seen < _TRUSTED_SECONDS
 
-    def _trust(self, folder: str) -> None:
+    def trust(self, folder: str) -> None:
+        """Take a folder for one for a while, because it was just seen to be."""
         if len(self._folders) >= _TRUSTED_MOST:
             self._folders.clear()  # looking again costs a request; remembering a million folders costs memory
         self._folders[folder] = time.monotonic()
@@ -393,9 +417,22 @@ def _mtime_ns(found: SFTPAttrs) -> int:
     return (found.mtime or 0) * 1_000_000_000
 
 
-async def _is_there(client: SFTPClient, path: bytes) -> bool:
+async def _is_there(client: Looking, path: bytes) -> bool:
+    return await _present(client, path) is not None
+
+
+async def _present(client: Looking, path: bytes, looked: Awaitable[SFTPAttrs] | None = None) -> SFTPAttrs | None:
     try:
-        await client.lstat(path)
-    except _ABSENT:
-        return False
-    return True
+        return await (looked or client.lstat(path))
+    except asyncssh.SFTPError as error:
+        if not _says_absent(error):
+            raise
+        return None
+
+
+def _says_absent(error: asyncssh.SFTPError) -> bool:
+    """Whether a file is not there. Of one that another writer replaces at this moment, rclone's server says so in words
+    only."""
+    return isinstance(error, _ABSENT) or (
+        isinstance(error, asyncssh.SFTPFailure) and error.reason.endswith("no such file or directory")
+    )

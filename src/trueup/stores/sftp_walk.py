@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from trueup import keys
 from trueup.errors import AccessDenied, ListingUnfinished, NotFound, StoreError
 from trueup.stores.base import Entry
-from trueup.stores.sftp_tree import RemoteTree, entry_of, is_file, is_folder, is_link, raw
+from trueup.stores.sftp_tree import Looking, RemoteTree, entry_of, is_file, is_folder, is_link, raw
 from trueup.stores.sort import sorted_entries
 from trueup.stores.ssh import Line, Link
 from trueup.stores.walk import before
 
 if TYPE_CHECKING:
-    from asyncssh import SFTPAttrs, SFTPClient, SFTPName
+    from asyncssh import SFTPAttrs, SFTPName
 
 _AT_ONCE: Final = 16
 """Folders that are read at the same time."""
@@ -29,7 +29,7 @@ def walk(link: Link, tree: RemoteTree, start: str) -> Generator[Entry, None, Non
     above `start` too. Raises `NotFound` for a missing root, and `ListingUnfinished` when the server breaks off."""
     start = keys.normal(start)
     yield from sorted_entries(_found(link, tree, start))
-    if not link.run(tree.exists, again=True):
+    if not link.ask(tree.exists):
         raise ListingUnfinished(f"the folder {link.server.url} went away under the listing", cure="Run again")
 
 
@@ -100,19 +100,23 @@ class _Folder:
 
     def next(self, link: Link) -> Callable[[], _Names]:
         """Begin to read the next names; before the first, a lost connection does no harm."""
-        return link.start_on(self._line, self._next, self.prefix[:-1], "listed", again=self._names is None)
+        return link.start_asking(self._line, self._next, self.prefix[:-1], "listed", again=self._names is None)
 
     def close(self, link: Link) -> None:
         names = self._names
         if names is not None and hasattr(names, "aclose"):
             with suppress(StoreError):
-                link.start_on(self._line, lambda _: names.aclose(), self.prefix[:-1], "closed")()
+                link.start_asking(self._line, lambda _: names.aclose(), self.prefix[:-1], "closed")()
 
-    async def _next(self, client: SFTPClient) -> _Names:
+    async def _next(self, client: Looking) -> _Names:
         if self._names is None:
             path = self._tree.path(self.prefix[:-1]) if self.prefix else self._tree.root or b"/"
-            if self.prefix and is_link(found := await client.lstat(path)):
-                return _Names([_other(self.prefix[:-1], found)], [], more=False)  # it was a folder a moment ago
+            if self.prefix:
+                found = await client.lstat(path)
+                if is_link(found):
+                    return _Names([_other(self.prefix[:-1], found)], [], more=False)  # it was a folder a moment ago
+                if is_folder(found):
+                    self._tree.trust(self.prefix[:-1])
             self._names = client.scandir(path)
         entries: list[Entry] = []
         folders: list[str] = []

@@ -11,7 +11,7 @@ import getpass
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -25,8 +25,11 @@ from trueup.stores import sftp_error
 if TYPE_CHECKING:
     from asyncssh import SFTPClient, SSHClientConnection
 
+    from trueup.stores.sftp_quick import QuickSession
+
 _Result = TypeVar("_Result")
 Job = Callable[["SFTPClient"], Awaitable[_Result]]
+Question = Callable[["QuickSession"], Awaitable[_Result]]
 
 _OPTIONS: Final = ("connections", "key_file", "known_hosts", "passphrase", "password", "retries", "timeout")
 _URL: Final = re.compile(r"sftp://(?:([^/@]*)@)?(\[[^\]]+\]|[^/:@]+)(?::(\d+))?(/.*)", re.DOTALL | re.IGNORECASE)
@@ -138,10 +141,33 @@ class Link:
     ) -> Callable[[], _Result]:
         """Begin a job on one connection, as the one that an earlier job opened a file on; the function returned waits
         for its end."""
+
+        async def once() -> _Result:
+            return await job(await line.client())
+
+        return self._start(once, key, verb, again=again)
+
+    def ask(self, question: Question[_Result], key: str = "", verb: str = "reached") -> _Result:
+        """What the question learns; it changes nothing, and is asked once more after a lost connection."""
+        return self.start_asking(self.line(), question, key, verb)()
+
+    def start_asking(
+        self, line: Line, question: Question[_Result], key: str, verb: str, *, again: bool = True
+    ) -> Callable[[], _Result]:
+        """Begin to ask on one connection; the function returned waits for what is learnt."""
+
+        async def once() -> _Result:
+            return await question(await line.quick())
+
+        return self._start(once, key, verb, again=again)
+
+    def _start(
+        self, once: Callable[[], Awaitable[_Result]], key: str, verb: str, *, again: bool
+    ) -> Callable[[], _Result]:
         loop = self._loop
         if loop is None:
             raise Unreachable(f"the connection to {self.server.url} is closed")
-        future = asyncio.run_coroutine_threadsafe(self._guarded(line, job, again=again), loop)
+        future = asyncio.run_coroutine_threadsafe(self._guarded(once, again=again), loop)
 
         def wait() -> _Result:
             try:
@@ -154,7 +180,9 @@ class Link:
 
     def line(self) -> Line:
         """One of the connections, for jobs that belong together."""
-        return self._lines_now()[next(self._turn) % self.server.connections]
+        lines = self._lines_now()
+        line = lines[next(self._turn) % self.server.connections]
+        return line if line.was_tried else lines[0]
 
     def close(self) -> None:
         with self._lock:
@@ -178,13 +206,14 @@ class Link:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
                 self._thread.start()
-                self._lines = [Line(self.server) for _ in range(self.server.connections)]
+                others = [Line(self.server) for _ in range(self.server.connections - 1)]
+                self._lines = [Line(self.server, others), *others]
         return self._lines
 
-    async def _guarded(self, line: Line, job: Job[_Result], *, again: bool) -> _Result:
-        """The job; after a lost connection a new one is made, and the job done once more if it may."""
+    async def _guarded(self, once: Callable[[], Awaitable[_Result]], *, again: bool) -> _Result:
+        """A job; after a lost connection a new one is made, and the job done once more if it may."""
         try:
-            return await job(await line.client())
+            return await once()
         except Exception as error:
             if not (again and self.server.retries and sftp_error.is_lost(error)):
                 raise
@@ -197,7 +226,7 @@ class Link:
             reraise=True,
         ):
             with attempt:
-                return await job(await line.client())
+                return await once()
         raise AssertionError("tenacity ends with a result or an error")
 
     def _translated(self, error: BaseException, key: str, verb: str) -> BaseException:
@@ -207,20 +236,56 @@ class Link:
 
 
 class Line:
-    """One connection, made when it is needed and again when it was lost."""
+    """One connection, made when it is needed and again when it was lost. As soon as it was made for the first time, the
+    `others` are made beside it: to a server far away, one takes as long as a dozen files."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, others: Sequence[Line] = ()) -> None:
         self._server = server
+        self._others = others
         self._lock = asyncio.Lock()
         self._connection: SSHClientConnection | None = None
         self._client: SFTPClient | None = None
+        self._quick: QuickSession | None = None
+        self._beginning: asyncio.Task[None] | None = None
+        self.was_tried = False
+        """Before, a job is better off on a connection that is there."""
 
     async def client(self) -> SFTPClient:
+        """For whatever changes something, and for large files."""
         async with self._lock:
-            if self._client is None or self._connection is None or self._connection.is_closed():
-                self._connection = await self._connect()
-                self._client = await self._connection.start_sftp_client(path_encoding=None)
+            connection = await self._connected()
+            if self._client is None:
+                self._client = await connection.start_sftp_client(path_encoding=None)
             return self._client
+
+    async def quick(self) -> QuickSession:
+        """For looking, listing, and reading small files."""
+        from trueup.stores.sftp_quick import QuickSession
+
+        async with self._lock:
+            connection = await self._connected()
+            if self._quick is None or not self._quick.is_open:
+                self._quick = await QuickSession.begun(connection)
+            return self._quick
+
+    async def _connected(self) -> SSHClientConnection:
+        if self._connection is None or self._connection.is_closed():
+            self._client = self._quick = None
+            self._connection = await self._connect()
+            self.was_tried = True
+            for other in self._others:
+                other.begin()
+            self._others = ()
+        return self._connection
+
+    def begin(self) -> None:
+        """Make the connection before it is needed."""
+        self._beginning = asyncio.ensure_future(self._begin())
+
+    async def _begin(self) -> None:
+        with suppress(Exception):  # who needs this connection will make it, and hear of the trouble
+            await self.quick()
+        self.was_tried = True
 
     async def _connect(self) -> SSHClientConnection:
         import asyncssh
@@ -247,6 +312,9 @@ class Line:
         )
 
     async def hang_up(self) -> None:
+        if self._beginning is not None:
+            self._beginning.cancel()
+            await asyncio.wait([self._beginning])
         if self._connection is not None:
             self._connection.close()
             await self._connection.wait_closed()
