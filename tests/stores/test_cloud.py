@@ -10,7 +10,7 @@ import pytest
 from tests.servers import Bucket
 from trueup.config import StoreConfig
 from trueup.errors import NotFound, PreconditionFailed
-from trueup.stores.base import Entry, Metadata, OutOfOrder
+from trueup.stores.base import CHUNK, Entry, Metadata, OutOfOrder
 from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 from trueup.testing.contract import StoreContract
@@ -52,16 +52,16 @@ class CloudContract(StoreContract):
     def test_a_copy_between_two_prefixes_does_not_pass_here(self) -> None:
         source, target = opened(self.bucket, "from"), opened(self.bucket, "to")
         said = Metadata(mtime_ns=1_500_000_000_000_000_000, content_type="text/x-odd", user={"colour": "blue"})
-        planned = source.write("d/a", [b"one"], metadata=said)
+        planned = source.write("d/a", [bytes(9 * CHUNK)], metadata=said)
         made = target.copy_from(source, planned, "e/b", if_absent=True)
         assert made is not None
-        assert (made.key, made.size, made.md5) == ("e/b", 3, planned.md5)
+        assert (made.key, made.size, made.md5) == ("e/b", 9 * CHUNK, planned.md5)
         assert made.fingerprint == target.stat("e/b").fingerprint
-        assert content(target, "e/b") == b"one"
+        assert content(target, "e/b") == bytes(9 * CHUNK)
         assert target.metadata("e/b") == said
         with pytest.raises(PreconditionFailed):
             target.copy_from(source, planned, "e/b", if_absent=True)
-        newer = source.write("d/a", [b"two!"])
+        newer = source.write("d/a", [b"2" * 9 * CHUNK])
         with pytest.raises(PreconditionFailed):
             target.copy_from(source, planned, "e/c", if_absent=True)
         other = target.write("e/b", [b"other"])
@@ -69,7 +69,7 @@ class CloudContract(StoreContract):
             target.copy_from(source, newer, "e/b", if_match=made)
         assert content(target, "e/b") == b"other"
         assert target.copy_from(source, newer, "e/b", if_match=other) is not None
-        assert content(target, "e/b") == b"two!"
+        assert content(target, "e/b") == b"2" * 9 * CHUNK
         source.delete("d/a")
         with pytest.raises(NotFound):
             target.copy_from(source, newer, "e/d", if_absent=True)

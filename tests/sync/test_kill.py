@@ -18,7 +18,8 @@ import pytest
 from tests.sync.cases import prepared
 from tests.sync.world import World, done, nothing_to_do, scratch
 from trueup import events
-from trueup.errors import Busy, Interrupted
+from trueup.errors import Busy, Interrupted, Unreachable
+from trueup.stores.local import LocalStore
 from trueup.sync.outputs import Outputs
 
 ROOT = Path(__file__).parents[2]
@@ -196,3 +197,38 @@ def test_an_interrupted_run_can_be_undone(world: World):
     run = world.sync(delete=True, workers=1, outputs=Outputs(listener=listen, stopped=asked.is_set))
     assert world.undo(run).status == "ok"
     assert world.trees() == before
+
+
+def test_what_a_lost_connection_left_behind_is_removed_by_the_run_that_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a server whose connection broke in the middle of a write, so that nothing could be cleaned up either."""
+    world.put("left", "a/b", "one")
+    world.put("left", "c", "two")
+    world.put("right", "d", "so that the side is there")
+
+    def cut(self: LocalStore, key: str, *_: object, temporary: str = "", **__: object):
+        path = self.root / key
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / f".trueup-{temporary}").write_bytes(b"half")
+        raise Unreachable("the connection broke off")
+
+    def away(self: LocalStore, key: str, temporary: str):
+        tried.append(key)
+        raise Unreachable("no route")
+
+    tried: list[str] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalStore, "write", cut)
+        assert world.sync(mode="push").counts["failed"] == 2
+    assert len(world.temporaries()) == 2
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalStore, "write", cut)
+        broken.setattr(LocalStore, "discard", away)
+        assert world.sync(mode="push").counts["failed"] == 2
+    assert len(tried) == 1, "a place that is away is asked once"
+    assert len(world.temporaries()) == 4
+    assert world.sync(mode="push").counts["copy_right"] == 2
+    assert world.temporaries() == []
+    assert world.tree("right") == world.tree("left") | {"d": b"so that the side is there"}
+    assert nothing_to_do(world.sync(mode="push"))

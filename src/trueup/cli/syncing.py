@@ -331,7 +331,7 @@ def _overridden(options: SyncConfig, given: Mapping[str, Any]) -> SyncConfig:
         if patterns := changed.pop(name, None):
             changed[name] = tuple(patterns)
     if given["preserve"] is not None:
-        changed["preserve"] = tuple(part.strip() for part in given["preserve"].split(","))
+        changed["preserve"] = tuple(part.strip() for part in given["preserve"].split(",")) if given["preserve"] else ()
     if given["no_trash"]:
         changed["trash"] = False
     if given["bwlimit"] is not None:

@@ -41,8 +41,11 @@ def open_ui(
     # Front ends never import each other; this is the one door between them, and it opens by name.
     screen = import_module("trueup.tui")
     screen.require()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("the UI needs a terminal, and this is none", cure="Without one use: trueup sync")
+    for name, stream in (("input", sys.stdin), ("error", sys.stderr)):  # it draws on the latter
+        if not stream.isatty():
+            raise UsageError(
+                f"the UI needs a terminal, and standard {name} is none", cure="Without one use: trueup sync"
+            )
     code: int = screen.open_ui(jobs, settings, clean=ui.clean)
     if code == Interrupted.exit_code:
         os._exit(code)  # somebody asked twice: transfers that hang are not waited for, and the next run goes on

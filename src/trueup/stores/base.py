@@ -16,12 +16,17 @@ CHUNK = 1 << 20
 """Bytes in one piece of a streamed body."""
 
 
-_LAST_NS = (1 << 63) - 1
+_LARGEST = (1 << 63) - 1
 
 
 def storable_ns(time_ns: int) -> int:
     """A time as SQLite can keep it: what lies before 1677 or after 2262 is taken for those."""
-    return max(-_LAST_NS, min(time_ns, _LAST_NS))
+    return max(-_LARGEST, min(time_ns, _LARGEST))
+
+
+def storable_size(size: int) -> int:
+    """Bytes as SQLite can keep them: a server may tell any number."""
+    return max(0, min(size, _LARGEST))
 
 
 class Entry(NamedTuple):
@@ -51,9 +56,9 @@ class Entry(NamedTuple):
 class Metadata(NamedTuple):
     """What an object says of itself beside its bytes. Empty: nothing."""
 
-    mtime_ns: int = 0
+    mtime_ns: int | None = None
     """When the content was modified, as somebody noted it there (nanoseconds since 1970 UTC): a bucket's own
-    LastModified is the time of the upload."""
+    LastModified is the time of the upload. None: nobody did."""
     content_type: str = ""
     content_disposition: str = ""
     content_encoding: str = ""

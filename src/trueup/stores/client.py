@@ -69,9 +69,11 @@ class Client:
             return operators.build(place.service, options, timeout=place.timeout, retries=place.retries)
 
     def shares_bucket(self, other: Client) -> bool:
-        """Whether both are prefixes of one bucket, reached in one way and by one user."""
+        """Whether both are prefixes of one bucket, reached in one way and by one user, and what is written here gets
+        nothing that it does not have there."""
         ours, theirs = ({**client.place.options, "root": ""} for client in (self, other))
-        return self.place.service == other.place.service and ours == theirs
+        adds = self.place.cache_control or self.place.content_type
+        return self.place.service == other.place.service and ours == theirs and not adds
 
     def asking(self, doing: str, key: str = "") -> _Asking:
         """A `with` block around one request, in which OpenDAL's exceptions become ours."""

@@ -254,12 +254,16 @@ class CloudStore:
     def copy_from(
         self, origin: Store, source: Entry, target: str, *, if_absent: bool = False, if_match: Entry | None = None
     ) -> Entry | None:
-        """Between two prefixes of one bucket. No cloud copies under a condition, so both are looked at first."""
+        """Between two prefixes of one bucket. No cloud copies under a condition, so both are looked at first; and a
+        small object is better read and written, where the server guards that against other writers."""
         client = self._client
         if not isinstance(origin, CloudStore) or source.size > _COPY_LIMIT:
             return None
         theirs = origin._client  # noqa: SLF001 - one of our own kind
         if not client.shares_bucket(theirs):
+            return None
+        can = client.conditions()
+        if source.size <= PART and (can.if_match if if_match is not None else can.if_absent):
             return None
         theirs.check(source.key)
         client.check(target)

@@ -130,7 +130,7 @@ def place(config: StoreConfig, environ: Mapping[str, str]) -> Place:
         ),
         timeout=parse_seconds(given.get("timeout", "30s"), where=f"{where}: timeout"),
         retries=_whole(given.get("retries", "3"), "retries", range(21), where),
-        concurrency=_whole(given.get("concurrency", "0"), "concurrency", range(257), where),
+        concurrency=_whole(given["concurrency"], "concurrency", range(1, 257), where) if "concurrency" in given else 0,
         cache_control=given.get("cache_control"),
         content_type=given.get("content_type"),
         byte_ordered=_flag(given, "byte_ordered", where) if "byte_ordered" in given else ordered,

@@ -25,6 +25,7 @@ _ARCHIVED: Final = "Restore it from the archive tier first"
 _LONG: Final = "Shorten it; a bucket allows 1,024 bytes"
 _KMS: Final = "Allow these credentials to use the bucket's encryption key"
 _REGION: Final = "Set the option region to where the bucket is"
+_HEADER: Final = "Set its Content-Disposition or Content-Type anew, in ASCII"
 _CHANGED: Final = "Run again to look at it afresh"
 _CLOUDS: Final = frozenset({"s3", "gcs", "azblob"})
 
@@ -80,6 +81,16 @@ _BY_STATUS: Final[dict[int, tuple[type[StoreError], str, str]]] = {
     429: _BY_CODE["SlowDown"],
     507: _BY_CODE["QuotaExceeded"],
 }
+_BY_PHRASE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
+    **dict.fromkeys(["invalid_grant", "token has expired", "sso token", "token is expired"], _BY_CODE["ExpiredToken"]),
+    **dict.fromkeys(
+        ["failed to load signing credential", "no valid credential found", "load credential"],
+        (errors.AccessDenied, "no credentials were found", "Set them in the environment or in trueup.toml"),
+    ),
+    "region is missing": (StoreError, "its region is not known", "Set AWS_REGION, or the option region of this store"),
+    # One object's fault: whoever took it for the server's would give up on all others.
+    "header value must be valid utf-8": (StoreError, "the client cannot read a header that is no plain text", _HEADER),
+}
 _BY_KIND: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     "NotFound": _BY_CODE["NoSuchKey"],
     "PermissionDenied": _BY_CODE["AccessDenied"],
@@ -126,16 +137,9 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
     if (status == 404 and not has_key) or '"The specified bucket does not exist' in head:
         return _BY_CODE["NoSuchBucket"]
     lowered = text.lower()
-    if any(word in lowered for word in ("invalid_grant", "token has expired", "sso token", "token is expired")):
-        return _BY_CODE["ExpiredToken"]
-    if (
-        "failed to load signing credential" in lowered
-        or "no valid credential found" in lowered
-        or "load credential" in lowered
-    ):
-        return errors.AccessDenied, "no credentials were found", "Set them in the environment or in trueup.toml"
-    if "region is missing" in lowered:
-        return StoreError, "its region is not known", "Set AWS_REGION, or the option region of this store"
+    for phrase, found_error in _BY_PHRASE.items():
+        if phrase in lowered:
+            return found_error
     if status >= 500 and status != 507:
         return errors.Unreachable, f"the server answered {status}", _WAIT
     if kind in _BY_KIND:

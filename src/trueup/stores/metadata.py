@@ -26,7 +26,8 @@ MTIME: Final = "mtime"
 """The user metadata that holds when the content was modified: seconds since 1970, with a fraction."""
 
 _SECONDS: Final = re.compile(r"-?\d{1,12}(\.\d{1,9})?")
-_HEADER: Final = re.compile(r"[\x20-\x7e\t]*")
+# A signature takes several spaces for one, and none for those at the ends.
+_HEADER: Final = re.compile(r"([\x21-\x7e]+( [\x21-\x7e]+)*)?")
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 _NAMES: Final = {"azblob": re.compile(r"[A-Za-z_][A-Za-z0-9_]*")}
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -47,8 +48,11 @@ class Options(TypedDict, total=False):
 def told(found: Told) -> Metadata:
     """What an object says of itself, without our own token."""
     user = {name.lower(): value for name, value in (found.user_metadata or {}).items() if name.lower() != TOKEN}
+    mtime_ns = _time_ns(user.get(MTIME, ""))
+    if mtime_ns is not None:
+        del user[MTIME]
     return Metadata(
-        mtime_ns=_time_ns(user.pop(MTIME, "")),
+        mtime_ns=mtime_ns,
         content_type=found.content_type or "",
         content_disposition=found.content_disposition or "",
         content_encoding=found.content_encoding or "",
@@ -59,8 +63,8 @@ def told(found: Told) -> Metadata:
 def add(metadata: Metadata, options: Options, place: Place, can: Capability, key: str) -> None:
     """Put it into the options of a write. Raises `StoreError` for what cannot be kept there."""
     user = dict(metadata.user)
-    if metadata.mtime_ns:
-        user[MTIME] = str(Decimal(metadata.mtime_ns).scaleb(-9))
+    if metadata.mtime_ns is not None:  # what the users call so themselves, and is no time, stays theirs
+        user.setdefault(MTIME, format(Decimal(metadata.mtime_ns).scaleb(-9), "f"))
     for name, value in user.items():
         if not _NAMES.get(place.service, _NAME).fullmatch(name) or not _HEADER.fullmatch(value):
             raise _refused(key, f"its metadata '{keys.display(name)}'", place)
@@ -85,6 +89,9 @@ def _refused(key: str, what: str, place: Place) -> StoreError:
     )
 
 
-def _time_ns(seconds: str) -> int:
-    """0 for what is no time: anybody may have written it."""
-    return storable_ns(int(Decimal(seconds).scaleb(9))) if _SECONDS.fullmatch(seconds) else 0
+def _time_ns(seconds: str) -> int | None:
+    """None for what is no time: anybody may have written it."""
+    if not _SECONDS.fullmatch(seconds):
+        return None
+    time_ns = int(Decimal(seconds).scaleb(9))
+    return time_ns if storable_ns(time_ns) == time_ns else None

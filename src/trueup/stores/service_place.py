@@ -61,7 +61,7 @@ def service_place(config: StoreConfig) -> Place:
         secrets=secrets,
         timeout=parse_seconds(given.get("timeout", "30s"), where=f"{where} timeout"),
         retries=_whole(given.get("retries", "3"), "retries", range(21), where),
-        concurrency=_whole(given.get("concurrency", "0"), "concurrency", range(257), where),
+        concurrency=_whole(given["concurrency"], "concurrency", range(1, 257), where) if "concurrency" in given else 0,
         tree=tree,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 
 from trueup import keys
 from trueup.errors import ListingUnfinished
-from trueup.stores.base import Entry, storable_ns
+from trueup.stores.base import Entry, storable_ns, storable_size
 
 
 def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[Entry]:
@@ -49,4 +49,4 @@ def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[En
 def _row(entry: Entry) -> tuple[bytes | str | int, ...]:
     key = entry.key.encode("utf-8", "surrogatepass")
     normal = key if entry.key.isascii() else keys.normal(entry.key).encode("utf-8", "surrogatepass")
-    return (normal, key, entry.size, storable_ns(entry.mtime_ns), *entry[3:])
+    return (normal, key, storable_size(entry.size), storable_ns(entry.mtime_ns), *entry[3:])

@@ -19,7 +19,7 @@ from trueup.errors import NotFound, StoreError
 from trueup.sync.content import Contents
 from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
-from trueup.sync.effects import Done, Effects, Meter, log, target_key, target_side, temporary_name
+from trueup.sync.effects import SYSTEMIC, Done, Effects, Meter, log, target_key, target_side, temporary_name
 from trueup.sync.item import Item, Phase
 from trueup.sync.plan import Plan
 from trueup.sync.planner import Sides
@@ -71,14 +71,20 @@ def recover(sides: Sides, state: PairState, *, warn: Callable[[str], None]) -> i
     """Settle what a killed run had begun: remove its unfinished files; the next plan decides anew about the rest."""
     stores = {state.left_side: sides.left, state.right_side: sides.right}
     settled = []
+    away: set[str] = set()
+    """Sides that cannot be reached: what was left there is for a later run."""
     for row in state.open_intents():
         # The loser of a conflict may have been on its way to its place beside the winner, on either side.
-        for side in stores if row.reason == "conflict" else (row.side,):
+        on = set(stores) if row.reason == "conflict" else {row.side}
+        for side in on - away:
             try:
                 stores[side].discard(row.target, temporary_name(row.run, row.seq))
             except StoreError as error:
+                if isinstance(error, SYSTEMIC):
+                    away.add(side)
                 warn(f"what the interrupted run {row.run} left could not be removed: {error}")
-        settled.append(row._replace(state="interrupted"))
+        if not on & away:
+            settled.append(row._replace(state="interrupted"))
     if settled:
         with state.transaction():
             state.write_journal(settled)
@@ -105,6 +111,7 @@ class _Application:
         self._meter = Meter(header.config.bwlimit)
         contents = Contents({"left": sides.left, "right": sides.right}, state)
         self._effects = Effects(sides, header, self._meter, contents.md5)
+        self._leaves_files = {side: sides[side].features.tree for side in ("left", "right")}
         self._done: list[Done] = []
         self.applied = Applied()
         self._actions = plan.size()
@@ -216,6 +223,8 @@ class _Application:
         settled = []
         for result in done:
             seq, wrote = result.item.seq, result.wrote
+            if result.systemic and self._leaves_files[target_side(result.item)]:
+                continue  # an intent still: what it began may lie there, and the next run removes that
             if wrote is None:
                 # A copy that found its bytes in place wrote nothing that undo could take away.
                 state = "skipped" if result.outcome == "done" and not result.forgotten else result.outcome

@@ -35,7 +35,8 @@ from trueup.sync.planner import Sides
 
 log = logging.getLogger("trueup.sync")
 
-_SYSTEMIC: Final = (Unreachable, CredentialsExpired, BucketMissing, NoSpace)
+SYSTEMIC: Final = (Unreachable, CredentialsExpired, BucketMissing, NoSpace)
+"""Errors that lie in the store, not in the item: every other item will meet them too."""
 
 _TARGETS: Final = {
     Action.COPY_RIGHT: "right",
@@ -161,7 +162,7 @@ class Effects:
             return Done(item, "drifted", f"not as planned any more: {error}")
         except StoreError as error:
             log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)
-            return Done(item, "failed", str(error), systemic=isinstance(error, _SYSTEMIC))
+            return Done(item, "failed", str(error), systemic=isinstance(error, SYSTEMIC))
         except BaseException as error:  # one bad item is no bad run, and a panic of OpenDAL no Exception
             log.exception("%s of %s failed in an unforeseen way", item.action, keys.display(item.key))
             return Done(item, "failed", f"unforeseen {type(error).__name__}: {error}")
@@ -202,7 +203,9 @@ class Effects:
         self, item: Item, origin: Store, source: Entry, target: Store, key: str, *, md5: str, replaced: Entry | None
     ) -> Entry:
         """Read on one side, and write on the other what is to be there instead of `replaced` (None: nothing)."""
-        carried = self._carried(origin, source) if self._config.preserve else None
+        # A bucket that does not tell a time tells 0; a file may be of 1970.
+        mtime_ns = source.mtime_ns if source.mtime_ns or origin.features.keeps_mtime else None
+        carried = self._carried(origin, source, mtime_ns) if self._config.preserve else None
         with origin.read(source.key, expect=source) as body:
             return target.write(
                 key,
@@ -211,18 +214,18 @@ class Effects:
                 md5=md5,
                 if_absent=replaced is None,
                 if_match=replaced,
-                mtime_ns=(carried.mtime_ns if carried is not None else 0) or source.mtime_ns or None,
+                mtime_ns=carried.mtime_ns if carried is not None and carried.mtime_ns is not None else mtime_ns,
                 metadata=carried,
                 temporary=temporary_name(self._run, item.seq),
             )
 
-    def _carried(self, origin: Store, source: Entry) -> Metadata:
-        """What of the source's metadata goes along."""
+    def _carried(self, origin: Store, source: Entry, mtime_ns: int | None) -> Metadata:
+        """What of the source's metadata goes along, and its time where nobody noted another one."""
         keep = self._config.preserve
         found = origin.metadata(source.key, expect=source) if origin.features.metadata else Metadata()
         carried = found if "metadata" in keep else Metadata()
         return carried._replace(
-            mtime_ns=(found.mtime_ns or source.mtime_ns) if "mtime" in keep else carried.mtime_ns,
+            mtime_ns=(mtime_ns if found.mtime_ns is None else found.mtime_ns) if "mtime" in keep else carried.mtime_ns,
             content_type=found.content_type if "content-type" in keep else "",
         )
 

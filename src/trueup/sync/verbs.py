@@ -208,6 +208,7 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = Fal
     guards.check(planned)
     differences = _differs(planned)
     notes = planned.counts()
+    _warn_of_lost_times(opened, planned, outputs)
     if planned.size():  # what only conflicts, or is only noted, leaves nothing to undo
         opened.state.start_run(
             RunRow(
@@ -287,6 +288,18 @@ def _warn_of_public_trash(opened: Session, outputs: Outputs, run: str) -> None:
                 ".trueup/trash. Make the bucket private or deny that prefix, or use --no-trash"
             )
             outputs.warn(run, message)
+
+
+def _warn_of_lost_times(opened: Session, planned: Plan, outputs: Outputs) -> None:
+    """Say that a place cannot keep the times that were asked to go along. Metadata and content types are things of
+    buckets, and nobody expects them in a folder."""
+    config = planned.header.config
+    if "mtime" not in config.preserve or not planned.size():
+        return
+    for name, spared in (("left", "push"), ("right", "pull")):
+        features = opened.sides[name].features
+        if config.mode != spared and not (features.metadata or features.keeps_mtime):
+            outputs.warn(planned.header.run, f"{opened.sides[name].url} cannot keep modification times")
 
 
 def _expire(opened: Session, outputs: Outputs, run: str) -> None:
