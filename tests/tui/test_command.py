@@ -164,7 +164,7 @@ def test_the_third_ctrl_c_does_not_wait_and_the_next_run_goes_on(tmp_path: Path)
     for number in range(20):
         write(tmp_path / "site" / f"{number:02}.bin", "x" * 900_000)
     (tmp_path / "trueup.toml").write_text(
-        '[sync.site]\nleft = "site"\nright = "bucket"\nworkers = 1\nbwlimit = "100k"\n'
+        '[sync.site]\nleft = "site"\nright = "bucket"\nworkers = 1\nbwlimit = "10k"\n'
     )
     terminal = Terminal("site")
     terminal.until("Refresh shows")
