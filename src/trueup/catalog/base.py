@@ -89,7 +89,8 @@ class Ledger(Protocol):
 
     def reserve(self, wanted: Reservation) -> bool:
         """Promise room, if all that is there and promised and this stays within the quota. False, and the provider is
-        full, where it does not; nothing is promised then. Raises `Busy` when the idempotency token is in use."""
+        full, where it does not; nothing is promised then. Raises `Busy` when somebody else is uploading this key
+        there, or with this idempotency token."""
         ...
 
     def grow(self, token: str, size: int) -> bool:
@@ -122,8 +123,8 @@ class Ledger(Protocol):
         """The object of an upload of this name."""
         ...
 
-    def remove(self, provider: str, key: str) -> bool:
-        """Strike an object off. Whether it was there."""
+    def remove(self, stored: Stored) -> bool:
+        """Strike an object off. Whether it was there; one that replaced it stays."""
         ...
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from trueup import keys
 from trueup.catalog.base import Limits, Reservation, Stored, Usage
 from trueup.catalog.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
@@ -55,7 +56,12 @@ _SETTLE: Final = (
         last_updated=_of("now"),
     )
 )
-_IN_USE: Final = sa.select(reservations.c.token).where(reservations.c.idempotency == _of("idempotency"))
+_IN_USE: Final = sa.select(reservations.c.token).where(
+    sa.or_(
+        sa.and_(reservations.c.provider == _of("provider"), reservations.c.key == _of("key")),
+        reservations.c.idempotency == _of("idempotency"),
+    )
+)
 _PROMISE: Final = reservations.insert()
 _PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
 _GROWN: Final = (
@@ -68,6 +74,7 @@ _OVERDUE: Final = (
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
 _SIZE: Final = sa.select(objects.c.size).where(*_HERE).with_for_update()
 _STRIKE: Final = objects.delete().where(*_HERE)
+_STRIKE_THIS: Final = _STRIKE.where(objects.c.created_at == _of("created_at"))
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
 _BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
@@ -102,13 +109,15 @@ class SqlLedger:
     def reserve(self, wanted: Reservation) -> bool:
         try:
             with self._engine.begin() as db:
-                if wanted.idempotency and db.scalar(_IN_USE, {"the_idempotency": wanted.idempotency}) is not None:
-                    raise _in_use(wanted.idempotency)
+                row = wanted._asdict() | {"idempotency": wanted.idempotency or None}
+                same = {f"the_{name}": row[name] for name in ("provider", "key", "idempotency")}
+                if db.scalar(_IN_USE, same) is not None:
+                    raise _in_use(wanted)
                 if not self._take(db, wanted.provider, wanted.reserved):
                     return False
-                db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
-        except IntegrityError:  # somebody else began with the same token at the same moment
-            raise _in_use(wanted.idempotency) from None
+                db.execute(_PROMISE, row)
+        except IntegrityError:  # somebody else began at the same moment
+            raise _in_use(wanted) from None
         return True
 
     def _take(self, db: sa.Connection, provider: str, more: int) -> bool:
@@ -198,13 +207,12 @@ class SqlLedger:
             row = db.execute(_BY_IDEMPOTENCY, {"the_idempotency": idempotency}).first()
             return _stored(row) if row is not None else None
 
-    def remove(self, provider: str, key: str) -> bool:
-        here = {"the_provider": provider, "the_key": key}
+    def remove(self, stored: Stored) -> bool:
+        this = {"the_provider": stored.provider, "the_key": stored.key, "the_created_at": stored.created_at}
         with self._engine.begin() as db:
-            size = db.scalar(_SIZE, here)
-            if size is None or not db.execute(_STRIKE, here).rowcount:
+            if not db.execute(_STRIKE_THIS, this).rowcount:
                 return False
-            self._settle(db, provider, size=-size, count=-1)
+            self._settle(db, stored.provider, size=-stored.size, count=-1)
             return True
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
@@ -235,5 +243,5 @@ def _reservation(row: Any) -> Reservation:  # noqa: ANN401 - the same
     return Reservation(*row)._replace(idempotency=row.idempotency or "")
 
 
-def _in_use(idempotency: str) -> Busy:
-    return Busy(f"an upload with the token {idempotency!r} is under way", cure="Wait for it")
+def _in_use(wanted: Reservation) -> Busy:
+    return Busy(f"'{keys.display(wanted.key)}' is being uploaded already", cure="Wait for that to end")

@@ -62,4 +62,5 @@ reservations = sa.Table(
     sa.Column("md5", sa.Text, nullable=False),
     sa.Column("lease_until", Moment, nullable=False, index=True),
     sa.Column("idempotency", sa.Text, unique=True),
+    sa.UniqueConstraint("provider", "key"),
 )

@@ -206,7 +206,7 @@ class Pool:
             raise NotFound(f"'{keys.display(key)}' is not in the pool")
         for stored in found:
             self._provider(stored).store.delete(key)
-            self._ledger.remove(stored.provider, key)
+            self._ledger.remove(stored)
 
     def ls(self) -> Iterator[Stored]:
         """Every object by key."""

@@ -41,4 +41,5 @@ def upgrade() -> None:
         sa.Column("md5", sa.Text, nullable=False),
         sa.Column("lease_until", sa.DateTime, nullable=False, index=True),
         sa.Column("idempotency", sa.Text, unique=True),
+        sa.UniqueConstraint("provider", "key"),
     )
