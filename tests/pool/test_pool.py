@@ -41,7 +41,10 @@ class World:
     """A pool over stores that a test can reach behind its back."""
 
     def __init__(self, database: str, stores: dict[str, Store], quotas: dict[str, int], **options: object) -> None:
-        limits = {name: Limits(quota=quota, full_below=quota // 100) for name, quota in quotas.items()}
+        limits = {
+            name: Limits(quota=quota, full_below=quota // 100, rearm_below=quota * 95 // 100)
+            for name, quota in quotas.items()
+        }
         config = PoolConfig(
             database=database,
             providers={

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from trueup import keys
-from trueup.catalog.base import Limits, Reservation, Stored, Usage
+from trueup.catalog.base import Limits, Outbox, Reservation, Stored, Usage
+from trueup.catalog.outbox import SqlOutbox, put
 from trueup.catalog.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
 
@@ -56,6 +57,10 @@ _SETTLE: Final = (
         last_updated=_of("now"),
     )
 )
+_STATE: Final = sa.select(
+    _books.total_size_bytes, _books.reserved_bytes, _books.is_full, _books.alert_sent, _books.file_count
+).where(_books.provider == _of("provider"))
+_ALERT: Final = storage_stats.update().where(_books.provider == _of("provider")).values(alert_sent=_of("sent"))
 _IN_USE: Final = sa.select(reservations.c.token).where(
     sa.or_(
         sa.and_(reservations.c.provider == _of("provider"), reservations.c.key == _of("key")),
@@ -126,12 +131,33 @@ class SqlLedger:
         taken = bool(db.execute(_TAKE, values).rowcount)
         if not taken:
             db.execute(_FULL, {"the_provider": provider})
+        self._tell(db, provider)
         return taken
+
+    def refuse(self, provider: str) -> None:
+        with self._engine.begin() as db:
+            db.execute(_FULL, {"the_provider": provider})
+            self._tell(db, provider)
+
+    def _tell(self, db: sa.Connection, provider: str) -> None:
+        """Write a message when a provider has become full, once, until it has been emptied well."""
+        limits = self._limits.get(provider)
+        if limits is None:
+            return
+        now = db.execute(_STATE, {"the_provider": provider}).one()
+        used = now.total_size_bytes + now.reserved_bytes
+        if now.is_full and not now.alert_sent:
+            db.execute(_ALERT, {"the_provider": provider, "the_sent": True})
+            facts = {"used_bytes": used, "limit_bytes": limits.quota, "file_count": now.file_count}
+            put(db, "pool.full", {"provider": provider, **facts})
+        elif now.alert_sent and used < limits.rearm_below:
+            db.execute(_ALERT, {"the_provider": provider, "the_sent": False})
 
     def _settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
         """Change a provider's books by so much."""
         changes = {"the_reserved": reserved, "the_size": size, "the_count": count}
         db.execute(_SETTLE, self._values(provider) | changes)
+        self._tell(db, provider)
 
     def _values(self, provider: str) -> dict[str, object]:
         limits = self._limits.get(provider, Limits(quota=0, full_below=0))
@@ -230,6 +256,10 @@ class SqlLedger:
             if len(rows) < _PAGE:
                 return
             after = (rows[-1].key, rows[-1].provider)
+
+    @property
+    def outbox(self) -> Outbox:
+        return SqlOutbox(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -23,8 +23,10 @@ class Swept:
     """Reservations whose object never came."""
     removed: int = 0
     """Objects past their age."""
+    told: int = 0
+    """Alerts sent."""
     problems: list[str] = field(default_factory=list)
-    """What could not be settled now."""
+    """What could not be settled, removed or sent now."""
 
 
 def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: datetime | None) -> Swept:
