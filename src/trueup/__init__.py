@@ -17,6 +17,7 @@ from types import ModuleType
 TYPE_CHECKING = False  # importing `typing` would take longer than all the rest of `trueup --version`
 if TYPE_CHECKING:
     from trueup import errors
+    from trueup.notify import send_storage_alert
     from trueup.pool import Pool
     from trueup.stores import open_store
     from trueup.sync.undo import undo
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Pool", "__version__", "apply", "errors", "open_store", "plan", "sync", "undo"]
+__all__ = ["Pool", "__version__", "apply", "errors", "open_store", "plan", "send_storage_alert", "sync", "undo"]
 
 _HOMES = {
     "Pool": "trueup.pool",
     "apply": "trueup.sync.verbs",
     "open_store": "trueup.stores",
     "plan": "trueup.sync.verbs",
+    "send_storage_alert": "trueup.notify",
     "undo": "trueup.sync.undo",
 }
 _MODULES = ("errors", "sync")

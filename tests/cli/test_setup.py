@@ -38,12 +38,13 @@ def test_init_writes_beside_the_named_settings_file(cli: Cli, tmp_path: Path) ->
 
 
 def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trueup.notify.config import alerts
     from trueup.pool.config import pool_config
     from trueup.stores import open_store
 
     text = (TEMPLATES / "trueup.toml").read_text()
     lines = [line.removeprefix("# ") for line in text.splitlines() if re.match(r"# (\[|\w+ = )", line)]
-    for name in ("R2_ACCOUNT_ID", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "DROP_PASSWORD"):
+    for name in ("R2_ACCOUNT_ID", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "DROP_PASSWORD", "SMTP_PASSWORD"):
         monkeypatch.setenv(name, "abc")
     (tmp_path / "known_hosts").touch()
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
@@ -56,6 +57,7 @@ def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, mo
     job = tomllib.loads("\n".join(lines))["sync"]["site"]
     assert set(job) - {"left", "right"} == set(sync_config({}).__slots__) - {"force", "release"}
     assert list(pool_config(settings).providers) == ["first"]
+    assert alerts(settings).email is not None
     for store in settings.stores.values():
         open_store(store, settings.environ).close()
 

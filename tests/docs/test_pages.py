@@ -10,6 +10,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, name_of, pages, prose
 from trueup.config import load
+from trueup.notify.config import alerts
 from trueup.pool.config import pool_config
 
 
@@ -38,7 +39,8 @@ def test_every_page_is_in_the_navigation_once():
 def test_every_snippet_of_settings_and_python_is_well_formed(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    for name in "R2_ACCOUNT_ID R2_ACCESS_KEY_ID R2_SECRET_ACCESS_KEY R2_KEY DROP_PASSWORD CLOUD_PASSWORD".split():
+    names = "R2_ACCOUNT_ID R2_ACCESS_KEY_ID R2_SECRET_ACCESS_KEY R2_KEY DROP_PASSWORD CLOUD_PASSWORD"
+    for name in f"{names} SMTP_PASSWORD HOOK_SECRET".split():
         monkeypatch.setenv(name, "x")
     (tmp_path / "r2-secret.txt").write_text("x")
     for block in blocks(page.read_text("utf-8")):
@@ -46,7 +48,7 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
             tomllib.loads(block.text)
             (tmp_path / "trueup.toml").write_text(block.text, "utf-8")
             settings = load(tmp_path / "trueup.toml")
-            assert settings.stores or settings.jobs or pool_config(settings).providers
+            assert settings.stores or settings.jobs or alerts(settings).email or pool_config(settings).providers
         elif block.language == "python":
             compile(block.text, name_of(page), "exec")
 

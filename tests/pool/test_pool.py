@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import io
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +23,7 @@ from tests.servers import Bucket
 from trueup.catalog import open_ledger
 from trueup.catalog.base import Limits, Reservation
 from trueup.config import Settings, StoreConfig, load
-from trueup.errors import ConfigError, NotFound, PoolFull, StoreError, Unreachable, UsageError
+from trueup.errors import Busy, ConfigError, NotFound, PoolFull, StoreError, Unreachable, UsageError
 from trueup.pool.config import PoolConfig, ProviderConfig, pool_config
 from trueup.pool.place import Room, order
 from trueup.pool.pool import Pool
@@ -39,7 +41,10 @@ class World:
     """A pool over stores that a test can reach behind its back."""
 
     def __init__(self, database: str, stores: dict[str, Store], quotas: dict[str, int], **options: object) -> None:
-        limits = {name: Limits(quota=quota, full_below=quota // 100) for name, quota in quotas.items()}
+        limits = {
+            name: Limits(quota=quota, full_below=quota // 100, rearm_below=quota * 95 // 100)
+            for name, quota in quotas.items()
+        }
         config = PoolConfig(
             database=database,
             providers={
@@ -310,14 +315,45 @@ def test_a_sweep_that_was_faster_than_the_upload_loses_nothing(world: World, fil
     world.check()
 
 
+def test_an_upload_that_died_does_not_block_its_key(world: World, file: Callable[..., Path]):
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    assert world.ledger.reserve(Reservation("dead", "a", "k", 5, 5, "", past))
+    assert world.pool.upload(file(20 * KB), "k").provider == "a"
+    world.check()
+
+
+def test_two_uploads_of_one_key_at_once_are_one_object(world: World, file: Callable[..., Path]):
+    gate = world.stores["a"].hang("write")
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(world.pool.upload, file(20 * KB), "k")
+        gate.reached.wait(10)
+        with pytest.raises(Busy, match="'k' is being uploaded already"):
+            world.pool.upload(file(30 * KB, "another"), "k")
+        gate.open.set()
+        assert first.result().file_size == 20 * KB
+    world.check()
+
+
+def test_what_was_replaced_meanwhile_is_not_swept(tmp_path: Path, file: Callable[..., Path]):
+    store = FaultyStore(MemoryStore("memory://a"))
+    world = World(f"sqlite:///{tmp_path / 'p.db'}", {"a": store}, {"a": 100 * KB}, keep=timedelta(seconds=0.1))
+    with world.pool:
+        world.pool.upload(file(KB), "k")
+        time.sleep(0.15)
+        path = file(2 * KB, "newer")
+        once = iter([True])
+        store.on("stat", lambda _: next(once, False) and world.pool.upload(path, "k"))
+        assert world.pool.sweep().removed == 0
+        assert world.held() == {"a": {"k": 2 * KB}}
+        world.check()
+
+
 def test_what_is_past_its_age_is_removed(tmp_path: Path, file: Callable[..., Path]):
     store = FaultyStore(MemoryStore("memory://a"))
     world = World(f"sqlite:///{tmp_path / 'p.db'}", {"a": store}, {"a": 100 * KB}, keep=timedelta(seconds=0.2))
     with world.pool:
         world.pool.upload(file(KB), "old")
         assert world.pool.sweep().removed == 0
-        import time
-
         time.sleep(0.25)
         world.pool.upload(file(KB), "new")
         store.fail("delete", Unreachable("503"), nth=1)

@@ -6,10 +6,10 @@ unowned) and the bytes reserved by uploads under way. Room is the quota less bot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class Limits:
     quota: int
     full_below: int
     """With less room than this it counts as full."""
+    rearm_below: int = 0
+    """Once usage has fallen below this, the next time it is full is told again."""
 
 
 class Usage(NamedTuple):
@@ -76,8 +78,40 @@ class Reservation(NamedTuple):
     idempotency: str = ""
 
 
+class Message(NamedTuple):
+    """One message. Whoever gets it twice knows it by its `id`."""
+
+    id: str
+    kind: str
+    """Such as `pool.full`."""
+    payload: Mapping[str, Any]
+    created_at: datetime
+    """UTC."""
+    attempts: int
+    """How often sending it has failed."""
+
+
+class Outbox(Protocol):
+    """The messages of one database. Safe to use from many processes at once."""
+
+    def due(self, now: datetime) -> list[Message]:
+        """What is to be sent now, oldest first."""
+        ...
+
+    def sent(self, message: str) -> None:
+        """A message has arrived."""
+        ...
+
+    def failed(self, message: str, error: str, again: datetime) -> None:
+        """A message could not be sent, and is due again then."""
+        ...
+
+
 class Ledger(Protocol):
     """The books of a pool. Safe to use from many threads and processes at once: every method is one transaction.
+
+    When a provider becomes full, a message `pool.full` goes into the outbox in that very transaction; another one only
+    after its usage has been below `rearm_below`.
 
     After each of them `total_size_bytes` is the sum of the provider's objects and its `unowned_bytes`, and
     `reserved_bytes` the sum of its reservations.
@@ -89,7 +123,12 @@ class Ledger(Protocol):
 
     def reserve(self, wanted: Reservation) -> bool:
         """Promise room, if all that is there and promised and this stays within the quota. False, and the provider is
-        full, where it does not; nothing is promised then. Raises `Busy` when the idempotency token is in use."""
+        full, where it does not; nothing is promised then. Raises `Busy` when somebody else is uploading this key
+        there, or with this idempotency token."""
+        ...
+
+    def refuse(self, provider: str) -> None:
+        """A provider was passed over for lack of room: it is full."""
         ...
 
     def grow(self, token: str, size: int) -> bool:
@@ -122,12 +161,17 @@ class Ledger(Protocol):
         """The object of an upload of this name."""
         ...
 
-    def remove(self, provider: str, key: str) -> bool:
-        """Strike an object off. Whether it was there."""
+    def remove(self, stored: Stored) -> bool:
+        """Strike an object off. Whether it was there; one that replaced it stays."""
         ...
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
         """Every object by key, or those created before. Rows may be struck off meanwhile."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """The messages of this database."""
         ...
 
     def close(self) -> None:

@@ -14,7 +14,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from trueup.catalog.base import Limits, Reservation, Stored, Usage
+from trueup import keys
+from trueup.catalog.base import Limits, Outbox, Reservation, Stored, Usage
+from trueup.catalog.outbox import SqlOutbox, put
 from trueup.catalog.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
 
@@ -55,7 +57,16 @@ _SETTLE: Final = (
         last_updated=_of("now"),
     )
 )
-_IN_USE: Final = sa.select(reservations.c.token).where(reservations.c.idempotency == _of("idempotency"))
+_STATE: Final = sa.select(
+    _books.total_size_bytes, _books.reserved_bytes, _books.is_full, _books.alert_sent, _books.file_count
+).where(_books.provider == _of("provider"))
+_ALERT: Final = storage_stats.update().where(_books.provider == _of("provider")).values(alert_sent=_of("sent"))
+_IN_USE: Final = sa.select(reservations.c.token).where(
+    sa.or_(
+        sa.and_(reservations.c.provider == _of("provider"), reservations.c.key == _of("key")),
+        reservations.c.idempotency == _of("idempotency"),
+    )
+)
 _PROMISE: Final = reservations.insert()
 _PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
 _GROWN: Final = (
@@ -68,6 +79,7 @@ _OVERDUE: Final = (
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
 _SIZE: Final = sa.select(objects.c.size).where(*_HERE).with_for_update()
 _STRIKE: Final = objects.delete().where(*_HERE)
+_STRIKE_THIS: Final = _STRIKE.where(objects.c.created_at == _of("created_at"))
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
 _BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
@@ -102,13 +114,15 @@ class SqlLedger:
     def reserve(self, wanted: Reservation) -> bool:
         try:
             with self._engine.begin() as db:
-                if wanted.idempotency and db.scalar(_IN_USE, {"the_idempotency": wanted.idempotency}) is not None:
-                    raise _in_use(wanted.idempotency)
+                row = wanted._asdict() | {"idempotency": wanted.idempotency or None}
+                same = {f"the_{name}": row[name] for name in ("provider", "key", "idempotency")}
+                if db.scalar(_IN_USE, same) is not None:
+                    raise _in_use(wanted)
                 if not self._take(db, wanted.provider, wanted.reserved):
                     return False
-                db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
-        except IntegrityError:  # somebody else began with the same token at the same moment
-            raise _in_use(wanted.idempotency) from None
+                db.execute(_PROMISE, row)
+        except IntegrityError:  # somebody else began at the same moment
+            raise _in_use(wanted) from None
         return True
 
     def _take(self, db: sa.Connection, provider: str, more: int) -> bool:
@@ -117,12 +131,33 @@ class SqlLedger:
         taken = bool(db.execute(_TAKE, values).rowcount)
         if not taken:
             db.execute(_FULL, {"the_provider": provider})
+        self._tell(db, provider)
         return taken
+
+    def refuse(self, provider: str) -> None:
+        with self._engine.begin() as db:
+            db.execute(_FULL, {"the_provider": provider})
+            self._tell(db, provider)
+
+    def _tell(self, db: sa.Connection, provider: str) -> None:
+        """Write a message when a provider has become full, once, until it has been emptied well."""
+        limits = self._limits.get(provider)
+        if limits is None:
+            return
+        now = db.execute(_STATE, {"the_provider": provider}).one()
+        used = now.total_size_bytes + now.reserved_bytes
+        if now.is_full and not now.alert_sent:
+            db.execute(_ALERT, {"the_provider": provider, "the_sent": True})
+            facts = {"used_bytes": used, "limit_bytes": limits.quota, "file_count": now.file_count}
+            put(db, "pool.full", {"provider": provider, **facts})
+        elif now.alert_sent and used < limits.rearm_below:
+            db.execute(_ALERT, {"the_provider": provider, "the_sent": False})
 
     def _settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
         """Change a provider's books by so much."""
         changes = {"the_reserved": reserved, "the_size": size, "the_count": count}
         db.execute(_SETTLE, self._values(provider) | changes)
+        self._tell(db, provider)
 
     def _values(self, provider: str) -> dict[str, object]:
         limits = self._limits.get(provider, Limits(quota=0, full_below=0))
@@ -198,13 +233,12 @@ class SqlLedger:
             row = db.execute(_BY_IDEMPOTENCY, {"the_idempotency": idempotency}).first()
             return _stored(row) if row is not None else None
 
-    def remove(self, provider: str, key: str) -> bool:
-        here = {"the_provider": provider, "the_key": key}
+    def remove(self, stored: Stored) -> bool:
+        this = {"the_provider": stored.provider, "the_key": stored.key, "the_created_at": stored.created_at}
         with self._engine.begin() as db:
-            size = db.scalar(_SIZE, here)
-            if size is None or not db.execute(_STRIKE, here).rowcount:
+            if not db.execute(_STRIKE_THIS, this).rowcount:
                 return False
-            self._settle(db, provider, size=-size, count=-1)
+            self._settle(db, stored.provider, size=-stored.size, count=-1)
             return True
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
@@ -223,6 +257,10 @@ class SqlLedger:
                 return
             after = (rows[-1].key, rows[-1].provider)
 
+    @property
+    def outbox(self) -> Outbox:
+        return SqlOutbox(self._engine)
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -235,5 +273,5 @@ def _reservation(row: Any) -> Reservation:  # noqa: ANN401 - the same
     return Reservation(*row)._replace(idempotency=row.idempotency or "")
 
 
-def _in_use(idempotency: str) -> Busy:
-    return Busy(f"an upload with the token {idempotency!r} is under way", cure="Wait for it")
+def _in_use(wanted: Reservation) -> Busy:
+    return Busy(f"'{keys.display(wanted.key)}' is being uploaded already", cure="Wait for that to end")

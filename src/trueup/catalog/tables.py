@@ -62,4 +62,18 @@ reservations = sa.Table(
     sa.Column("md5", sa.Text, nullable=False),
     sa.Column("lease_until", Moment, nullable=False, index=True),
     sa.Column("idempotency", sa.Text, unique=True),
+    sa.UniqueConstraint("provider", "key"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("due_at", Moment, nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("sent_at", Moment),
 )

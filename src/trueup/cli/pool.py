@@ -154,18 +154,20 @@ def stats(ui: Ui) -> int:
 
 
 def sweep(ui: Ui) -> int:
-    """Settle what crashed uploads left, and remove what is past its age."""
+    """Settle what crashed uploads left, remove what is past its age, and send alerts."""
     with _pool(ui) as pool:
         swept = pool.sweep()
     for problem in swept.problems:
         ui.say(f"warning: {problem}")
     removed = words.number(swept.removed, "object")
-    ui.out(f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed")
+    told = words.number(swept.told, "alert")
+    ui.out(f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed, {told} sent")
     ui.document(
         {
             "committed": swept.committed,
             "released": swept.released,
             "removed": swept.removed,
+            "told": swept.told,
             "problems": swept.problems,
         }
     )

@@ -53,11 +53,23 @@ def doctor(
         list[str] | None,
         typer.Argument(metavar="[PLACE]...", help="Places to look at instead of all [stores.*].", show_default=False),
     ] = None,
+    *,
+    send_test_alert: Annotated[
+        bool,
+        typer.Option("--send-test-alert", help="Send an alert to everybody in [alerts], and look at nothing else."),
+    ] = False,
 ) -> int:
     """Check the settings, the state folder, and each store with a real call.
 
     Nothing is written to any store.
     """
+    if send_test_alert:
+        from trueup.notify import send_storage_alert
+
+        send_storage_alert("test (nothing is full)", used_gb=1.0, limit_gb=1.0, settings=ui.settings())
+        ui.out("sent; look into the mailbox, or at the webhook")
+        ui.document({"status": "ok", "checks": []})
+        return 0
     from trueup.cli.doctor import checks
 
     found = []

@@ -87,8 +87,14 @@ def _provider(name: str, given: object, pool: Mapping[str, Any], settings: Setti
         weight = 0.0
     if not 0 < weight < float("inf"):
         raise ConfigError(f"{where} weight = {table.get('weight')!r} is unusable", cure="Write a number above 0")
+    rearm_below = _share(str(pool.get("rearm_below", "95%")), quota, "[pool] rearm_below")
     full_below = _share(str(table.get("full_below", pool.get("full_below", "1%"))), quota, f"{where} full_below")
-    return ProviderConfig(name=name, store=store, limits=Limits(quota=quota, full_below=full_below), weight=weight)
+    return ProviderConfig(
+        name=name,
+        store=store,
+        limits=Limits(quota=quota, full_below=full_below, rearm_below=rearm_below),
+        weight=weight,
+    )
 
 
 def _found_in(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:

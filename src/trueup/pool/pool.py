@@ -20,6 +20,8 @@ from trueup.catalog import open_ledger
 from trueup.catalog.base import Ledger, Stored, Usage
 from trueup.config import Settings, load
 from trueup.errors import ConfigError, NotFound, StoreError, TrueupError, UsageError
+from trueup.notify import deliver
+from trueup.notify.config import Alerts, alerts
 from trueup.pool.config import PoolConfig, pool_config
 from trueup.pool.lease import Leases
 from trueup.pool.place import Room, order
@@ -75,8 +77,11 @@ class PoolStats:
 class Pool:
     """Several clouds as one place. Safe to use from many threads; use it as a context manager, or `close` it."""
 
-    def __init__(self, config: PoolConfig, ledger: Ledger, providers: dict[str, Provider]) -> None:
+    def __init__(
+        self, config: PoolConfig, ledger: Ledger, providers: dict[str, Provider], to: Alerts | None = None
+    ) -> None:
         self._config = config
+        self._to = to or Alerts()
         self._ledger = ledger
         self._providers = providers
         self._leases = Leases(ledger, config.reservation_ttl)
@@ -91,7 +96,7 @@ class Pool:
         """The pool of the settings, or of the environment alone. Raises `ConfigError`, and `TrueupError` for a
         database that cannot be used."""
         settings = settings or load()
-        config = pool_config(settings)
+        config, to = pool_config(settings), alerts(settings)
         opened: dict[str, Provider] = {}
         problems: dict[str, str] = {}
         for name, provider in config.providers.items():
@@ -104,7 +109,7 @@ class Pool:
         if not opened:
             raise ConfigError(f"no provider of the pool can be used: {'; '.join(problems.values())}")
         ledger = open_ledger(config.database, {name: found.limits for name, found in config.providers.items()})
-        pool = cls(config, ledger, opened)
+        pool = cls(config, ledger, opened, to)
         pool.problems = problems
         return pool
 
@@ -154,9 +159,15 @@ class Pool:
     def _candidates(self, key: str, size: int) -> list[str]:
         """Where to try, in this order: where the key is now first, so that it does not wander."""
         here = [stored.provider for stored in self._ledger.find(key) if stored.provider in self._providers]
+        usages = self._ledger.usage()
+        for usage in usages:
+            found = self._providers.get(usage.provider)
+            lacks = found is not None and usage.room(found.limits.quota) < size
+            if lacks and not usage.is_full and usage.provider not in here:
+                self._ledger.refuse(usage.provider)
         rooms = [
             Room(usage.provider, usage.room(provider.limits.quota), provider.weight)
-            for usage in self._ledger.usage()
+            for usage in usages
             if (provider := self._providers.get(usage.provider)) is not None
         ]
         others = order(rooms, size, self._config.placement, chance=self._chance, turn=next(self._turn))
@@ -206,7 +217,7 @@ class Pool:
             raise NotFound(f"'{keys.display(key)}' is not in the pool")
         for stored in found:
             self._provider(stored).store.delete(key)
-            self._ledger.remove(stored.provider, key)
+            self._ledger.remove(stored)
 
     def ls(self) -> Iterator[Stored]:
         """Every object by key."""
@@ -240,9 +251,13 @@ class Pool:
         )
 
     def sweep(self) -> Swept:
-        """Settle what crashes left, and remove what is past its age."""
+        """Settle what crashes left, remove what is past its age, and send what waits in the outbox."""
         older = datetime.now(UTC) - self._config.keep if self._config.keep is not None else None
-        return sweep(self._ledger, self._providers, older_than=older)
+        swept = sweep(self._ledger, self._providers, older_than=older)
+        delivered = deliver(self._ledger.outbox, self._to)
+        swept.told += delivered.sent
+        swept.problems += delivered.problems
+        return swept
 
     # The same for an event loop: each runs in a thread
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trueup import keys
-from trueup.catalog.base import Ledger
-from trueup.errors import StoreError
-from trueup.pool.upload import Provider, ours
+from trueup.catalog.base import Ledger, Stored
+from trueup.errors import NotFound, StoreError
+from trueup.pool.upload import Provider, settle
 
 
 @dataclass(slots=True)
@@ -22,8 +23,10 @@ class Swept:
     """Reservations whose object never came."""
     removed: int = 0
     """Objects past their age."""
+    told: int = 0
+    """Alerts sent."""
     problems: list[str] = field(default_factory=list)
-    """What could not be settled now."""
+    """What could not be settled, removed or sent now."""
 
 
 def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: datetime | None) -> Swept:
@@ -39,23 +42,27 @@ def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: date
             )
             continue
         try:
-            found = ours(provider.store, reservation)
-            if found is None:
-                provider.store.discard(reservation.key, f"pool-{reservation.token}")
+            booked = settle(ledger, provider.store, reservation)
         except StoreError as error:
             done.problems.append(f"the upload of '{name}' to {reservation.provider} cannot be settled: {error}")
             continue
-        if found is not None and ledger.commit(reservation.token, found.size, found.md5, datetime.now(UTC)):
-            done.committed += 1
-        elif found is None:
-            ledger.release(reservation.token)
-            done.released += 1
+        done.committed += booked
+        done.released += not booked
     if older_than is not None:
         for stored in ledger.objects(older_than):
             try:
-                providers[stored.provider].store.delete(stored.key)
+                done.removed += _remove(ledger, providers, stored)
             except (StoreError, KeyError) as error:
                 done.problems.append(f"'{keys.display(stored.key)}' at {stored.provider} was not removed: {error}")
-                continue
-            done.removed += ledger.remove(stored.provider, stored.key)
     return done
+
+
+def _remove(ledger: Ledger, providers: Mapping[str, Provider], stored: Stored) -> bool:
+    """Remove an object, unless another one took its place since it was read from the books."""
+    store = providers[stored.provider].store
+    with suppress(NotFound):
+        found = store.stat(stored.key)
+        if stored not in ledger.find(stored.key):
+            return False
+        store.delete(stored.key, if_match=found)
+    return ledger.remove(stored)

@@ -15,7 +15,7 @@ from typing import Final
 
 from trueup import keys
 from trueup.catalog.base import Ledger, Limits, Reservation, Stored
-from trueup.errors import NotFound, PoolFull, StoreError, UsageError
+from trueup.errors import Busy, NotFound, PoolFull, StoreError, UsageError
 from trueup.pool.lease import Leases
 from trueup.pool.source import Source
 from trueup.stores.base import Entry, Metadata, Store
@@ -70,9 +70,8 @@ class Uploads:
             except NoRoom:
                 continue
             if stored is not None:
-                for other in before:
-                    if other.provider != name:
-                        self._drop(other)
+                for older in self._ledger.find(key)[1:]:
+                    self._drop(older)
                 return stored
         if failure is not None:
             raise failure
@@ -104,11 +103,27 @@ class Uploads:
             lease_until=self._leases.end(),
             idempotency=idempotency,
         )
-        if not self._ledger.reserve(reservation):
+        if not self._reserved(reservation):
             return None
         with self._leases.held(reservation.token):
             written = self._write(store, reservation, source, body, new=replaced is None)
             return self._commit(store, reservation, written)
+
+    def _reserved(self, reservation: Reservation) -> bool:
+        """Room for an upload. One that died over the same key is in the way, and settled."""
+        try:
+            return self._ledger.reserve(reservation)
+        except Busy:
+            dead = [
+                found
+                for found in self._ledger.overdue(datetime.now(UTC))
+                if (found.provider, found.key) == (reservation.provider, reservation.key)
+            ]
+            if not dead:
+                raise
+            for found in dead:
+                settle(self._ledger, self._providers[found.provider].store, found)
+            return self._ledger.reserve(reservation)
 
     def _write(
         self, store: Store, reservation: Reservation, source: Source, body: Iterator[bytes], *, new: bool
@@ -180,7 +195,18 @@ class Uploads:
         except (StoreError, KeyError) as error:
             log.warning("the older %s at %s stays: %s", keys.display(stored.key), stored.provider, error)
             return
-        self._ledger.remove(stored.provider, stored.key)
+        self._ledger.remove(stored)
+
+
+def settle(ledger: Ledger, store: Store, reservation: Reservation) -> bool:
+    """Find out what became of an upload that died, and book it or give its room back. Whether it is booked. Raises
+    `StoreError` when that cannot be known now."""
+    found = ours(store, reservation)
+    if found is not None:
+        return ledger.commit(reservation.token, found.size, found.md5, datetime.now(UTC))
+    store.discard(reservation.key, f"pool-{reservation.token}")
+    ledger.release(reservation.token)
+    return False
 
 
 def ours(store: Store, reservation: Reservation) -> Entry | None:

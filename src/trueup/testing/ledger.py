@@ -99,21 +99,33 @@ class LedgerContract:
             ledger.reserve(_wanted(token, 10)._replace(provider=provider))
             ledger.commit(token, 10, "", _NOW + timedelta(seconds=int(token)))
         assert [stored.provider for stored in ledger.find("k")] == ["b", "a"]
-        assert ledger.remove("a", "k")
-        assert not ledger.remove("a", "k")
+        newer, older = ledger.find("k")
+        assert not ledger.remove(older._replace(created_at=_NOW))
+        assert ledger.remove(older)
+        assert not ledger.remove(older)
+        assert ledger.find("k") == [newer]
         assert [stored.provider for stored in ledger.find("k")] == ["b"]
         _check(ledger)
+
+    def test_one_key_is_uploaded_by_one_at_a_time(self, ledger: Ledger) -> None:
+        assert ledger.reserve(_wanted("1", 10))
+        with pytest.raises(Busy):
+            ledger.reserve(_wanted("2", 10))
+        assert ledger.reserve(_wanted("3", 10)._replace(provider="b"))
+        assert _reserved(ledger) == 10
+        ledger.commit("1", 10, "", _NOW)
+        assert ledger.reserve(_wanted("4", 10))
 
     def test_an_idempotency_token_names_one_upload(self, ledger: Ledger) -> None:
         assert ledger.reserve(_wanted("1", 10)._replace(idempotency="mine"))
         with pytest.raises(Busy):
-            ledger.reserve(_wanted("2", 10)._replace(idempotency="mine"))
+            ledger.reserve(_wanted("2", 10, key="other")._replace(idempotency="mine"))
         assert _reserved(ledger) == 10
         ledger.commit("1", 10, "x", _NOW)
         found = ledger.known("mine")
         assert found is not None
         assert (found.key, found.md5) == ("k", "x")
-        ledger.remove("a", "k")
+        ledger.remove(found)
         assert ledger.known("mine") is None
 
     def test_what_nobody_renews_is_overdue(self, ledger: Ledger) -> None:
@@ -132,7 +144,7 @@ class LedgerContract:
         seen = []
         for stored in ledger.objects(_NOW + timedelta(seconds=1)):
             seen.append(stored.key)
-            ledger.remove(stored.provider, stored.key)
+            assert ledger.remove(stored)
         assert seen == names
         assert list(ledger.objects()) == []
         assert list(ledger.objects(_NOW)) == []

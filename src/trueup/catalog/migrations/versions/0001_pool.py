@@ -41,4 +41,16 @@ def upgrade() -> None:
         sa.Column("md5", sa.Text, nullable=False),
         sa.Column("lease_until", sa.DateTime, nullable=False, index=True),
         sa.Column("idempotency", sa.Text, unique=True),
+        sa.UniqueConstraint("provider", "key"),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("payload", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("due_at", sa.DateTime, nullable=False, index=True),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
+        sa.Column("sent_at", sa.DateTime),
     )
