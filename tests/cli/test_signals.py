@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.servers import Bucket
 from trueup.errors import ListingUnfinished
 from trueup.sync import verbs
 from trueup.sync.outputs import Outputs
@@ -86,6 +87,40 @@ def test_the_second_signal_stops_at_once(slow: list[str]) -> None:
 
     assert process.returncode == 130
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("folder", ["slow", "endless-2"])
+def test_a_signal_ends_a_listing_that_has_no_end(
+    trees: tuple[Path, Path], sftp_folder: Bucket, sftp_server: dict[str, str], number: int, folder: str
+) -> None:
+    (Path(sftp_server["folder"], "data", sftp_folder.url.rpartition("/")[2]) / folder).mkdir()
+    options = sftp_folder.options | {"url": sftp_folder.url, "password": "env:DROP_PASSWORD"}
+    text = "".join(f'{name} = "{value}"\n' for name, value in options.items())
+    (trees[0].parent / "trueup.toml").write_text(f"[stores.drop]\n{text}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trueup", "sync", "drop", "./b", "--log-format", "json", "--json"],
+        env={**os.environ, "DROP_PASSWORD": sftp_folder.options["password"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert json.loads(process.stderr.readline())["event"] == "run_started"
+        time.sleep(2)
+        began = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=8)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert time.monotonic() - began < 3
+    assert (process.returncode, json.loads(out)["status"]) == (130, "interrupted")
+    assert "Task was destroyed" not in err
+    assert "Traceback" not in err
+    assert list(trees[1].iterdir()) == []
 
 
 AMID_IMPORTS = """

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,10 +17,21 @@ from tests.servers import Bucket, kinds
 from tests.servers.relay import Relay
 from tests.sync.world import World, done
 from trueup.config import StoreConfig
-from trueup.errors import AccessDenied, ConfigError, Hidden, NotFound, PreconditionFailed, StoreError, Unreachable
+from trueup.errors import (
+    AccessDenied,
+    ConfigError,
+    Hidden,
+    Interrupted,
+    NotFound,
+    PreconditionFailed,
+    StoreError,
+    Unreachable,
+)
 from trueup.stores import open_store
 from trueup.stores.base import CHUNK, Store
+from trueup.stores.stopping import heeding
 from trueup.sync import sync, undo
+from trueup.sync.outputs import Outputs
 from trueup.testing.contract import StoreContract
 from trueup.testing.looking import content, listing, names_of
 
@@ -349,15 +363,77 @@ def test_a_connection_lost_amid_a_write_publishes_nothing(cut, root: Path):
         store.stat("big")
 
 
+# ----- a stop -----
+
+
+@pytest.fixture
+def world(tmp_path: Path, sftp_folder: Bucket) -> World:
+    """A folder on the left; the server is the store `drop`."""
+    world = World(tmp_path / "world")
+    world.settings = replace(world.settings, stores={"drop": drop(sftp_folder)})
+    return world
+
+
+def drop(place: Bucket, below: str = "") -> StoreConfig:
+    return StoreConfig(name="drop", url=place.url + below, options=place.options)
+
+
+@pytest.mark.parametrize("folder", ["slow", "endless-2"])
+def test_a_stop_ends_a_listing_that_has_no_end(world: World, sftp_folder: Bucket, root: Path, folder: str):
+    (root / "data" / folder).mkdir(parents=True)
+    (root / "data/a").write_bytes(b"x")
+    world.settings = replace(world.settings, stores={"drop": drop(sftp_folder, "/data")})
+    before = set(threading.enumerate())
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="nothing was done"):
+        sync(
+            str(world.left),
+            "drop",
+            settings=world.settings,
+            outputs=Outputs(stopped=lambda: time.monotonic() > began + 1),
+        )
+    assert time.monotonic() - began < 3
+    assert set(threading.enumerate()) <= before
+    assert world.tree("left") == {}
+
+
+def test_a_stop_does_not_wait_for_a_server_that_hangs(world: World):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        config = StoreConfig(name="drop", url=f"sftp://t@127.0.0.1:{mute.getsockname()[1]}/x")
+        world.settings = replace(world.settings, stores={"drop": config})
+        began = time.monotonic()
+        with pytest.raises(Interrupted):
+            sync(
+                str(world.left),
+                "drop",
+                settings=world.settings,
+                outputs=Outputs(stopped=lambda: time.monotonic() > began + 0.5),
+            )
+        assert time.monotonic() - began < 2.5
+
+
+def test_a_listing_left_early_does_not_wait_for_a_slow_server(store: Store, root: Path):
+    (root / "slow").mkdir()
+    began = time.monotonic()
+    with heeding(lambda: time.monotonic() > began + 0.5), pytest.raises(Interrupted), closing(store.list()) as entries:
+        next(entries)
+    (root / "slow").rmdir()
+    assert listing(store) == []
+    assert time.monotonic() - began < 3
+
+
+def test_a_folder_inside_itself_is_listed_to_where_no_path_leads(store: Store, root: Path):
+    (root / "endless-1").mkdir()
+    (entry,) = listing(store)
+    assert entry.fault == "unaddressable"
+    assert "longer than the 4095 bytes" in entry.detail
+    assert entry.key.startswith("endless-1/0xx")
+
+
 # ----- the whole way -----
 
 
-def test_a_folder_and_a_server_are_brought_into_agreement(sftp_folder: Bucket, root: Path, tmp_path: Path):
-    from dataclasses import replace
-
-    world = World(tmp_path / "world")
-    config = StoreConfig(name="drop", url=sftp_folder.url, options=sftp_folder.options)
-    world.settings = replace(world.settings, stores={"drop": config})
+def test_a_folder_and_a_server_are_brought_into_agreement(root: Path, world: World):
     for number in range(30):
         world.put("left", f"d{number % 3}/{number}", f"number {number}")
     (root / "theirs").write_bytes(b"from the server")

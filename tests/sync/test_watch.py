@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,8 @@ from trueup.config import Settings, StoreConfig, SyncConfig
 from trueup.errors import AccessDenied, StoreError, Unreachable, UsageError
 from trueup.runs import RunLog
 from trueup.stores import open_store
-from trueup.stores.base import Store
+from trueup.stores.base import Entry, Store
+from trueup.stores.sort import sorted_entries
 from trueup.sync import session as sessions
 from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
@@ -234,6 +236,27 @@ def listed(bucket: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> list[tuple[s
 
     monkeypatch.setattr(bucket.inner, "list", noted)
     return found
+
+
+def test_a_stop_amid_a_listing_ends_the_watch_without_a_complaint(
+    world: World, bucket: FaultyStore, monkeypatch: pytest.MonkeyPatch
+):
+    listing = threading.Event()
+
+    def endless(start: str = "", *, ordered: bool = True) -> Iterator[Entry]:
+        for number in count():
+            listing.set()
+            time.sleep(0.01)
+            yield Entry(f"f{number:07}", 1, fingerprint="x")
+
+    with in_step(world, bucket, poll=0.1) as watching:
+        monkeypatch.setattr(bucket.inner, "list", lambda *_, **__: sorted_entries(endless()))
+        watching.until(listing.is_set)
+        began = time.monotonic()
+        watching.stop()
+        assert time.monotonic() - began < 2
+    assert (watching.code, watching.told) == (0, [])
+    assert {path.name for path in world.left.iterdir()} <= {".trueup"}
 
 
 def test_only_what_was_touched_is_listed(world: World, bucket: FaultyStore, monkeypatch: pytest.MonkeyPatch):

@@ -103,13 +103,15 @@ class FileSystems:
 
 
 class _Pool:
-    """At most so many file systems; one that failed in an unclear way is thrown away."""
+    """At most so many file systems; one that failed in an unclear way is thrown away, and one that comes back after the
+    end, as from a listing that was not waited for."""
 
     def __init__(self, make: Callable[[], Any], size: int) -> None:
         self._make = make
         self._room = threading.BoundedSemaphore(size)
         self._idle: list[Any] = []
         self._process = os.getpid()
+        self._closed = False
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -123,19 +125,26 @@ class _Pool:
             try:
                 yield there
             except TrueupError:
-                self._idle.append(there)
+                self._keep(there)
                 raise
             except BaseException as error:
                 if isinstance(error, Exception) and is_answer(error):
-                    self._idle.append(there)
+                    self._keep(there)
                 else:
                     there.close()
                 raise
-            self._idle.append(there)
+            self._keep(there)
+
+    def _keep(self, there: Any) -> None:  # noqa: ANN401 - each kind has files of its own
+        self._idle.append(there)
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        self._closed = True
+        with suppress(IndexError):  # two may be at it
+            while True:
+                self._idle.pop().close()
 
 
 class FsspecFiles:

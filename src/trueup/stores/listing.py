@@ -10,6 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,6 +19,7 @@ from trueup.errors import ListingUnfinished
 from trueup.stores import faults
 from trueup.stores.base import Entry, OutOfOrder
 from trueup.stores.place import Place
+from trueup.stores.stopping import STEP, heed
 
 _AGAIN: Final = "Nothing was concluded from it; try again later"
 _SLACK: Final = 20.0
@@ -97,14 +99,18 @@ class _Helper:
         self._reader.start()
 
     def frame(self) -> tuple[Any, ...]:
-        """The next frame."""
-        try:
-            frame = self._frames.get(timeout=self._patience)
-        except queue.Empty:
-            raise ListingUnfinished(
-                f"the listing of {self._place.url} broke off: no page came for {self._patience:.0f} seconds",
-                cure=_AGAIN,
-            ) from None
+        """The next frame. Raises `Interrupted` when a stop comes first."""
+        until = time.monotonic() + self._patience
+        while True:
+            heed()
+            with contextlib.suppress(queue.Empty):
+                frame = self._frames.get(timeout=STEP)
+                break
+            if time.monotonic() > until:
+                raise ListingUnfinished(
+                    f"the listing of {self._place.url} broke off: no page came for {self._patience:.0f} seconds",
+                    cure=_AGAIN,
+                )
         if frame is None:
             self._process.kill()
             code = self._process.wait()

@@ -102,6 +102,11 @@ class RemoteTree:
             return reason
         if max(len(segment.encode()) for segment in key.split("/")) > _NAME_MAX:
             return f"a segment of the name is longer than {_NAME_MAX} bytes"
+        return self.too_long(key)
+
+    def too_long(self, key: str) -> str | None:
+        """Why a key cannot be asked for, if it is its length. A listing goes no deeper than that either: a folder that
+        shows itself inside itself has no end."""
         if len(self.path(key)) > _PATH_MAX:
             return f"the name is longer than the {_PATH_MAX} bytes a path may have, its folder included"
         return None

@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from trueup import keys
-from trueup.errors import AccessDenied, ListingUnfinished, NotFound, StoreError
+from trueup.errors import AccessDenied, ListingUnfinished, NotFound, StoreError, Unreachable
 from trueup.stores.base import Entry
 from trueup.stores.sftp_tree import Looking, RemoteTree, entry_of, is_file, is_folder, is_link, raw
 from trueup.stores.sort import sorted_entries
-from trueup.stores.ssh import Line, Link
+from trueup.stores.ssh import Line, Link, Pending
 from trueup.stores.walk import before
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def walk(link: Link, tree: RemoteTree, start: str) -> Generator[Entry, None, Non
 
 def _found(link: Link, tree: RemoteTree, start: str) -> Generator[Entry, None, None]:
     waiting = [""]
-    going: deque[tuple[_Folder, Callable[[], _Names]]] = deque()
+    going: deque[tuple[_Folder, Pending[_Names]]] = deque()
     try:
         while waiting or going:
             while waiting and len(going) < _AT_ONCE:
@@ -51,9 +51,8 @@ def _found(link: Link, tree: RemoteTree, start: str) -> Generator[Entry, None, N
                 going.append((folder, folder.next(link)))
     finally:
         for folder, wait in going:
-            with suppress(StoreError, ListingUnfinished):
-                wait()
-            folder.close(link)
+            if not wait.cancel():  # else the folder is closed where its job ends
+                folder.close(link)
 
 
 def _read(folder: _Folder, wait: Callable[[], _Names]) -> _Names:
@@ -98,15 +97,16 @@ class _Folder:
         """Whether the server has begun to answer."""
         return self._names is not None
 
-    def next(self, link: Link) -> Callable[[], _Names]:
+    def next(self, link: Link) -> Pending[_Names]:
         """Begin to read the next names; before the first, a lost connection does no harm."""
         return link.start_asking(self._line, self._next, self.prefix[:-1], "listed", again=self._names is None)
 
     def close(self, link: Link) -> None:
+        """Begin to let go of it; nobody needs to wait for that."""
         names = self._names
         if names is not None and hasattr(names, "aclose"):
-            with suppress(StoreError):
-                link.start_asking(self._line, lambda _: names.aclose(), self.prefix[:-1], "closed")()
+            with suppress(Unreachable):  # closed already
+                link.start_asking(self._line, lambda _: names.aclose(), self.prefix[:-1], "closed", again=False)
 
     async def _next(self, client: Looking) -> _Names:
         if self._names is None:
@@ -133,7 +133,7 @@ class _Folder:
         key = self.prefix + name
         if keys.is_reserved(name):
             return
-        if reason := keys.unaddressable(name):
+        if reason := keys.unaddressable(name) or self._tree.too_long(key):
             entries.append(Entry(key, fault="unaddressable", detail=reason))
         elif is_file(found):
             entries.append(entry_of(key, found))

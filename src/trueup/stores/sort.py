@@ -8,13 +8,15 @@ from collections.abc import Generator, Iterable
 from trueup import keys
 from trueup.errors import ListingUnfinished
 from trueup.stores.base import Entry, storable_ns, storable_size
+from trueup.stores.stopping import heeded
 
 
 def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[Entry]:
     """The entries in ascending order of `keys.normal(key)`, spelled as they are; memory stays flat.
 
-    All of `entries` is read before the first one comes out. A key that comes twice means that the listing runs in
-    circles: `ListingUnfinished`, which names `where`. The table lies in a temporary file that SQLite removes by itself.
+    All of `entries` is read before the first one comes out; a stop is heeded meanwhile. A key that comes twice means
+    that the listing runs in circles: `ListingUnfinished`, which names `where`. The table lies in a temporary file that
+    SQLite removes by itself.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:
@@ -29,7 +31,7 @@ def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[En
         )
         database.execute("BEGIN")
         try:
-            database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, entries))
+            database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, heeded(entries)))
         except sqlite3.IntegrityError:
             raise ListingUnfinished(
                 f"the listing{where and ' of '}{where} shows a key twice",

@@ -12,15 +12,18 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from trueup import keys
 from trueup.config import StoreConfig, local_path, parse_seconds
-from trueup.errors import ConfigError, StoreError, Unreachable
+from trueup.errors import ConfigError, TrueupError, Unreachable
 from trueup.stores import sftp_error
+from trueup.stores.stopping import awaited
 
 if TYPE_CHECKING:
     from asyncssh import SFTPClient, SSHClientConnection
@@ -37,6 +40,8 @@ _FIRST_CIPHERS: Final = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """Before asyncssh's own choice, whose first one takes three times the processor time per packet."""
 _ALIVE_SECONDS: Final = 15
 """A connection that answers nothing for three times this long is dead."""
+_GOODBYE_SECONDS: Final = 2.0
+"""So long closing waits for what is on its way out to a server that may take nothing any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,25 @@ def _whole(text: str, allowed: range, where: str) -> int:
     return int(text)
 
 
+class Pending(Generic[_Result]):
+    """A job under way. Calling it waits for its end, unless a stop comes first."""
+
+    def __init__(self, future: Future[_Result], translated: Callable[[BaseException], BaseException]) -> None:
+        self._future = future
+        self._translated = translated
+
+    def __call__(self) -> _Result:
+        try:
+            return awaited(self._future)
+        except BaseException as error:
+            self._future.cancel()
+            raise self._translated(error) from error
+
+    def cancel(self) -> bool:
+        """End the job, wherever it is; False when it has come to its end by itself."""
+        return self._future.cancel()
+
+
 class Link:
     """The connections to one server. Safe to use from many threads; the first job connects."""
 
@@ -130,17 +154,16 @@ class Link:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._lines: list[Line] = []
+        self._jobs: set[asyncio.Task[Any]] = set()
+        """Those under way, known to the loop's thread only."""
 
     def run(self, job: Job[_Result], key: str = "", verb: str = "reached", *, again: bool = False) -> _Result:
         """What the job returns, with errors of SSH and SFTP as ours: `key` could not be *verb*. `again`: the job may
         run once more after a lost connection, because it changes nothing or the same thing."""
         return self.start_on(self.line(), job, key, verb, again=again)()
 
-    def start_on(
-        self, line: Line, job: Job[_Result], key: str, verb: str, *, again: bool = False
-    ) -> Callable[[], _Result]:
-        """Begin a job on one connection, as the one that an earlier job opened a file on; the function returned waits
-        for its end."""
+    def start_on(self, line: Line, job: Job[_Result], key: str, verb: str, *, again: bool = False) -> Pending[_Result]:
+        """Begin a job on one connection, as the one that an earlier job opened a file on."""
 
         async def once() -> _Result:
             return await job(await line.client())
@@ -153,30 +176,20 @@ class Link:
 
     def start_asking(
         self, line: Line, question: Question[_Result], key: str, verb: str, *, again: bool = True
-    ) -> Callable[[], _Result]:
-        """Begin to ask on one connection; the function returned waits for what is learnt."""
+    ) -> Pending[_Result]:
+        """Begin to ask on one connection."""
 
         async def once() -> _Result:
             return await question(await line.quick())
 
         return self._start(once, key, verb, again=again)
 
-    def _start(
-        self, once: Callable[[], Awaitable[_Result]], key: str, verb: str, *, again: bool
-    ) -> Callable[[], _Result]:
+    def _start(self, once: Callable[[], Awaitable[_Result]], key: str, verb: str, *, again: bool) -> Pending[_Result]:
         loop = self._loop
         if loop is None:
             raise Unreachable(f"the connection to {self.server.url} is closed")
-        future = asyncio.run_coroutine_threadsafe(self._guarded(once, again=again), loop)
-
-        def wait() -> _Result:
-            try:
-                return future.result()
-            except BaseException as error:
-                future.cancel()
-                raise self._translated(error, key, verb) from error
-
-        return wait
+        future = asyncio.run_coroutine_threadsafe(self._noted(once, again=again), loop)
+        return Pending(future, partial(self._translated, key=key, verb=verb))
 
     def line(self) -> Line:
         """One of the connections, for jobs that belong together."""
@@ -191,10 +204,17 @@ class Link:
         if loop is None or thread is None or self._process != os.getpid():
             return
         with suppress(TimeoutError):  # nobody at the other end to say goodbye to
-            asyncio.run_coroutine_threadsafe(_hang_up(lines), loop).result(self.server.timeout)
+            asyncio.run_coroutine_threadsafe(self._hang_up(lines), loop).result(_GOODBYE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    async def _hang_up(self, lines: list[Line]) -> None:
+        jobs = list(self._jobs)
+        for job in jobs:  # nobody waits for it any more, and it would connect again
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        await asyncio.gather(*(line.hang_up() for line in lines), return_exceptions=True)
 
     def _lines_now(self) -> list[Line]:
         """The connections, in this process: a thread does not survive a fork."""
@@ -204,11 +224,21 @@ class Link:
             if not self._lines or self._process != os.getpid():
                 self._process = os.getpid()
                 self._loop = asyncio.new_event_loop()
+                self._jobs = set()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="ssh", daemon=True)
                 self._thread.start()
                 others = [Line(self.server) for _ in range(self.server.connections - 1)]
                 self._lines = [Line(self.server, others), *others]
         return self._lines
+
+    async def _noted(self, once: Callable[[], Awaitable[_Result]], *, again: bool) -> _Result:
+        jobs, job = self._jobs, asyncio.current_task()
+        assert job is not None
+        jobs.add(job)
+        try:
+            return await self._guarded(once, again=again)
+        finally:
+            jobs.discard(job)
 
     async def _guarded(self, once: Callable[[], Awaitable[_Result]], *, again: bool) -> _Result:
         """A job; after a lost connection a new one is made, and the job done once more if it may."""
@@ -230,7 +260,7 @@ class Link:
         raise AssertionError("tenacity ends with a result or an error")
 
     def _translated(self, error: BaseException, key: str, verb: str) -> BaseException:
-        if isinstance(error, StoreError) or not isinstance(error, Exception):
+        if isinstance(error, TrueupError) or not isinstance(error, Exception):
             return error
         return sftp_error.translated(error, key, verb, self.server.url, self.server.scrub)
 
@@ -318,7 +348,3 @@ class Line:
         if self._connection is not None:
             self._connection.close()
             await self._connection.wait_closed()
-
-
-async def _hang_up(lines: list[Line]) -> None:
-    await asyncio.gather(*(line.hang_up() for line in lines), return_exceptions=True)

@@ -20,6 +20,7 @@ from trueup.errors import ListingUnfinished, NotFound, StoreError, TrueupError
 from trueup.stores.base import Entry, OutOfOrder
 from trueup.stores.oserror import translated, why
 from trueup.stores.sort import sorted_entries
+from trueup.stores.stopping import heed, heeded
 
 SPILL: Final = 50_000
 """Names of one folder that are sorted in memory; more go through the external sort."""
@@ -164,12 +165,13 @@ def _folder(root: str, prefix: str, start: str) -> Iterator[Entry]:
 
     Raises `OSError` when the folder cannot be opened or read to its end.
     """
+    heed()
     place = _open(root, prefix)
     reserved, reserved_part = keys.is_reserved, keys.RESERVED
     made, new = tuple.__new__, Entry
     try:
         with os.scandir(place) as found:
-            for item in found:
+            for item in heeded(found):
                 name = item.name
                 if reserved_part in name and reserved(name):
                     continue

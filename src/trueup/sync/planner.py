@@ -15,6 +15,7 @@ from trueup import events
 from trueup.config import SyncConfig
 from trueup.errors import Interrupted, ListingUnfinished, NotFound, Refused, StoreError
 from trueup.stores.base import Entry, Store
+from trueup.stores.stopping import OFTEN, apart, heeded, heeding
 from trueup.sync.casing import Casing
 from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
@@ -86,7 +87,8 @@ def build(
     be listed at all; for a part also `Unclear`.
     """
     config = header.config
-    _check_roots(sides, state, header)
+    with heeding(stopped):
+        _check_roots(sides, state, header)
     unordered = {side for side in ("left", "right") if state.note(f"unordered:{sides[side].url}")}
     while True:
         plan = Plan(replace(header, started_ns=time.time_ns()), folder=folder)
@@ -111,7 +113,7 @@ def build(
 
 def _check_roots(sides: Sides, state: PairState, header: Header) -> None:
     mode = header.config.mode
-    missing = [side for side in ("left", "right") if not sides[side].exists()]
+    missing = [side for side in ("left", "right") if not apart(sides[side].exists)]
     if not missing:
         return
     targets = {"push": {"right"}, "pull": {"left"}}.get(mode, {"left", "right"})
@@ -152,8 +154,10 @@ class _Builder:
         self._held = {} if config.release else state.held()
         self._released: list[str] = []
         self._scope = Scope(config.include, config.exclude)
-        self._clashes = Clashes(left_is_tree=sides.left.features.tree, right_is_tree=sides.right.features.tree)
-        self._casings = [Casing(side, plan) for side in ("left", "right") if sides[side].features.folds_case]
+        with heeding(stopped):
+            left, right = apart(lambda: sides.left.features), apart(lambda: sides.right.features)
+        self._clashes = Clashes(left_is_tree=left.tree, right_is_tree=right.tree)
+        self._casings = [Casing(side, plan) for side, it in (("left", left), ("right", right)) if it.folds_case]
         self._clock_ahead_ns = 0
         if config.prefer in {"newer", "older"}:
             self._clock_ahead_ns = sides.right.clock_ahead_ns() - sides.left.clock_ahead_ns()
@@ -162,7 +166,8 @@ class _Builder:
     def run(self, unordered: set[str]) -> None:
         with ThreadPoolExecutor(min(8, self._config.workers), thread_name_prefix="hash") as pool:
             try:
-                self._observe(pool, unordered)
+                with heeding(self._stopped):
+                    self._observe(pool, unordered)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -198,9 +203,10 @@ class _Builder:
 
     def _listing(self, side: str, *, ordered: bool) -> Generator[Entry]:
         store = self._sides[side]
-        if store.exists():
+        if apart(store.exists):
             with closing(self._view.part.entries(store, ordered=ordered)) as entries:
-                yield from self._scope.entries(entries)
+                # Of what is out of scope there is no pair to heed a stop at.
+                yield from self._scope.entries(entries if self._scope.everything else heeded(entries))
 
     def _decide_all(self, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> None:
         """Decide in key order; pairs whose content must be read are answered in the pool while later pairs wait."""
@@ -211,7 +217,7 @@ class _Builder:
         count = 0
         for item in pairs:
             count += 1
-            if not count & 0xFFF:
+            if not count & OFTEN:
                 self._report()
             _, left, right, base, veil = item
             if left is not None and not left[6]:  # a link or a marker is no file

@@ -20,6 +20,7 @@ from typing import Final
 from trueup import events
 from trueup.config import Settings, SyncConfig, load
 from trueup.errors import Busy, Interrupted, ListingUnfinished, Refused, TrueupError, Unreachable, UsageError
+from trueup.stores.stopping import heeding
 from trueup.sync.changes import Touched, Watcher, gathered
 from trueup.sync.content import RACY_NS
 from trueup.sync.filters import Scope
@@ -241,7 +242,10 @@ class _Watch:
         part = Part(tops)
         sides = self._opened()
         try:
-            with closing(PairState.at(self._settings.home, sides.left.url, sides.right.url)) as state:
+            with (
+                heeding(self._outputs.stopped),
+                closing(PairState.at(self._settings.home, sides.left.url, sides.right.url)) as state,
+            ):
                 changed = [top for top in part.tops if not self._as_agreed(Part((top,)), state)]
         except (TrueupError, sqlite3.DatabaseError):
             return part
