@@ -12,7 +12,9 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -76,6 +78,8 @@ def test_the_command_line_alone_never_imports_the_screen():
 class Terminal:
     """`trueup ui` in a terminal of 80 columns and 24 lines."""
 
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
     def __init__(self, *arguments: str) -> None:
         self._handle, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -87,6 +91,7 @@ class Terminal:
             start_new_session=True,
             env=os.environ | {"TERM": "xterm-256color"},
         )
+        self.started.append(self.process)
         os.close(inside)
         self.output = ""
 
@@ -118,6 +123,15 @@ class Terminal:
             self._read()
         self.process.kill()
         return self.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on_behind_a_test() -> Iterator[None]:
+    yield
+    while Terminal.started:
+        process = Terminal.started.pop()
+        process.kill()
+        process.wait()
 
 
 def test_a_session_in_a_terminal(places: tuple[Path, Path]):
