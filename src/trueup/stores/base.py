@@ -234,6 +234,28 @@ class Store(Protocol):
         ...
 
 
+class BytesPassHere:
+    """What a store answers that can take nothing from another one but bytes."""
+
+    def copy_from(
+        self,
+        origin: Store,  # noqa: ARG002 - the contract's signature
+        source: Entry,  # noqa: ARG002
+        target: str,  # noqa: ARG002
+        *,
+        if_absent: bool = False,  # noqa: ARG002
+        if_match: Entry | None = None,  # noqa: ARG002
+    ) -> Entry | None:
+        return None
+
+
+class PlainFiles(BytesPassHere):
+    """What a store of files answers, which say nothing of themselves."""
+
+    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - the same
+        return Metadata()
+
+
 class OutOfOrder(Exception):
     """A listing met a key below its predecessor."""
 

@@ -20,7 +20,7 @@ from typing import Final
 from trueup import keys
 from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError
 from trueup.stores import files
-from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, PlainFiles
 from trueup.stores.oserror import NO_LINKS, translated
 from trueup.stores.tree import Tree, temporary_path, unmake
 from trueup.stores.turns import Turns
@@ -43,7 +43,7 @@ def is_racy(entry: Entry, seen_ns: int) -> bool:
     return abs(seen_ns - entry.mtime_ns) <= RACY_NS
 
 
-class LocalStore:
+class LocalStore(PlainFiles):
     """One folder. The root may be a link (it is resolved here, once); below it links are never followed."""
 
     def __init__(self, root: Path | str) -> None:
@@ -76,9 +76,6 @@ class LocalStore:
 
     def stat(self, key: str) -> Entry:
         return files.entry_of(key, self._source(key, self._tree.reach(key), None))
-
-    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - a file has none
-        return Metadata()
 
     def exists(self) -> bool:
         return os.path.isdir(self._tree.root)
@@ -221,17 +218,6 @@ class LocalStore:
         planned = if_match or self.stat(source)
         with self.read(source, expect=planned) as body:
             return self.write(target, body, size=planned.size, mtime_ns=planned.mtime_ns or None)
-
-    def copy_from(
-        self,
-        origin: Store,  # noqa: ARG002 - the bytes always pass here
-        source: Entry,  # noqa: ARG002
-        target: str,  # noqa: ARG002
-        *,
-        if_absent: bool = False,  # noqa: ARG002
-        if_match: Entry | None = None,  # noqa: ARG002
-    ) -> None:
-        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         """A hard link where the disk has them, else a copy. An older version under `target` is replaced. The entry of

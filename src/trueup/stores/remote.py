@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from trueup import keys
 from trueup.errors import NotFound, PreconditionFailed, StoreError, TrueupError, Unaddressable
 from trueup.stores import files
-from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, PlainFiles
 from trueup.stores.remote_body import Counted
 from trueup.stores.remote_service import Files, Found, Service
 from trueup.stores.remote_tree import RemoteFolders, is_same, require, temporary_key
@@ -32,7 +32,7 @@ _TICK_SECONDS: Final = 1.0
 _TICKS: Final = 3
 
 
-class RemoteStore:
+class RemoteStore(PlainFiles):
     """A store over such a service. Safe to use from many threads."""
 
     def __init__(self, service: Service) -> None:
@@ -78,9 +78,6 @@ class RemoteStore:
 
     def stat(self, key: str) -> Entry:
         return self._run(lambda there: self._folders.source(there, self._reached(there, key)), key, "read", again=True)
-
-    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - a file has none
-        return Metadata()
 
     def exists(self) -> bool:
         return self._run(self._folders.root_exists, again=True)
@@ -305,17 +302,6 @@ class RemoteStore:
         except _CannotCopy:
             with self.read(source, expect=planned) as body:
                 return self.write(target, body, size=planned.size)
-
-    def copy_from(
-        self,
-        origin: Store,  # noqa: ARG002 - the bytes always pass here
-        source: Entry,  # noqa: ARG002
-        target: str,  # noqa: ARG002
-        *,
-        if_absent: bool = False,  # noqa: ARG002
-        if_match: Entry | None = None,  # noqa: ARG002
-    ) -> None:
-        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         self.copy(source, target, if_match=if_match)

@@ -24,7 +24,7 @@ from trueup import keys
 from trueup.config import StoreConfig
 from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
 from trueup.stores import files
-from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, PlainFiles
 from trueup.stores.sftp_quick import READ_MOST, QuickSession
 from trueup.stores.sftp_read import Opened, opened_for_reading, read_piece, read_small, read_whole
 from trueup.stores.sftp_tree import RemoteTree, entry_of
@@ -40,7 +40,7 @@ _BLOCK: Final = 4 * CHUNK
 """Bytes that are sent as one block of many requests."""
 
 
-class SftpStore:
+class SftpStore(PlainFiles):
     """One folder on one server. The root may be a link; below it links are never followed."""
 
     def __init__(self, server: Server) -> None:
@@ -80,9 +80,6 @@ class SftpStore:
             return entry_of(key, await self._tree.source(client, key, None))
 
         return self._link.ask(look, key, "read")
-
-    def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - a file has none
-        return Metadata()
 
     def exists(self) -> bool:
         return self._link.ask(self._tree.exists)
@@ -298,17 +295,6 @@ class SftpStore:
             return copied
         with self.read(source, expect=planned) as body:
             return self.write(target, body, size=planned.size, mtime_ns=planned.mtime_ns or None)
-
-    def copy_from(
-        self,
-        origin: Store,  # noqa: ARG002 - the bytes always pass here
-        source: Entry,  # noqa: ARG002
-        target: str,  # noqa: ARG002
-        *,
-        if_absent: bool = False,  # noqa: ARG002
-        if_match: Entry | None = None,  # noqa: ARG002
-    ) -> None:
-        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         """A hard link where the server makes them, else a copy. An older version under `target` is replaced."""

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 from trueup import keys
 from trueup.errors import NotFound, PreconditionFailed, StoreError, Unaddressable
-from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
+from trueup.stores.base import CHUNK, BytesPassHere, Entry, Features, Metadata
 
 
 class _Object(NamedTuple):
@@ -22,7 +22,7 @@ class _Object(NamedTuple):
     metadata: Metadata = Metadata()
 
 
-class MemoryStore:
+class MemoryStore(BytesPassHere):
     """One bucket. `MemoryStore("memory://name")` is a new one; `MemoryStore.named` gives the same one each time.
 
     Objects live as long as the store does. `put` and `contents` are for tests: `put` takes any key, also those that
@@ -153,17 +153,6 @@ class MemoryStore:
             _require(source, found, if_match)
             made = self._objects[target] = found._replace(mtime_ns=time.time_ns())
         return _entry(target, made)
-
-    def copy_from(
-        self,
-        origin: Store,  # noqa: ARG002 - the bytes always pass here
-        source: Entry,  # noqa: ARG002
-        target: str,  # noqa: ARG002
-        *,
-        if_absent: bool = False,  # noqa: ARG002
-        if_match: Entry | None = None,  # noqa: ARG002
-    ) -> None:
-        return None
 
     def preserve(self, source: str, target: str, *, if_match: Entry | None = None) -> None:
         self.copy(source, target, if_match=if_match)
