@@ -25,7 +25,7 @@ EXTRAS = {
     "postgres": "psycopg, sqlalchemy",
     "sheets": "google.auth",
     "django": "django",
-    "downloads": "httpx",
+    "downloads": "yt_dlp",
     "inventory": "duckdb",
 }
 HEAVY = {"sqlalchemy", "pydantic_settings", "fastapi", "celery", "pydantic", "pathspec", "obstore"}

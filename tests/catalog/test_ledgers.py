@@ -8,38 +8,45 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from trueup.catalog import database, migrate, open_ledger
-from trueup.catalog.base import Ledger
-from trueup.catalog.tables import metadata
+from trueup.catalog import database, open_catalog
+from trueup.catalog.base import Catalog, Ledger
+from trueup.catalog.sql import migrate
+from trueup.catalog.sql.tables import metadata
 from trueup.errors import ConfigError, TrueupError
 from trueup.testing.ledger import LIMITS, LedgerContract
 
 
-class TestSqlite(LedgerContract):
+class Opened(LedgerContract):
+    """The suite over the database of a URL."""
+
+    url: str
+
     @pytest.fixture
-    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
-        self.url = f"sqlite:///{tmp_path / 'pool.db'}"
-        ledger = self.again()
-        yield ledger
-        ledger.close()
+    def ledger(self, database_url: str) -> Iterator[Ledger]:
+        self.url = database_url
+        self.opened: list[Catalog] = []
+        yield self.again()
+        for catalog in self.opened:
+            catalog.close()
 
     def again(self) -> Ledger:
-        return open_ledger(self.url, LIMITS)
+        self.opened.append(open_catalog(self.url, LIMITS))
+        return self.opened[-1].ledger
 
 
-class TestPostgres(LedgerContract):
+class TestSqlite(Opened):
     @pytest.fixture
-    def ledger(self, postgres_url: str) -> Iterator[Ledger]:
-        self.url = postgres_url
+    def database_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'pool.db'}"
+
+
+class TestPostgres(Opened):
+    @pytest.fixture
+    def database_url(self, postgres_url: str) -> str:
         with pytest.raises(TrueupError, match="trueup db upgrade"):
-            open_ledger(self.url, LIMITS)
-        assert database.upgrade(self.url) == database.upgrade(self.url) == migrate.HEAD
-        ledger = self.again()
-        yield ledger
-        ledger.close()
-
-    def again(self) -> Ledger:
-        return open_ledger(self.url, LIMITS)
+            open_catalog(postgres_url, LIMITS)
+        assert database.upgrade(postgres_url) == database.upgrade(postgres_url) == migrate.HEAD
+        return postgres_url
 
 
 def test_the_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:
@@ -66,11 +73,11 @@ def test_totals_of_an_application_that_had_books_are_taken_over(tmp_path: Path) 
             )
         )
     engine.dispose()
-    ledger = open_ledger(url, LIMITS)
-    [first, _] = ledger.usage()
+    catalog = open_catalog(url, LIMITS)
+    [first, _] = catalog.ledger.usage()
     assert (first.total_size_bytes, first.file_count, first.unowned_bytes) == (900, 3, 900)
     assert first.room(1000) == 100
-    ledger.close()
+    catalog.close()
 
 
 @pytest.mark.parametrize(
@@ -83,10 +90,10 @@ def test_totals_of_an_application_that_had_books_are_taken_over(tmp_path: Path) 
 )
 def test_a_database_that_cannot_be_used_is_said_so(url: str, said: str) -> None:
     with pytest.raises((ConfigError, TrueupError), match=said):
-        open_ledger(url, LIMITS)
+        open_catalog(url, LIMITS)
 
 
 def test_a_password_is_not_shown() -> None:
     with pytest.raises(TrueupError) as caught:
-        open_ledger("postgresql://me:hunter2@127.0.0.1:1/d", LIMITS)
+        open_catalog("postgresql://me:hunter2@127.0.0.1:1/d", LIMITS)
     assert "hunter2" not in str(caught.value)

@@ -20,8 +20,8 @@ from aiosmtpd.smtp import AuthResult, Envelope, Session
 
 import trueup
 from tests.servers.shared import free_port
-from trueup.catalog import open_ledger
-from trueup.catalog.base import Ledger, Limits, Reservation
+from trueup.catalog import open_catalog
+from trueup.catalog.base import Catalog, Limits, Reservation
 from trueup.config import Settings, load
 from trueup.errors import ConfigError, StoreError
 from trueup.notify import deliver, text
@@ -92,10 +92,10 @@ def http() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
     quota = 5 << 30
     limits = Limits(quota=quota, full_below=quota // 100, rearm_below=quota * 95 // 100)
-    made = open_ledger(f"sqlite:///{tmp_path / 'pool.db'}", {"gcs": limits})
+    made = open_catalog(f"sqlite:///{tmp_path / 'pool.db'}", {"gcs": limits})
     yield made
     made.close()
 
@@ -113,28 +113,27 @@ def to_hook(http: ThreadingHTTPServer, secret: str = "s3cret") -> Alerts:
     return alerts(settings_of(webhooks=[{"url": f"http://127.0.0.1:{http.server_port}/hook", "secret": secret}]))
 
 
-def put(ledger: Ledger, key: str, size: int) -> bool:
-    now = datetime.now(UTC)
-    return ledger.reserve(Reservation(key, "gcs", key, size, size, "", now + timedelta(hours=1))) and ledger.commit(
-        key, size, "", now
-    )
+def put(catalog: Catalog, key: str, size: int) -> bool:
+    ledger, now = catalog.ledger, datetime.now(UTC)
+    wanted = Reservation(key, "gcs", key, size, size, "", now + timedelta(hours=1))
+    return ledger.reserve(wanted) and ledger.commit(key, size, "", now)
 
 
-def later(ledger: Ledger) -> list[object]:
-    return list(ledger.outbox.due(datetime.now(UTC) + timedelta(days=1)))
+def later(catalog: Catalog) -> list[object]:
+    return list(catalog.outbox.due(datetime.now(UTC) + timedelta(days=1)))
 
 
 # When there is one
 
 
-def test_filling_five_gib_with_files_of_fifty_mb_sends_exactly_one_alert(ledger: Ledger, smtp: Controller):
+def test_filling_five_gib_with_files_of_fifty_mb_sends_exactly_one_alert(catalog: Catalog, smtp: Controller):
     put_in = 0
-    while put(ledger, f"k{put_in}", 50 * MB):
+    while put(catalog, f"k{put_in}", 50 * MB):
         put_in += 1
     assert put_in == 102
-    assert not put(ledger, "one more", 50 * MB)
-    assert deliver(ledger.outbox, to_mail(smtp)).sent == 1
-    assert deliver(ledger.outbox, to_mail(smtp)).sent == 0
+    assert not put(catalog, "one more", 50 * MB)
+    assert deliver(catalog.outbox, to_mail(smtp)).sent == 1
+    assert deliver(catalog.outbox, to_mail(smtp)).sent == 0
     [mail] = smtp.handler.mails
     assert mail["subject"] == "gcs is full: 4.98 GB of 5.00 GB used"
     assert (mail["from"], mail["to"]) == ("a@example.com", "b@example.com")
@@ -144,83 +143,83 @@ def test_filling_five_gib_with_files_of_fifty_mb_sends_exactly_one_alert(ledger:
             assert fact in body
     # Not before usage has fallen well below the quota is there another one.
     for key in ("k0", "k1"):
-        ledger.remove(ledger.find(key)[0])
-    assert put(ledger, "k0", 100 * MB)
-    assert later(ledger) == []
+        catalog.ledger.remove(catalog.ledger.find(key)[0])
+    assert put(catalog, "k0", 100 * MB)
+    assert later(catalog) == []
     for number in range(2, 10):
-        ledger.remove(ledger.find(f"k{number}")[0])
-    assert put(ledger, "large", 400 * MB)
-    assert len(later(ledger)) == 1
+        catalog.ledger.remove(catalog.ledger.find(f"k{number}")[0])
+    assert put(catalog, "large", 400 * MB)
+    assert len(later(catalog)) == 1
 
 
-def test_a_provider_that_was_passed_over_is_told_of(ledger: Ledger):
-    ledger.refuse("gcs")
-    ledger.refuse("gcs")
-    [message] = later(ledger)
+def test_a_provider_that_was_passed_over_is_told_of(catalog: Catalog):
+    catalog.ledger.refuse("gcs")
+    catalog.ledger.refuse("gcs")
+    [message] = later(catalog)
     assert (message.kind, message.payload["provider"]) == ("pool.full", "gcs")
-    assert ledger.usage()[0].is_full
+    assert catalog.ledger.usage()[0].is_full
 
 
-def test_the_alert_is_of_the_transaction_that_it_tells_of(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
-    from trueup.catalog import sql
+def test_the_alert_is_of_the_transaction_that_it_tells_of(catalog: Catalog, monkeypatch: pytest.MonkeyPatch):
+    from trueup.catalog.sql import ledger
 
     def full_disk(*_: object) -> None:
         raise OSError("disk full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(sql, "put", full_disk)
+        broken.setattr(ledger, "put", full_disk)
         with pytest.raises(OSError, match="disk full"):
-            ledger.refuse("gcs")
-    assert not ledger.usage()[0].is_full
-    ledger.refuse("gcs")
-    assert len(later(ledger)) == 1
+            catalog.ledger.refuse("gcs")
+    assert not catalog.ledger.usage()[0].is_full
+    catalog.ledger.refuse("gcs")
+    assert len(later(catalog)) == 1
 
 
 # Sending
 
 
-def test_what_cannot_be_sent_is_tried_again_later(ledger: Ledger, smtp: Controller):
-    ledger.refuse("gcs")
+def test_what_cannot_be_sent_is_tried_again_later(catalog: Catalog, smtp: Controller):
+    catalog.ledger.refuse("gcs")
     smtp.handler.answer = "451 come back later"
-    [problem] = deliver(ledger.outbox, to_mail(smtp)).problems
+    [problem] = deliver(catalog.outbox, to_mail(smtp)).problems
     assert "451 come back later" in problem
     smtp.handler.answer = "250 OK"
-    assert deliver(ledger.outbox, to_mail(smtp)).sent == 0  # not yet
-    [message] = ledger.outbox.due(datetime.now(UTC) + timedelta(minutes=1, seconds=5))
+    assert deliver(catalog.outbox, to_mail(smtp)).sent == 0  # not yet
+    [message] = catalog.outbox.due(datetime.now(UTC) + timedelta(minutes=1, seconds=5))
     assert message.attempts == 1
-    ledger.outbox.failed(message.id, "", datetime.now(UTC) - timedelta(seconds=1))
-    assert deliver(ledger.outbox, to_mail(smtp)).sent == 1
+    catalog.outbox.failed(message.id, "", datetime.now(UTC) - timedelta(seconds=1))
+    assert deliver(catalog.outbox, to_mail(smtp)).sent == 1
     [mail] = smtp.handler.mails
     assert mail["message-id"] == f"<{message.id}@example.com>"
 
 
-def test_with_nobody_to_tell_it_waits(ledger: Ledger):
-    ledger.refuse("gcs")
-    assert deliver(ledger.outbox, Alerts()).sent == 0
-    assert len(later(ledger)) == 1
+def test_with_nobody_to_tell_it_waits(catalog: Catalog):
+    catalog.ledger.refuse("gcs")
+    assert deliver(catalog.outbox, Alerts()).sent == 0
+    assert len(later(catalog)) == 1
 
 
-def test_a_login_that_is_refused_is_said_without_the_password(ledger: Ledger, smtp: Controller):
-    ledger.refuse("gcs")
-    [problem] = deliver(ledger.outbox, to_mail(smtp, user="me", password="wrong-one")).problems
+def test_a_login_that_is_refused_is_said_without_the_password(catalog: Catalog, smtp: Controller):
+    catalog.ledger.refuse("gcs")
+    [problem] = deliver(catalog.outbox, to_mail(smtp, user="me", password="wrong-one")).problems
     assert "does not let me in" in problem
     assert "wrong-one" not in problem
-    ledger.outbox.failed(later(ledger)[0].id, "", datetime.now(UTC) - timedelta(seconds=1))
-    assert deliver(ledger.outbox, to_mail(smtp, user="me", password="hunter2")).sent == 1
+    catalog.outbox.failed(later(catalog)[0].id, "", datetime.now(UTC) - timedelta(seconds=1))
+    assert deliver(catalog.outbox, to_mail(smtp, user="me", password="hunter2")).sent == 1
 
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
-def test_no_password_goes_to_a_server_that_is_not_trusted(ledger: Ledger, smtp: Controller, tls: str):
-    ledger.refuse("gcs")
-    assert len(deliver(ledger.outbox, to_mail(smtp, tls=tls, user="me", password="hunter2")).problems) == 1
+def test_no_password_goes_to_a_server_that_is_not_trusted(catalog: Catalog, smtp: Controller, tls: str):
+    catalog.ledger.refuse("gcs")
+    assert len(deliver(catalog.outbox, to_mail(smtp, tls=tls, user="me", password="hunter2")).problems) == 1
     assert smtp.handler.mails == []
 
 
-def test_a_webhook_is_signed_as_the_standard_has_it(ledger: Ledger, http: ThreadingHTTPServer):
+def test_a_webhook_is_signed_as_the_standard_has_it(catalog: Catalog, http: ThreadingHTTPServer):
     key = base64.b64encode(b"0123456789abcdef01234567").decode()
-    ledger.refuse("gcs")
-    [message] = later(ledger)
-    assert deliver(ledger.outbox, to_hook(http, f"whsec_{key}")).sent == 1
+    catalog.ledger.refuse("gcs")
+    [message] = later(catalog)
+    assert deliver(catalog.outbox, to_hook(http, f"whsec_{key}")).sent == 1
     [(path, headers, body)] = http.requests
     assert path == "/hook"
     assert headers["webhook-id"] == message.id
@@ -240,13 +239,13 @@ def test_the_signature_is_that_of_the_published_example():
 
 
 @pytest.mark.parametrize("status", [500, 302, 404])
-def test_a_webhook_that_does_not_take_it_is_tried_again(ledger: Ledger, http: ThreadingHTTPServer, status: int):
+def test_a_webhook_that_does_not_take_it_is_tried_again(catalog: Catalog, http: ThreadingHTTPServer, status: int):
     http.status = status
-    ledger.refuse("gcs")
-    [problem] = deliver(ledger.outbox, to_hook(http)).problems
+    catalog.ledger.refuse("gcs")
+    [problem] = deliver(catalog.outbox, to_hook(http)).problems
     assert f"answered {status}" in problem
     assert [path for path, _, _ in http.requests] == ["/hook"]
-    assert len(later(ledger)) == 1
+    assert len(later(catalog)) == 1
 
 
 # In other words

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import trueup
 from tests.servers import Bucket
-from trueup.catalog import open_ledger
+from trueup.catalog import open_catalog
 from trueup.catalog.base import Limits, Reservation
 from trueup.config import Settings, StoreConfig, load
 from trueup.errors import Busy, ConfigError, NotFound, PoolFull, StoreError, Unreachable, UsageError
@@ -54,11 +54,12 @@ class World:
             **{"placement": "most-free", **options},
         )
         self.stores = stores
-        self.ledger = open_ledger(database, limits)
+        catalog = open_catalog(database, limits)
+        self.ledger = catalog.ledger
         providers = {
             name: Provider(name=name, store=store, limits=limits[name], weight=1.0) for name, store in stores.items()
         }
-        self.pool = Pool(config, self.ledger, providers)
+        self.pool = Pool(config, catalog, providers)
 
     def held(self) -> dict[str, dict[str, int]]:
         """What the stores really hold."""

@@ -1,5 +1,5 @@
 """The shared database behind small protocols."""
 
-from trueup.catalog.database import open_ledger
+from trueup.catalog.database import open_catalog
 
-__all__ = ["open_ledger"]
+__all__ = ["open_catalog"]

@@ -1,4 +1,6 @@
-"""What the catalog keeps of a pool: the protocol every database follows, and its rows. The docstrings are the contract.
+"""What the catalog keeps: the protocols every database follows, and their rows. The docstrings are the contract.
+
+Times are kept to the millisecond; see `now`.
 
 Two numbers are kept per provider and never computed by listing: the bytes of its objects (with what lies there
 unowned) and the bytes reserved by uploads under way. Room is the quota less both.
@@ -8,8 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, Protocol
+
+from trueup.runs import RunRecord
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+
+
+def now() -> datetime:
+    """This moment in UTC, as every database can keep it."""
+    at = datetime.now(UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +183,107 @@ class Ledger(Protocol):
         """Every object by key, or those created before. Rows may be struck off meanwhile."""
         ...
 
+
+class Download(NamedTuple):
+    """One URL that was fetched, or is being fetched."""
+
+    id: str
+    url: str
+    status: str
+    """`running`, `completed` or `failed`; whatever an application of its own wrote stays."""
+    provider: str
+    """Where its object lies; empty before it does."""
+    key: str
+    """The object's; empty before it is there, and in records of other applications."""
+    size: int
+    """Bytes; 0 while unknown."""
+    error: str
+    """Why it failed."""
+    created_at: datetime
+    """UTC."""
+    updated_at: datetime
+    """UTC. The last sign of life."""
+
+
+class Downloads(Protocol):
+    """The records of what was fetched. Safe to use from many threads and processes at once: every method is one
+    transaction."""
+
+    def begin(self, url: str, *, abandoned_before: datetime) -> Download:
+        """A new record, `running`. Raises `Busy` when the same URL is being fetched already; a record of that whose
+        last sign of life is older than `abandoned_before` becomes `failed` instead."""
+        ...
+
+    def alive(self, download: str) -> bool:
+        """A sign of life. False when the record is `running` no more: somebody took it for abandoned."""
+        ...
+
+    def complete(self, download: str, *, provider: str, key: str, size: int) -> bool:
+        """Its object is in the pool. False, and nothing changes, when the record is `running` no more."""
+        ...
+
+    def fail(self, download: str, error: str) -> None:
+        """It came to nothing. A record that is not `running` stays as it is."""
+        ...
+
+    def get(self, download: str) -> Download | None:
+        """One record."""
+        ...
+
+    def latest(self, url: str) -> Download | None:
+        """The newest `completed` record of a URL."""
+        ...
+
+    def ls(self, limit: int = 50) -> list[Download]:
+        """The newest records first."""
+        ...
+
+    def older(self, status: str, than: datetime) -> Iterator[Download]:
+        """Records of a status whose last sign of life is older, oldest first. Records may be removed meanwhile."""
+        ...
+
+    def remove(self, download: str) -> None:
+        """Forget a record. One that is gone is fine."""
+        ...
+
+
+class RunLog(Protocol):
+    """The history of runs over what the database keeps, told by every machine that uses it."""
+
+    def add(self, record: RunRecord) -> None:
+        """Remember a run; one of the same id is replaced."""
+        ...
+
+    def latest(self, limit: int = 50) -> list[RunRecord]:
+        """The newest runs first."""
+        ...
+
+    def get(self, run: str) -> RunRecord | None:
+        """One run by id, or by the beginning of an id if only one has it."""
+        ...
+
+
+class Catalog(Protocol):
+    """One shared database, opened. Everything in it shares its connections."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books of the pool."""
+        ...
+
     @property
     def outbox(self) -> Outbox:
-        """The messages of this database."""
+        """The messages that wait to be sent."""
+        ...
+
+    @property
+    def downloads(self) -> Downloads:
+        """What was fetched."""
+        ...
+
+    @property
+    def runs(self) -> RunLog:
+        """What ran."""
         ...
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import quote
 
 from trueup import keys
-from trueup.catalog import open_ledger
-from trueup.catalog.base import Ledger, Stored, Usage
+from trueup.catalog import open_catalog
+from trueup.catalog.base import Catalog, Stored, Usage
 from trueup.config import Settings, load
 from trueup.errors import ConfigError, NotFound, StoreError, TrueupError, UsageError
 from trueup.notify import deliver
@@ -78,14 +78,15 @@ class Pool:
     """Several clouds as one place. Safe to use from many threads; use it as a context manager, or `close` it."""
 
     def __init__(
-        self, config: PoolConfig, ledger: Ledger, providers: dict[str, Provider], to: Alerts | None = None
+        self, config: PoolConfig, catalog: Catalog, providers: dict[str, Provider], to: Alerts | None = None
     ) -> None:
         self._config = config
         self._to = to or Alerts()
-        self._ledger = ledger
+        self._catalog = catalog
+        self._ledger = catalog.ledger
         self._providers = providers
-        self._leases = Leases(ledger, config.reservation_ttl)
-        self._uploads = Uploads(ledger, providers, self._leases)
+        self._leases = Leases(self._ledger, config.reservation_ttl)
+        self._uploads = Uploads(self._ledger, providers, self._leases)
         self._turn = itertools.count()
         self._chance = random.Random()  # noqa: S311 - where a file goes is no secret
         self.problems: dict[str, str] = {}
@@ -108,8 +109,13 @@ class Pool:
             opened[name] = Provider(name=name, store=store, limits=provider.limits, weight=provider.weight)
         if not opened:
             raise ConfigError(f"no provider of the pool can be used: {'; '.join(problems.values())}")
-        ledger = open_ledger(config.database, {name: found.limits for name, found in config.providers.items()})
-        pool = cls(config, ledger, opened, to)
+        try:
+            catalog = open_catalog(config.database, {name: found.limits for name, found in config.providers.items()})
+        except BaseException:
+            for found in opened.values():
+                found.store.close()
+            raise
+        pool = cls(config, catalog, opened, to)
         pool.problems = problems
         return pool
 
@@ -124,7 +130,7 @@ class Pool:
     def close(self) -> None:
         """Let go of the database and the stores."""
         self._leases.close()
-        self._ledger.close()
+        self._catalog.close()
         for provider in self._providers.values():
             provider.store.close()
 
@@ -254,7 +260,7 @@ class Pool:
         """Settle what crashes left, remove what is past its age, and send what waits in the outbox."""
         older = datetime.now(UTC) - self._config.keep if self._config.keep is not None else None
         swept = sweep(self._ledger, self._providers, older_than=older)
-        delivered = deliver(self._ledger.outbox, self._to)
+        delivered = deliver(self._catalog.outbox, self._to)
         swept.told += delivered.sent
         swept.problems += delivered.problems
         return swept

@@ -5,7 +5,7 @@
         def ledger(self):
             yield MyLedger(..., LIMITS)          # empty
 
-`again()` opens the same books a second time, as another process would.
+`again()` opens the same books a second time, as another process would; the fixture closes what it opened.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trueup.errors import Busy
 
 LIMITS: Final = {"a": Limits(quota=1000, full_below=10), "b": Limits(quota=500, full_below=0)}
 """What the ledger under test is to be opened with."""
-_NOW: Final = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+_NOW: Final = datetime(2026, 11, 21, 12, 0, 0, 123000, tzinfo=UTC)
 
 
 class LedgerContract:
@@ -160,38 +160,49 @@ class LedgerContract:
             got = books.reserve(_wanted(f"t{number}", 90, key=f"k{number}"))
             return got and books.commit(f"t{number}", 90, "", _NOW)
 
-        try:
-            with ThreadPoolExecutor(12) as pool:
-                assert sum(pool.map(want, range(12))) == 11
-        finally:
-            for other in others:
-                other.close()
+        with ThreadPoolExecutor(12) as pool:
+            assert sum(pool.map(want, range(12))) == 11
         assert (_used(ledger), _reserved(ledger)) == (990, 0)
         _check(ledger)
 
     def test_of_two_that_settle_one_upload_one_does(self, ledger: Ledger) -> None:
         other = self.again()
-        try:
-            for number in range(20):
-                token = f"t{number}"
-                ledger.reserve(_wanted(token, 1, key=token))
-                start = threading.Barrier(3)
+        for number in range(20):
+            token = f"t{number}"
+            ledger.reserve(_wanted(token, 1, key=token))
+            start = threading.Barrier(3)
 
-                def commit(books: Ledger, token: str = token, start: threading.Barrier = start) -> bool:
-                    start.wait()
-                    return books.commit(token, 1, "", _NOW)
+            def commit(books: Ledger, token: str = token, start: threading.Barrier = start) -> bool:
+                start.wait()
+                return books.commit(token, 1, "", _NOW)
 
-                def release(token: str = token, start: threading.Barrier = start) -> bool:
-                    start.wait()
-                    ledger.release(token)
-                    return False
+            def release(token: str = token, start: threading.Barrier = start) -> bool:
+                start.wait()
+                ledger.release(token)
+                return False
 
-                with ThreadPoolExecutor(3) as pool:
-                    done = [pool.submit(commit, ledger), pool.submit(commit, other), pool.submit(release)]
-                    assert sum(one.result() for one in done) == len(ledger.find(token)) <= 1
-        finally:
-            other.close()
+            with ThreadPoolExecutor(3) as pool:
+                done = [pool.submit(commit, ledger), pool.submit(commit, other), pool.submit(release)]
+                assert sum(one.result() for one in done) == len(ledger.find(token)) <= 1
         assert _reserved(ledger) == 0
+        _check(ledger)
+
+    def test_of_many_that_remove_one_object_one_does(self, ledger: Ledger) -> None:
+        other = self.again()
+        for number in range(20):
+            token = f"t{number}"
+            ledger.reserve(_wanted(token, 7, key=token))
+            ledger.commit(token, 7, "", _NOW)
+            [stored] = ledger.find(token)
+            start = threading.Barrier(4)
+
+            def remove(books: Ledger, stored: Stored = stored, start: threading.Barrier = start) -> bool:
+                start.wait()
+                return books.remove(stored)
+
+            with ThreadPoolExecutor(4) as pool:
+                assert sum(pool.map(remove, [ledger, other, ledger, other])) == 1
+        assert (_used(ledger), ledger.usage()[0].file_count) == (0, 0)
         _check(ledger)
 
 

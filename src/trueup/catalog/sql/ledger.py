@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from trueup import keys
-from trueup.catalog.base import Limits, Outbox, Reservation, Stored, Usage
-from trueup.catalog.outbox import SqlOutbox, put
-from trueup.catalog.tables import objects, reservations, storage_stats
+from trueup.catalog.base import Limits, Reservation, Stored, Usage
+from trueup.catalog.sql.outbox import put
+from trueup.catalog.sql.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
 
 _PAGE: Final = 1000
@@ -256,13 +256,6 @@ class SqlLedger:
             if len(rows) < _PAGE:
                 return
             after = (rows[-1].key, rows[-1].provider)
-
-    @property
-    def outbox(self) -> Outbox:
-        return SqlOutbox(self._engine)
-
-    def close(self) -> None:
-        self._engine.dispose()
 
 
 def _stored(row: Any) -> Stored:  # noqa: ANN401 - a row's columns have types of their own

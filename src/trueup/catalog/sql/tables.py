@@ -20,8 +20,10 @@ class Moment(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ANN401, ARG002
-        """With the zone again."""
-        return value.replace(tzinfo=UTC) if value is not None else None
+        """With the zone again; a column of somebody else's may have kept one."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 metadata = sa.MetaData()
@@ -76,4 +78,33 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("sent_at", Moment),
+)
+
+downloads = sa.Table(
+    "downloads",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("url", sa.Text, nullable=False, index=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("storage_provider", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("file_size", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False, index=True),
+    sa.Column("updated_at", Moment, nullable=False),
+    # The URL's hash while it is being fetched: so only one does.
+    sa.Column("running", sa.Text, unique=True),
+    sa.Index("ix_downloads_status_updated_at", "status", "updated_at"),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("started", sa.Text, nullable=False, index=True),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("summary", sa.Text, nullable=False),
 )

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from trueup.catalog.tables import metadata
+from trueup.catalog.sql.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from trueup.catalog.base import Message
-from trueup.catalog.tables import outbox
+from trueup.catalog.sql.tables import outbox
 
 _DUE: Final = (
     sa.select(*(outbox.c[name] for name in Message._fields))
@@ -44,18 +44,15 @@ class SqlOutbox:
         self._engine = engine
 
     def due(self, now: datetime) -> list[Message]:
-        """See `Outbox`."""
         with self._engine.connect().execution_options(reading=True) as db:
             rows = db.execute(_DUE, {"the_now": now})
             return [Message(*row)._replace(payload=json.loads(row.payload)) for row in rows]
 
     def sent(self, message: str) -> None:
-        """See `Outbox`."""
         with self._engine.begin() as db:
             db.execute(outbox.update().where(outbox.c.id == message).values(sent_at=datetime.now(UTC), error=""))
 
     def failed(self, message: str, error: str, again: datetime) -> None:
-        """See `Outbox`."""
         with self._engine.begin() as db:
             db.execute(
                 outbox.update()
