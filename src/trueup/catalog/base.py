@@ -8,7 +8,7 @@ unowned) and the bytes reserved by uploads under way. Room is the quota less bot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -18,6 +18,9 @@ from trueup.runs import RunRecord
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
+
+STORED: Final = "stored"
+MISSING: Final = "missing"
 
 
 def now() -> datetime:
@@ -72,6 +75,8 @@ class Stored(NamedTuple):
     """UTC."""
     idempotency: str = ""
     """What the caller named the upload, so that the same one again is the same object; empty: nothing."""
+    state: str = STORED
+    """`stored`, or `missing`: it was put there once, and was found to be gone. That takes no room."""
 
 
 class Reservation(NamedTuple):
@@ -168,7 +173,7 @@ class Ledger(Protocol):
         ...
 
     def find(self, key: str) -> list[Stored]:
-        """The objects of this key, the newest first; one, unless an overwrite has moved it and is not over."""
+        """The stored objects of this key, the newest first; one, unless an overwrite has moved it and is not over."""
         ...
 
     def known(self, idempotency: str) -> Stored | None:
@@ -176,11 +181,78 @@ class Ledger(Protocol):
         ...
 
     def remove(self, stored: Stored) -> bool:
-        """Strike an object off. Whether it was there; one that replaced it stays."""
+        """Strike an object off, or a missing one. Whether it was on the books; one that replaced it stays."""
         ...
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
-        """Every object by key, or those created before. Rows may be struck off meanwhile."""
+        """Every object by key, the missing ones too, or those created before. Rows may be struck off meanwhile."""
+        ...
+
+
+class Correction(NamedTuple):
+    """One row of the books, made true."""
+
+    before: Stored | None
+    """The row as it was read; None where there was none."""
+    after: Stored | None
+    """The row as it is to be; None where there is to be none."""
+
+    @property
+    def key(self) -> str:
+        """The key it is about."""
+        row = self.after if self.after is not None else self.before
+        assert row is not None
+        return row.key
+
+
+class Backup(NamedTuple):
+    """What a run replaced in the books."""
+
+    id: str
+    run: str
+    provider: str
+    created_at: datetime
+    """UTC."""
+    rows: int
+    """Object rows in it."""
+    restored_at: datetime | None
+    """UTC; None where it was not."""
+
+
+class Corrections(Protocol):
+    """Looking at the books row by row, and making them true. Each method is one transaction."""
+
+    def rows(self, provider: str) -> Iterator[Stored]:
+        """Every row of a provider, the missing ones too, by key in the order of its UTF-8 bytes. Rows may change
+        meanwhile."""
+        ...
+
+    def again(self, provider: str, keys: Sequence[str]) -> dict[str, Stored]:
+        """The rows of these keys as they are now."""
+        ...
+
+    def covered(self, provider: str, keys: Sequence[str]) -> set[str]:
+        """Those of these keys that an upload under way has reserved."""
+        ...
+
+    def correct(self, backup: str, run: str, provider: str, corrections: Sequence[Correction]) -> list[bool]:
+        """Replace rows, each only if it still is as it was read and no upload of its key is under way, and change the
+        provider's sums with them. Each row that is replaced is kept in the backup first, and the sums as well. Which
+        ones were done."""
+        ...
+
+    def set_unowned(self, backup: str, run: str, provider: str, was: tuple[int, int], now: tuple[int, int]) -> bool:
+        """Say how many objects, and bytes, lie there that are on no row. False, and nothing changes, when the books
+        say something else than `was`. Backed up like `correct`."""
+        ...
+
+    def backups(self) -> list[Backup]:
+        """Every backup, the newest first."""
+        ...
+
+    def restore(self, backup: str) -> tuple[int, list[str]]:
+        """Put back what a backup holds: how many rows, and the keys of those that were changed since and stay. Raises
+        `UsageError` for an unknown backup, and for one that was restored."""
         ...
 
 
@@ -269,6 +341,11 @@ class Catalog(Protocol):
     @property
     def ledger(self) -> Ledger:
         """The books of the pool."""
+        ...
+
+    @property
+    def corrections(self) -> Corrections:
+        """The books, row by row."""
         ...
 
     @property

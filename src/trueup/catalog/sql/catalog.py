@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 
 from trueup.catalog.base import Catalog, Limits
 from trueup.catalog.sql import migrate
+from trueup.catalog.sql.corrections import SqlCorrections
 from trueup.catalog.sql.downloads import SqlDownloads
 from trueup.catalog.sql.ledger import SqlLedger
 from trueup.catalog.sql.outbox import SqlOutbox
@@ -27,6 +28,7 @@ class SqlCatalog:
     def __init__(self, engine: sa.Engine, limits: Mapping[str, Limits]) -> None:
         self._engine = engine
         self.ledger = SqlLedger(engine, limits)
+        self.corrections = SqlCorrections(engine, self.ledger)
         self.outbox = SqlOutbox(engine)
         self.downloads = SqlDownloads(engine)
         self.runs = SqlRunLog(engine)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from trueup import keys
-from trueup.catalog.base import Limits, Reservation, Stored, Usage
+from trueup.catalog.base import STORED, Limits, Reservation, Stored, Usage
 from trueup.catalog.sql.outbox import put
 from trueup.catalog.sql.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
@@ -77,12 +77,12 @@ _OVERDUE: Final = (
     sa.select(*_RESERVATION).where(reservations.c.lease_until < _of("now")).order_by(reservations.c.lease_until)
 )
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
-_SIZE: Final = sa.select(objects.c.size).where(*_HERE).with_for_update()
+_REPLACED: Final = sa.select(objects.c.size, objects.c.state).where(*_HERE).with_for_update()
 _STRIKE: Final = objects.delete().where(*_HERE)
 _STRIKE_THIS: Final = _STRIKE.where(objects.c.created_at == _of("created_at"))
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
-_BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
+_BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"), objects.c.state == STORED)
 _BY_IDEMPOTENCY: Final = _NEWEST.where(objects.c.idempotency == _of("idempotency"))
 
 
@@ -198,9 +198,10 @@ class SqlLedger:
             if found is None:
                 return False
             here = {"the_provider": found.provider, "the_key": found.key}
-            replaced = db.scalar(_SIZE, here)
-            if replaced is not None:
+            old = db.execute(_REPLACED, here).one_or_none()
+            if old is not None:
                 db.execute(_STRIKE, here)
+            replaced = old.size if old is not None and old.state == STORED else None
             row = Stored(found.provider, found.key, size, md5, at)._asdict()
             db.execute(_BOOK, row | {"idempotency": found.idempotency or None})
             db.execute(_FULFILLED, {"the_token": token})
@@ -236,9 +237,11 @@ class SqlLedger:
     def remove(self, stored: Stored) -> bool:
         this = {"the_provider": stored.provider, "the_key": stored.key, "the_created_at": stored.created_at}
         with self._engine.begin() as db:
-            if not db.execute(_STRIKE_THIS, this).rowcount:
+            old = db.execute(_REPLACED, this).one_or_none()
+            if old is None or not db.execute(_STRIKE_THIS, this).rowcount:
                 return False
-            self._settle(db, stored.provider, size=-stored.size, count=-1)
+            if old.state == STORED:
+                self._settle(db, stored.provider, size=-old.size, count=-1)
             return True
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from trueup.errors import TrueupError
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision in `migrations/versions`; a test compares."""
 
 

@@ -51,6 +51,7 @@ objects = sa.Table(
     sa.Column("md5", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False, index=True),
     sa.Column("idempotency", sa.Text, unique=True),
+    sa.Column("state", sa.Text, nullable=False, server_default="stored"),
 )
 
 reservations = sa.Table(
@@ -107,4 +108,27 @@ runs = sa.Table(
     sa.Column("started", sa.Text, nullable=False, index=True),
     sa.Column("seconds", sa.Double, nullable=False),
     sa.Column("summary", sa.Text, nullable=False),
+)
+
+backups = sa.Table(
+    "backups",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    # The provider's row of `storage_stats` before the run, and after it: JSON.
+    sa.Column("before", sa.Text, nullable=False),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Column("restored_at", Moment),
+)
+
+backup_rows = sa.Table(
+    "backup_rows",
+    metadata,
+    sa.Column("backup", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    # The object's row before the run and after it, where there was one: JSON.
+    sa.Column("before", sa.Text),
+    sa.Column("after", sa.Text),
 )

@@ -1,0 +1,29 @@
+"""Which objects are missing, and what a reconcile replaced."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the column, and make the tables."""
+    op.add_column("objects", sa.Column("state", sa.Text, nullable=False, server_default="stored"))
+    op.create_table(
+        "backups",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("run", sa.Text, nullable=False),
+        sa.Column("provider", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("before", sa.Text, nullable=False),
+        sa.Column("after", sa.Text, nullable=False),
+        sa.Column("restored_at", sa.DateTime),
+    )
+    op.create_table(
+        "backup_rows",
+        sa.Column("backup", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("before", sa.Text),
+        sa.Column("after", sa.Text),
+    )

@@ -1,0 +1,95 @@
+"""What `[reconcile]` means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from trueup.config import Settings, parse_seconds, resolve_secret
+from trueup.errors import ConfigError
+
+_KNOWN: Final = frozenset({"grace", "max_change", "references"})
+_OF_A_REFERENCE: Final = frozenset({"database", "query", "collection", "fields", "provider"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceConfig:
+    """One `[reconcile.references.NAME]`: an application's own table."""
+
+    name: str
+    database: str = field(repr=False)
+    query: str = ""
+    """SQL that gives the columns `key` and, where there are such, `provider`, `size`, `md5`, `created_at`."""
+    collection: str = ""
+    """In MongoDB; `fields` says which of its fields are those."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    provider: str = ""
+    """Where all of it lies, when the rows do not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileConfig:
+    """How books are compared with what is there."""
+
+    grace: timedelta = timedelta(hours=1)
+    """What is younger is left alone."""
+    max_change: str = "50%"
+    """A fix of more than this share of a provider's rows, and of more than 100, is refused."""
+    references: Mapping[str, ReferenceConfig] = field(default_factory=dict)
+
+
+def reconcile_config(settings: Settings) -> ReconcileConfig:
+    """Raises `ConfigError`."""
+    section = _table(settings.sections.get("reconcile", {}), "[reconcile]")
+    _check(section, _KNOWN, "[reconcile]")
+    references = _table(section.get("references", {}), "[reconcile.references]")
+    grace = str(section.get("grace", "1h"))
+    seconds = 0.0 if grace in {"0", "0s"} else parse_seconds(grace, where="[reconcile] grace")
+    return ReconcileConfig(
+        grace=timedelta(seconds=seconds),
+        max_change=share(str(section.get("max_change", "50%")), "[reconcile] max_change"),
+        references={name: _reference(name, table, settings) for name, table in references.items()},
+    )
+
+
+def share(text: str, where: str) -> str:
+    """A percentage. Raises `ConfigError`."""
+    found = re.fullmatch(r"(\d+)\s*%", text.strip())
+    if not found or int(found[1]) > 100:
+        raise ConfigError(f"{where} = {text!r} is no share", cure="Write it like 50%")
+    return f"{found[1]}%"
+
+
+def _reference(name: str, given: object, settings: Settings) -> ReferenceConfig:
+    where = f"[reconcile.references.{name}]"
+    table = _table(given, where)
+    _check(table, _OF_A_REFERENCE, where)
+    database, query, collection = (str(table.get(key, "")) for key in ("database", "query", "collection"))
+    if not database:
+        raise ConfigError(f"{where} has no database", cure="Write its URL, like postgresql://user@host/name")
+    if bool(query) == bool(collection):
+        raise ConfigError(f"{where} needs a query, or a collection of MongoDB", cure="Write one of them")
+    base = settings.path.resolve().parent if settings.path is not None else None
+    return ReferenceConfig(
+        name=name,
+        database=resolve_secret(database, settings.environ, base) if base is not None else database,
+        query=query,
+        collection=collection,
+        fields={key: str(value) for key, value in _table(table.get("fields", {}), f"{where} fields").items()},
+        provider=str(table.get("provider", "")),
+    )
+
+
+def _check(table: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{where} {name} is unknown", cure=f"Known: {', '.join(sorted(known))}")
+
+
+def _table(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table")
+    return value

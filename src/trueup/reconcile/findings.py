@@ -1,0 +1,139 @@
+"""What a comparison found, outside memory: in a temporary SQLite file that goes with the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from trueup.reconcile.compare import Believed
+from trueup.stores.base import Entry
+
+_PAGE: Final = 500
+
+
+class Finding(NamedTuple):
+    """One key that is not as it should be."""
+
+    provider: str
+    key: str
+    verdict: str
+    row: Believed | None
+    entry: Entry | None
+    fix: str | None = None
+    """`planned`, `done` or `skipped`; None where nothing is to be done."""
+    detail: str = ""
+    """What a person should know of it."""
+
+
+class Findings:
+    """Every finding of one run. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma journal_mode = off")
+        self._db.execute("pragma synchronous = off")
+        self._db.execute("pragma cache_size = -8192")
+        self._db.execute(
+            "create table finding (provider text, key blob, verdict text, size integer, md5 text, at real, lost integer,"
+            " there integer, actual_size integer, actual_md5 text, mtime_ns integer, fingerprint text, etag text,"
+            " fix text, detail text, primary key (provider, key)) without rowid"
+        )
+        self._db.execute("create index by_key on finding (key)")
+        self._db.execute("begin")
+
+    def close(self) -> None:
+        """Forget all."""
+        self._db.close()
+
+    def put(self, found: Finding) -> None:
+        """Note a finding, in the place of an earlier one of that key."""
+        row, entry = found.row, found.entry
+        believed = (row.size, row.md5, row.at.timestamp() if row.at else None, row.lost) if row else (None, None, None, 0)
+        actual = entry[1:4] + (entry.etag,) if entry else (None, None, None, None)
+        self._db.execute(
+            "insert or replace into finding values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                found.provider,
+                found.key.encode("utf-8", "surrogatepass"),
+                found.verdict,
+                *believed,
+                (row is not None) + 2 * (entry is not None),
+                actual[0],
+                entry.md5 if entry else None,
+                actual[1],
+                actual[2],
+                actual[3],
+                found.fix,
+                found.detail,
+            ),
+        )
+
+    def drop(self, provider: str, key: str | None = None) -> None:
+        """Forget one finding, or all of a provider."""
+        if key is None:
+            self._db.execute("delete from finding where provider = ?", (provider,))
+        else:
+            self._db.execute("delete from finding where provider = ? and key = ?", (provider, _blob(key)))
+
+    def pages(self, provider: str) -> Iterator[list[Finding]]:
+        """A provider's findings by key, some at a time. They may be changed meanwhile."""
+        after = b""
+        first = True
+        while True:
+            rows = self._db.execute(
+                "select * from finding where provider = ? and (? or key > ?) order by key limit ?",
+                (provider, first, after, _PAGE),
+            ).fetchall()
+            if not rows:
+                return
+            first, after = False, rows[-1][1]
+            yield [_finding(row) for row in rows]
+
+    def all(self) -> Iterator[Finding]:
+        """Every finding, by provider and key."""
+        for (provider,) in self._db.execute("select distinct provider from finding order by provider").fetchall():
+            for page in self.pages(provider):
+                yield from page
+
+    def has(self, provider: str, key: str) -> bool:
+        """Whether there is one about this key."""
+        here = (provider, _blob(key))
+        return self._db.execute("select 1 from finding where provider = ? and key = ?", here).fetchone() is not None
+
+    def elsewhere(self, key: str, provider: str, verdict: str) -> Finding | None:
+        """A finding of this verdict about the same key at another provider."""
+        row = self._db.execute(
+            "select * from finding where key = ? and provider <> ? and verdict = ? order by provider limit 1",
+            (_blob(key), provider, verdict),
+        ).fetchone()
+        return _finding(row) if row is not None else None
+
+    def counts(self, provider: str) -> Counter[str]:
+        """How many of each verdict."""
+        rows = self._db.execute("select verdict, count(*) from finding where provider = ? group by 1", (provider,))
+        return Counter(dict(rows.fetchall()))
+
+    def lying(self, provider: str, verdicts: tuple[str, ...]) -> tuple[int, int]:
+        """How many objects of these verdicts lie there, and their bytes."""
+        marks = ",".join("?" * len(verdicts))
+        count, size = self._db.execute(
+            f"select count(*), coalesce(sum(actual_size), 0) from finding where provider = ? and verdict in ({marks})",
+            (provider, *verdicts),
+        ).fetchone()
+        return count, size
+
+
+def _blob(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def _finding(row: tuple) -> Finding:
+    provider, raw, verdict, size, md5, at, lost, there, actual, actual_md5, mtime_ns, fingerprint, etag, fix, detail = row
+    key = raw.decode("utf-8", "surrogatepass")
+    when = datetime.fromtimestamp(at, UTC) if at is not None else None
+    believed = Believed(key, size, md5, when, bool(lost)) if there & 1 else None
+    entry = Entry(key, actual, mtime_ns, fingerprint, actual_md5, etag) if there & 2 else None
+    return Finding(provider, key, verdict, believed, entry, fix, detail)

@@ -1,0 +1,142 @@
+"""Making the books of one provider true: rows first, then what lies there unowned. Each row that is replaced is backed
+up in the transaction that replaces it, and only if it still is as it was read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from trueup.catalog.base import MISSING as LOST
+from trueup.catalog.base import STORED, Correction, Corrections, Stored, Usage, now
+from trueup.reconcile.compare import (
+    DUPLICATE,
+    HASH_MISMATCH,
+    MISPLACED,
+    MISSING,
+    ORPHAN,
+    SIZE_MISMATCH,
+    UNADDRESSABLE,
+)
+from trueup.reconcile.findings import Finding, Findings
+
+_ALWAYS: Final = 100
+"""Changes of so many rows are never refused."""
+_ROWS: Final = (MISSING, SIZE_MISMATCH, HASH_MISMATCH, MISPLACED)
+UNOWNED: Final = (ORPHAN, DUPLICATE, UNADDRESSABLE)
+"""What lies there and takes room, and is on no row of ours."""
+
+
+def too_much(findings: Findings, usage: Usage, max_change: str) -> str | None:
+    """Why a fix would change suspiciously much of a provider, or None."""
+    counts = findings.counts(usage.provider)
+    unowned, _ = findings.lying(usage.provider, UNOWNED)
+    touched = sum(counts[verdict] for verdict in _ROWS) + max(0, usage.unowned_count - unowned)
+    share = int(re.sub(r"\D", "", max_change))
+    if touched <= _ALWAYS or touched * 100 <= share * usage.file_count:
+        return None
+    return (
+        f"{touched:,} of {usage.file_count:,} objects would be changed in the books, more than {max_change}: "
+        "this may be the wrong bucket or prefix, credentials that show an empty one, or a database that is older than "
+        "the bucket"
+    )
+
+
+class Fixing:
+    """The fixes of one run."""
+
+    def __init__(self, corrections: Corrections, run: str, findings: Findings, *, adopt: bool) -> None:
+        self._corrections = corrections
+        self._run = run
+        self._findings = findings
+        self._adopt = adopt
+
+    def backup_of(self, provider: str) -> str:
+        """The id of what is replaced at a provider."""
+        return f"{self._run}-{provider}"
+
+    def plan(self, provider: str, usage: Usage) -> bool:
+        """Mark what would be fixed. Whether anything would be."""
+        planned = False
+        for page in self._findings.pages(provider):
+            for found in page:
+                if self._touches(found):
+                    self._findings.put(found._replace(fix="planned"))
+                    planned = True
+        return planned or self._unowned(provider) != (usage.unowned_count, usage.unowned_bytes)
+
+    def _touches(self, found: Finding) -> bool:
+        return found.verdict in _ROWS or found.verdict == ORPHAN
+
+    def _unowned(self, provider: str) -> tuple[int, int]:
+        """What lies there unowned when all is fixed."""
+        count, size = self._findings.lying(provider, UNOWNED)
+        for page in self._findings.pages(provider):
+            for found in page:
+                owned = found.verdict == ORPHAN and (self._adopt or found.row is not None)
+                if owned and found.entry is not None:
+                    count, size = count - 1, size - found.entry.size
+        return count, size
+
+    def fix(self, provider: str, usage: Usage) -> bool:
+        """Make the books of a provider true. Whether anything was changed."""
+        changed = False
+        for page in self._findings.pages(provider):
+            changed |= self._rows(provider, [found for found in page if self._touches(found)])
+        was = (usage.unowned_count, usage.unowned_bytes)
+        lying = self._unowned(provider)
+        if lying != was:
+            changed |= self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
+        return changed
+
+    def _rows(self, provider: str, page: list[Finding]) -> bool:
+        rows = self._corrections.again(provider, [found.key for found in page])
+        for found in page:
+            if found.verdict == MISPLACED and found.key in rows:
+                self._move(found, rows[found.key])
+        wanted = [(found, correction) for found in page if (correction := self._correction(found, rows.get(found.key)))]
+        done = self._corrections.correct(self.backup_of(provider), self._run, provider, [one for _, one in wanted])
+        for (found, _), good in zip(wanted, done, strict=True):
+            self._findings.put(found._replace(fix="done" if good else "skipped"))
+        for found in page:
+            if found.verdict == ORPHAN and found.row is None and not self._adopt:
+                self._findings.put(found._replace(fix="done"))
+        return any(done)
+
+    def _move(self, found: Finding, row: Stored) -> None:
+        """Book an object where it lies. Only then is the other row struck off: killed between, it has two rows and
+        not none."""
+        there, entry = found.detail, found.entry
+        assert entry is not None
+        new = row._replace(provider=there, size=entry.size, md5=entry.md5 or row.md5, idempotency="")
+        self._corrections.correct(self.backup_of(there), self._run, there, [Correction(None, new)])
+
+    def _correction(self, found: Finding, row: Stored | None) -> Correction | None:
+        """What makes a row true; None where its row stays as it is."""
+        entry = found.entry
+        match found.verdict:
+            case "missing" if row is not None:
+                return Correction(row, row._replace(state=LOST, idempotency=""))
+            case "misplaced" if row is not None:
+                return Correction(row, None)
+            case "size_mismatch" | "hash_mismatch" if row is not None and entry is not None:
+                return Correction(row, row._replace(size=entry.size, md5=entry.md5))
+            case "orphan" if entry is not None and row is not None:
+                return Correction(row, row._replace(size=entry.size, md5=entry.md5, state=STORED))
+            case "orphan" if entry is not None and self._adopt:
+                return Correction(None, Stored(found.provider, found.key, entry.size, entry.md5, now()))
+        return None
+
+
+def items(findings: Findings) -> Iterator[dict[str, object]]:
+    """Every finding as the JSON has it."""
+    for found in findings.all():
+        yield {
+            "provider": found.provider,
+            "key": found.key,
+            "verdict": found.verdict,
+            "ledger_size": found.row.size if found.row is not None and not found.row.lost else None,
+            "actual_size": found.entry.size if found.entry is not None else None,
+            "fix": found.fix,
+            "detail": found.detail or None,
+        }

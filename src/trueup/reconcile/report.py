@@ -1,0 +1,101 @@
+"""What a reconcile reports, in the form outsiders script against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from trueup.reconcile.compare import DUPLICATE, HASH_MISMATCH, MISPLACED, MISSING, ORPHAN, SIZE_MISMATCH, UNVERIFIABLE
+
+SHOWN: Final = 10_000
+"""Items in the result; the counts hold all."""
+
+FIXABLE: Final = (MISSING, SIZE_MISMATCH, HASH_MISMATCH, MISPLACED, ORPHAN)
+"""What a reconcile makes true in the books."""
+FOR_A_PERSON: Final = (DUPLICATE, UNVERIFIABLE)
+
+
+class Totals(NamedTuple):
+    """Files and bytes."""
+
+    file_count: int = 0
+    total_size_bytes: int = 0
+
+    def __sub__(self, other: Totals) -> Totals:
+        return Totals(self.file_count - other.file_count, self.total_size_bytes - other.total_size_bytes)
+
+
+@dataclass(slots=True, kw_only=True)
+class ProviderReport:
+    """One provider."""
+
+    provider: str
+    state: str = "known"
+    """`known`, or `unknown` where nothing can be said."""
+    reason: str | None = None
+    """Why it is unknown, or why its fix was refused."""
+    ledger: Totals = Totals()
+    """What the books say."""
+    actual: Totals | None = None
+    """What lies there; None where that is unknown."""
+    mismatch: bool = False
+    """The totals differ by more than what is in flight."""
+    refused: bool = False
+    fixed: bool = False
+    backup: str | None = None
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """As documented."""
+        return {
+            "provider": self.provider,
+            "state": self.state,
+            "reason": self.reason,
+            "ledger": self.ledger._asdict(),
+            "actual": self.actual._asdict() if self.actual is not None else None,
+            "mismatch": self.mismatch,
+            "fixed": self.fixed,
+            "backup": self.backup,
+            "verdicts": self.verdicts,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileRun:
+    """A finished reconcile."""
+
+    run: str
+    name: str
+    """The reference: empty for the pool's own books."""
+    status: str
+    """`ok`, `partial`, `refused`, `failed`, `interrupted` or `dry-run`."""
+    reason: str | None
+    providers: tuple[ProviderReport, ...]
+    items: tuple[Mapping[str, object], ...]
+    items_truncated: bool
+    findings: bool
+    """Whether anything is not as it should be, in flight aside."""
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 3; a check asks for `findings` besides."""
+        return {"ok": 0, "dry-run": 0, "refused": 3, "interrupted": 130}.get(self.status, 1)
+
+    def summary(self) -> dict[str, object]:
+        """Without the items."""
+        return {
+            "run": self.run,
+            "job": "reconcile",
+            "name": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 3),
+            "providers": [provider.to_json() for provider in self.providers],
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """All of it."""
+        truncated = {"items_truncated": True} if self.items_truncated else {}
+        return self.summary() | {"items": list(self.items)} | truncated
