@@ -88,9 +88,21 @@ def _engine(url: str) -> sa.Engine:
     try:
         if driver == "sqlite":
             return _sqlite(parsed)
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return _postgres(parsed)
     except ModuleNotFoundError:
         raise MissingExtra("a PostgreSQL database", "postgres") from None
+
+
+def _postgres(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, pool_pre_ping=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg is an extra
+        # A column of somebody else's may have a time zone; what is written without one is in UTC.
+        connection.execute("set time zone 'UTC'")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -95,14 +95,16 @@ class SqlLedger:
         self._make_rows()
 
     def _make_rows(self) -> None:
-        now = datetime.now(UTC)
+        # Columns that an application had before may have no default.
+        empty = Usage("", 0, 0, 0, 0, 0, False, datetime.now(UTC))._asdict() | {"alert_sent": False}
         with self._engine.begin() as db:
             known = set(db.scalars(sa.select(_books.provider)))
             for provider in sorted(self._limits.keys() - known):
                 # Another process may be making the same row.
                 missing = ~sa.exists().where(_books.provider == provider)
-                row = sa.select(sa.literal(provider), sa.literal(now, _books.last_updated.type)).where(missing)
-                db.execute(storage_stats.insert().from_select(["provider", "last_updated"], row))
+                row = empty | {"provider": provider}
+                values = sa.select(*(sa.literal(value, _books[name].type) for name, value in row.items()))
+                db.execute(storage_stats.insert().from_select(list(row), values.where(missing)))
 
     def _reading(self) -> sa.Connection:
         return self._engine.connect().execution_options(reading=True)
