@@ -8,6 +8,7 @@ wakes whoever waited longest.
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,6 +18,8 @@ from trueup.errors import ConfigError, MissingExtra
 
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _BUSY_SECONDS: Final = 30
+_IDLE_SECONDS: Final = 1
+"""A connection that nobody used for so long is tried before it is used again."""
 _SHARED: Final = {"max_overflow": 0, "pool_timeout": _BUSY_SECONDS}
 """No connection beyond the pool: it would be made and closed again for one statement."""
 
@@ -48,13 +51,28 @@ def reading(engine: sa.Engine) -> sa.Connection:
 
 
 def _postgres(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, pool_pre_ping=True, pool_size=8, **_SHARED)
+    import psycopg
+
+    engine = sa.create_engine(url, pool_size=8, **_SHARED)
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg is an extra
         # A column of somebody else's may have a time zone; what is written without one is in UTC.
         connection.execute("set time zone 'UTC'")
         connection.commit()
+
+    @sa.event.listens_for(engine, "checkin")
+    def returned(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info["since"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401
+        # The server may have been restarted meanwhile. Asking each time would be a third of all that is asked.
+        if time.monotonic() - record.info.get("since", time.monotonic()) > _IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                raise sa.exc.DisconnectionError from error
 
     return engine
 
