@@ -14,6 +14,7 @@ from trueup.catalog import database, open_catalog
 from trueup.catalog.base import Catalog, Ledger
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
+from trueup.cli import main
 from trueup.errors import ConfigError, TrueupError
 from trueup.testing.ledger import LIMITS, LedgerContract
 
@@ -62,6 +63,19 @@ def test_a_server_that_was_restarted_meanwhile_is_found_again(postgres_url: str)
         engine.dispose()
         time.sleep(1.1)
         assert catalog.ledger.usage() == before
+
+
+def test_doctor_says_what_a_shared_database_needs(
+    postgres_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trueup.toml").write_text(f'[database]\nurl = "{postgres_url}"\n')
+    settings = ("--config", str(tmp_path / "trueup.toml"))
+    assert main(["doctor", *settings]) == 1
+    said = capsys.readouterr().out
+    assert "has no tables of trueup yet" in said
+    assert "Run: trueup db upgrade" in said
+    assert main(["db", "upgrade", *settings]) == main(["doctor", *settings]) == 0
+    assert "is up to date, at revision" in capsys.readouterr().out
 
 
 def test_the_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -59,6 +60,24 @@ def upgrade(url: str) -> str:
         raise _unusable(engine, error) from error
     finally:
         engine.dispose()
+
+
+def check(url: str) -> str:
+    """A database in words; nothing is made or changed. Raises as `open_sql` does."""
+    engine = engine_of(url)
+    name, file = engine.url.render_as_string(hide_password=True), engine.url.database
+    try:
+        if engine.dialect.name == "sqlite":
+            if not (file and Path(file).exists()):
+                return f"{name} is made when it is first used"
+            if migrate.current(engine) != migrate.HEAD:
+                return f"{name} is brought up to date when it is next used"
+        migrate.require(engine)
+    except SQLAlchemyError as error:
+        raise _unusable(engine, error) from error
+    finally:
+        engine.dispose()
+    return f"{name} is up to date, at revision {migrate.HEAD}"
 
 
 def _unusable(engine: sa.Engine, error: Exception) -> TrueupError:
