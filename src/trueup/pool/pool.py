@@ -160,11 +160,13 @@ class Pool:
             raise UsageError(f"'{keys.display(key)}' cannot be a key: such names are trueup's own")
         if idempotency and (known := self._ledger.known(idempotency)):
             return known
-        return self._uploads.upload(taken, key, self._candidates(key, taken.size or 0), idempotency=idempotency)
+        before = self._ledger.find(key)
+        candidates = self._candidates(before, taken.size or 0)
+        return self._uploads.upload(taken, key, candidates, before, idempotency=idempotency)
 
-    def _candidates(self, key: str, size: int) -> list[str]:
+    def _candidates(self, before: list[Stored], size: int) -> list[str]:
         """Where to try, in this order: where the key is now first, so that it does not wander."""
-        here = [stored.provider for stored in self._ledger.find(key) if stored.provider in self._providers]
+        here = [stored.provider for stored in before if stored.provider in self._providers]
         usages = self._ledger.usage()
         for usage in usages:
             found = self._providers.get(usage.provider)

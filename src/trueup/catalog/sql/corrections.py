@@ -10,6 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from trueup.catalog.base import STORED, Backup, Correction, Stored, now
+from trueup.catalog.sql.engine import reading
+from trueup.catalog.sql.ledger import SqlLedger
 from trueup.catalog.sql.tables import backup_rows, backups, objects, reservations, storage_stats
 from trueup.errors import UsageError
 
@@ -21,26 +23,24 @@ _books = storage_stats.c
 class SqlCorrections:
     """See `Corrections`."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, ledger: SqlLedger) -> None:
         self._engine = engine
+        self._ledger = ledger
         # PostgreSQL orders text as people of the database's language do, unless it is told otherwise.
         self._key = objects.c.key.collate("C") if engine.dialect.name == "postgresql" else objects.c.key
 
-    def _reading(self) -> sa.Connection:
-        return self._engine.connect().execution_options(reading=True)
-
     def rows(self, provider: str) -> Iterator[Stored]:
         page = sa.select(*_OBJECT).where(objects.c.provider == provider).order_by(self._key).limit(_PAGE)
-        with self._reading() as db:
+        with reading(self._engine) as db:
             rows = db.execute(page).all()
         while rows:  # pages, so that no transaction stays open while the caller works
             for row in rows:
                 yield _stored(row)
-            with self._reading() as db:
+            with reading(self._engine) as db:
                 rows = db.execute(page.where(self._key > rows[-1].key)).all()
 
     def again(self, provider: str, keys: Sequence[str]) -> dict[str, Stored]:
-        with self._reading() as db:
+        with reading(self._engine) as db:
             return self._rows(db, provider, keys)
 
     @staticmethod
@@ -49,7 +49,7 @@ class SqlCorrections:
         return {row.key: _stored(row) for row in db.execute(these.with_for_update() if lock else these)}
 
     def covered(self, provider: str, keys: Sequence[str]) -> set[str]:
-        with self._reading() as db:
+        with reading(self._engine) as db:
             return self._reserved(db, provider, keys)
 
     @staticmethod
@@ -70,7 +70,7 @@ class SqlCorrections:
             if chosen:
                 self._keep(db, backup, run, provider, usage)
                 self._write(db, backup, chosen)
-                self._count(db, backup, provider, usage, *_difference(chosen))
+                self._count(db, backup, provider, *_difference(chosen))
         return done
 
     @staticmethod
@@ -90,7 +90,7 @@ class SqlCorrections:
                 return False
             self._keep(db, backup, run, provider, usage)
             count, size = now[0] - was[0], now[1] - was[1]
-            self._count(db, backup, provider, usage, size, count, unowned=(count, size))
+            self._count(db, backup, provider, size, count, unowned=(count, size))
             return True
 
     @staticmethod
@@ -107,27 +107,15 @@ class SqlCorrections:
             row = {"id": backup, "run": run, "provider": provider, "created_at": now(), "before": sums, "after": sums}
             db.execute(backups.insert(), row)
 
-    @staticmethod
     def _count(
-        db: sa.Connection,
-        backup: str,
-        provider: str,
-        usage: dict[str, Any],
-        size: int,
-        count: int,
-        *,
-        unowned: tuple[int, int] = (0, 0),
+        self, db: sa.Connection, backup: str, provider: str, size: int, count: int, *, unowned: tuple[int, int] = (0, 0)
     ) -> None:
         """Change the sums, and note in the backup what they are then."""
-        changed = usage | {
-            "total_size_bytes": usage["total_size_bytes"] + size,
-            "file_count": usage["file_count"] + count,
-            "unowned_count": usage["unowned_count"] + unowned[0],
-            "unowned_bytes": usage["unowned_bytes"] + unowned[1],
-            "last_updated": now(),
-        }
-        db.execute(storage_stats.update().where(_books.provider == provider).values(changed))
-        db.execute(backups.update().where(backups.c.id == backup).values(after=json.dumps(_plain(changed))))
+        more = {"unowned_count": _books.unowned_count + unowned[0], "unowned_bytes": _books.unowned_bytes + unowned[1]}
+        db.execute(storage_stats.update().where(_books.provider == provider).values(more))
+        self._ledger.settle(db, provider, size=size, count=count)
+        after = json.dumps(_plain(self._locked(db, provider)))
+        db.execute(backups.update().where(backups.c.id == backup).values(after=after))
 
     def backups(self) -> list[Backup]:
         rows = sa.func.count(backup_rows.c.key).label("rows")
@@ -139,7 +127,7 @@ class SqlCorrections:
             .group_by(backups.c.id)
             .order_by(backups.c.created_at.desc(), backups.c.id)
         )
-        with self._reading() as db:
+        with reading(self._engine) as db:
             return [Backup(*row) for row in db.execute(listed)]
 
     def restore(self, backup: str) -> tuple[int, list[str]]:
@@ -149,7 +137,7 @@ class SqlCorrections:
                 raise UsageError(f"there is no backup {backup}", cure="See them: trueup backups ls")
             if found["restored_at"] is not None:
                 raise UsageError(f"the backup {backup} was restored already")
-            usage = self._locked(db, found["provider"])
+            self._locked(db, found["provider"])
             kept = db.execute(sa.select(backup_rows).where(backup_rows.c.backup == backup).order_by(backup_rows.c.key))
             back, stay = [], []
             for row in kept.all():
@@ -160,31 +148,29 @@ class SqlCorrections:
                     continue
                 back.append(undone)
                 _apply(db, undone)
-            self._restore_sums(db, found["provider"], usage, json.loads(found["before"]), json.loads(found["after"]), back)
+            before, after = json.loads(found["before"]), json.loads(found["after"])
+            self._restore_sums(db, found["provider"], before, after, back)
             db.execute(backups.update().where(backups.c.id == backup).values(restored_at=now()))
             return len(back), stay
 
-    @staticmethod
     def _restore_sums(
+        self,
         db: sa.Connection,
         provider: str,
-        usage: dict[str, Any],
         before: dict[str, Any],
         after: dict[str, Any],
         back: Sequence[Correction],
     ) -> None:
         """As they were, where nothing else has changed them since; else by as much as goes back."""
-        if _plain(usage) == after:
-            values = before | {"last_updated": datetime.fromisoformat(before["last_updated"])}
-        else:
-            size, count = _difference(back)
-            more = {name: before[name] - after[name] for name in ("unowned_count", "unowned_bytes")}
-            values = {name: usage[name] + by for name, by in more.items()} | {
-                "total_size_bytes": usage["total_size_bytes"] + size + more["unowned_bytes"],
-                "file_count": usage["file_count"] + count + more["unowned_count"],
-                "last_updated": now(),
-            }
-        db.execute(storage_stats.update().where(_books.provider == provider).values(values))
+        here = storage_stats.update().where(_books.provider == provider)
+        if _plain(self._locked(db, provider)) == after:
+            db.execute(here.values(before | {"last_updated": datetime.fromisoformat(before["last_updated"])}))
+            return
+        size, count = _difference(back)
+        unowned = [before[name] - after[name] for name in ("unowned_count", "unowned_bytes")]
+        more = {"unowned_count": _books.unowned_count + unowned[0], "unowned_bytes": _books.unowned_bytes + unowned[1]}
+        db.execute(here.values(more))
+        self._ledger.settle(db, provider, size=size + unowned[1], count=count + unowned[0])
 
 
 def _difference(corrections: Sequence[Correction]) -> tuple[int, int]:
