@@ -31,9 +31,10 @@ def test_every_key_comes_once_with_all_that_is_known_of_it(rows: set[str], entri
         if key in hidden or (below and key in rows):
             assert verdict == "unverifiable"
         else:
-            assert verdict == {(True, True): "ok", (True, False): "missing", (False, True): "orphan"}[
-                key in rows, key in entries
-            ]
+            assert (
+                verdict
+                == {(True, True): "ok", (True, False): "missing", (False, True): "orphan"}[key in rows, key in entries]
+            )
 
 
 def test_what_is_known_decides():

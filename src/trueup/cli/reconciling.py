@@ -10,7 +10,6 @@ from trueup import keys
 from trueup.cli import words
 from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
-from trueup.cli.pool import time_of
 from trueup.cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -22,9 +21,7 @@ _MB = 1 << 20
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "trueup reconcile --dry-run", "trueup reconcile")(reconcile)
-    backups = typer.Typer(
-        help="What a reconcile replaced in the books.", epilog="trueup backups ls", cls=HelpfulGroup
-    )
+    backups = typer.Typer(help="What a reconcile replaced in the books.", epilog="trueup backups ls", cls=HelpfulGroup)
     shared(backups)
     command(backups, "trueup backups ls", name="ls")(backups_list)
     command(backups, "trueup backups restore 20261121T103400Z-3f9c1a-gcs", name="restore")(backups_restore)
@@ -58,9 +55,7 @@ def reconcile(
 
     if history:
         return _history(ui)
-    options = Options(
-        dry_run=dry_run or check, adopt_orphans=adopt_orphans, max_change=max_change, force=force
-    )
+    options = Options(dry_run=dry_run or check, adopt_orphans=adopt_orphans, max_change=max_change, force=force)
     done = run(settings=ui.settings(), options=options)
     for provider in done.providers:
         _block(ui, provider, done)

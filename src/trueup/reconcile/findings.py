@@ -51,7 +51,9 @@ class Findings:
     def put(self, found: Finding) -> None:
         """Note a finding, in the place of an earlier one of that key."""
         row, entry = found.row, found.entry
-        believed = (row.size, row.md5, row.at.timestamp() if row.at else None, row.lost) if row else (None, None, None, 0)
+        believed = (
+            (row.size, row.md5, row.at.timestamp() if row.at else None, row.lost) if row else (None, None, None, 0)
+        )
         actual = entry[1:4] + (entry.etag,) if entry else (None, None, None, None)
         self._db.execute(
             "insert or replace into finding values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -131,7 +133,9 @@ def _blob(key: str) -> bytes:
 
 
 def _finding(row: tuple) -> Finding:
-    provider, raw, verdict, size, md5, at, lost, there, actual, actual_md5, mtime_ns, fingerprint, etag, fix, detail = row
+    provider, raw, verdict, size, md5, at, lost, there, actual, actual_md5, mtime_ns, fingerprint, etag, fix, detail = (
+        row
+    )
     key = raw.decode("utf-8", "surrogatepass")
     when = datetime.fromtimestamp(at, UTC) if at is not None else None
     believed = Believed(key, size, md5, when, bool(lost)) if there & 1 else None

@@ -118,9 +118,7 @@ def second_look(
             open_ones = [found for found in page if found.verdict not in {UNVERIFIABLE, UNADDRESSABLE}]
             names = [found.key for found in open_ones]
             rows, covered = reference.again(names), reference.covered(names)
-            asked = [
-                found.key for found in open_ones if found.verdict != ORPHAN or stat_orphans or found.key in rows
-            ]
+            asked = [found.key for found in open_ones if found.verdict != ORPHAN or stat_orphans or found.key in rows]
             looked = dict(zip(asked, crew.map(lambda key: _stat(store, key), asked), strict=True))
             for found in open_ones:
                 row = rows.get(found.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from trueup.catalog.base import MISSING, Catalog, Corrections, Stored, Usage
 from trueup.config import Settings, load
 from trueup.errors import TrueupError
 from trueup.pool.config import PoolConfig, pool_config
-from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, ORPHAN, UNVERIFIABLE, VERDICTS, Believed
+from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS, Believed
 from trueup.reconcile.config import ReconcileConfig, reconcile_config, share
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.fix import Fixing, items, too_much
@@ -185,9 +185,7 @@ class _Reconciling:
             providers=reports,
             items=tuple(shown[:SHOWN]),
             items_truncated=len(shown) > SHOWN,
-            findings=any(
-                verdict not in {OK, IN_FLIGHT} for report in reports for verdict in report.verdicts if verdict
-            )
+            findings=any(verdict not in {OK, IN_FLIGHT} for report in reports for verdict in report.verdicts if verdict)
             or any(report.mismatch for report in reports),
             seconds=time.monotonic() - self._began,
         )

@@ -76,8 +76,7 @@ class SqlCorrections:
     @staticmethod
     def _write(db: sa.Connection, backup: str, chosen: Sequence[Correction]) -> None:
         kept = [
-            {"backup": backup, "key": one.key, "before": _json(one.before), "after": _json(one.after)}
-            for one in chosen
+            {"backup": backup, "key": one.key, "before": _json(one.before), "after": _json(one.after)} for one in chosen
         ]
         db.execute(backup_rows.insert(), kept)
         for one in chosen:
