@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,7 @@ from trueup.cli.help import HelpfulGroup
 from trueup.cli.ui import Ui
 
 if TYPE_CHECKING:
+    from trueup.catalog.base import Catalog
     from trueup.reconcile.report import ProviderReport, ReconcileRun, Totals
 
 _MB = 1 << 20
@@ -71,6 +74,79 @@ def reconcile(
         ui.refuse(done.reason, status=done.status) if done.status == "refused" else ui.say(f"error: {done.reason}")
     ui.document(done.to_json())
     return 5 if check and done.findings and done.exit_code == 0 else done.exit_code
+
+
+def backups_list(ui: Ui) -> int:
+    """List what reconciles replaced, the newest first."""
+    with _catalog(ui) as catalog:
+        kept = catalog.corrections.backups()
+    for backup in kept:
+        ui.out(
+            backup.id,
+            (f"   {time_of(backup.created_at)}", "dim"),
+            f"   {words.number(backup.rows, 'row')}",
+            ("   restored" if backup.restored_at else "", "dim"),
+        )
+    if not kept:
+        ui.out("there are no backups")
+    ui.document(
+        {
+            "backups": [
+                {
+                    "id": backup.id,
+                    "run": backup.run,
+                    "provider": backup.provider,
+                    "created_at": time_of(backup.created_at),
+                    "rows": backup.rows,
+                    "restored_at": time_of(backup.restored_at) if backup.restored_at else None,
+                }
+                for backup in kept
+            ]
+        }
+    )
+    return 0
+
+
+def backups_restore(
+    ui: Ui, backup: Annotated[str, typer.Argument(metavar="ID", help="The backup's id.", show_default=False)]
+) -> int:
+    """Put rows of the books back as they were. Those that were changed since stay as they are."""
+    with _catalog(ui) as catalog:
+        rows, stay = catalog.corrections.restore(backup)
+    for key in stay:
+        ui.say(f"warning: {keys.display(key)} was changed since, and stays")
+    ui.out(f"{words.number(rows, 'row')} put back")
+    ui.document({"backup": backup, "rows": rows, "changed_since": stay})
+    return 1 if stay else 0
+
+
+@contextmanager
+def _catalog(ui: Ui) -> Iterator[Catalog]:
+    from trueup.catalog import open_catalog
+    from trueup.pool.config import pool_config
+
+    config = pool_config(ui.settings())
+    limits = {provider.name: provider.limits for provider in config.providers.values()}
+    with closing(open_catalog(config.database, limits)) as catalog:
+        yield catalog
+
+
+def _history(ui: Ui) -> int:
+    """What earlier runs found, and a pattern in it."""
+    from trueup.reconcile.history import drift, pattern
+
+    with _catalog(ui) as catalog:
+        rows = drift(catalog.runs.latest(1000))
+    for row in rows:
+        more = "" if row.files is None or row.size is None else f"{row.files:+,} files  {row.size / _MB:+,.2f} MB"
+        ui.out(row.run, f"   {row.provider:<12}", f"  {row.status:<8}", f"  {more}")
+    if not rows:
+        ui.out("no runs yet")
+    warnings = [f"{provider} differed in each of its last three runs" for provider in pattern(rows)]
+    for warning in warnings:
+        ui.warn(f"{warning}: something changes it, or its books, behind the pool's back")
+    ui.document({"runs": [row._asdict() for row in rows], "warnings": warnings})
+    return 0
 
 
 def _block(ui: Ui, provider: ProviderReport, done: ReconcileRun) -> None:

@@ -62,16 +62,14 @@ def matched(rows: Iterable[Believed], entries: Iterable[Entry]) -> Iterator[Matc
     veils: list[Entry] = []
     for here, there in _groups(_ascending(rows), _ascending(entries)):
         by_key = {entry.key: entry for entry in there}
-        for entry in there:
-            if entry.fault and entry.fault != "marker":
-                veils.append(entry)
+        veils += [entry for entry in there if entry.fault and entry.fault != "marker"]
         if veils:  # a zero follows the slash: no key from there on lies below
             at = normal((here or there)[0].key)
             veils = [veil for veil in veils if at < f"{normal(veil.key)}0"]
         for row in here:
-            entry = by_key.pop(row.key, None)
+            found = by_key.pop(row.key, None)
             veil = next((veil for veil in veils if row.key == veil.key or row.key.startswith(f"{veil.key}/")), None)
-            yield Match(row.key, row, None if veil is not None else entry, veil)
+            yield Match(row.key, row, None if veil is not None else found, veil)
         for entry in by_key.values():
             yield Match(entry.key, None, entry, entry if entry.fault else None)
 

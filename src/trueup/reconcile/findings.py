@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from trueup.reconcile.compare import Believed
-from trueup.stores.base import Entry
+from trueup.stores.base import Entry, storable_size
 
 _PAGE: Final = 500
 
@@ -37,8 +38,7 @@ class Findings:
         self._db.execute("pragma synchronous = off")
         self._db.execute("pragma cache_size = -8192")
         self._db.execute(
-            "create table finding (provider text, key blob, verdict text, size integer, md5 text, at real, lost integer,"
-            " there integer, actual_size integer, actual_md5 text, mtime_ns integer, fingerprint text, etag text,"
+            "create table finding (provider text, key blob, verdict text, size integer, believed text, entry text,"
             " fix text, detail text, primary key (provider, key)) without rowid"
         )
         self._db.execute("create index by_key on finding (key)")
@@ -50,24 +50,15 @@ class Findings:
 
     def put(self, found: Finding) -> None:
         """Note a finding, in the place of an earlier one of that key."""
-        row, entry = found.row, found.entry
-        believed = (
-            (row.size, row.md5, row.at.timestamp() if row.at else None, row.lost) if row else (None, None, None, 0)
-        )
-        actual = entry[1:4] + (entry.etag,) if entry else (None, None, None, None)
         self._db.execute(
-            "insert or replace into finding values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "insert or replace into finding values (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 found.provider,
-                found.key.encode("utf-8", "surrogatepass"),
+                _blob(found.key),
                 found.verdict,
-                *believed,
-                (row is not None) + 2 * (entry is not None),
-                actual[0],
-                entry.md5 if entry else None,
-                actual[1],
-                actual[2],
-                actual[3],
+                storable_size(found.entry.size) if found.entry is not None else None,
+                json.dumps(found.row, default=datetime.isoformat),
+                json.dumps(found.entry),
                 found.fix,
                 found.detail,
             ),
@@ -120,10 +111,10 @@ class Findings:
 
     def lying(self, provider: str, verdicts: tuple[str, ...]) -> tuple[int, int]:
         """How many objects of these verdicts lie there, and their bytes."""
-        marks = ",".join("?" * len(verdicts))
         count, size = self._db.execute(
-            f"select count(*), coalesce(sum(actual_size), 0) from finding where provider = ? and verdict in ({marks})",
-            (provider, *verdicts),
+            "select count(size), coalesce(sum(size), 0) from finding"
+            " where provider = ? and verdict in (select value from json_each(?))",
+            (provider, json.dumps(verdicts)),
         ).fetchone()
         return count, size
 
@@ -132,12 +123,17 @@ def _blob(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
 
 
-def _finding(row: tuple) -> Finding:
-    provider, raw, verdict, size, md5, at, lost, there, actual, actual_md5, mtime_ns, fingerprint, etag, fix, detail = (
-        row
+def _finding(row: tuple[str, bytes, str, int | None, str, str, str | None, str]) -> Finding:
+    provider, key, verdict, _, believed, there, fix, detail = row
+    said, entry = json.loads(believed), json.loads(there)
+    if said is not None:
+        said[3] = datetime.fromisoformat(said[3]) if said[3] else None
+    return Finding(
+        provider=provider,
+        key=key.decode("utf-8", "surrogatepass"),
+        verdict=verdict,
+        row=Believed(*said) if said is not None else None,
+        entry=Entry(*entry) if entry is not None else None,
+        fix=fix,
+        detail=detail,
     )
-    key = raw.decode("utf-8", "surrogatepass")
-    when = datetime.fromtimestamp(at, UTC) if at is not None else None
-    believed = Believed(key, size, md5, when, bool(lost)) if there & 1 else None
-    entry = Entry(key, actual, mtime_ns, fingerprint, actual_md5, etag) if there & 2 else None
-    return Finding(provider, key, verdict, believed, entry, fix, detail)

@@ -35,7 +35,7 @@ class ProviderReport:
     """`known`, or `unknown` where nothing can be said."""
     reason: str | None = None
     """Why it is unknown, or why its fix was refused."""
-    ledger: Totals = Totals()
+    ledger: Totals
     """What the books say."""
     actual: Totals | None = None
     """What lies there; None where that is unknown."""
