@@ -15,6 +15,7 @@ _LENGTH: Final = 150
 _SUFFIX: Final = 20
 """Bytes of an extension that are kept; longer ones are none."""
 _PARAMETER: Final = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)')
+_EDGES: Final = re.compile(r"^[\s.]+|[\s.]+$")
 _DROPPED: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 """Controls, and what turns the reading order around so that a name looks like another."""
 
@@ -32,13 +33,13 @@ def clean(name: str) -> str:
     """A name that is one path segment everywhere: no separators, no controls, no dots in front, NFC, at most 150 bytes
     with its extension kept; `download` if nothing is left."""
     kept = "".join(char for char in name if unicodedata.category(char) not in _DROPPED)
-    kept = re.split(r"[/\\]", unicodedata.normalize("NFC", kept))[-1].strip().lstrip(". ").rstrip(". ").strip()
+    kept = _EDGES.sub("", re.split(r"[/\\]", unicodedata.normalize("NFC", kept))[-1])
     if len(kept.encode()) > _LENGTH:
         suffix = PurePosixPath(kept).suffix
         if len(suffix.encode()) > _SUFFIX:
             suffix = ""
         stem = kept.encode()[: _LENGTH - len(suffix.encode())].decode(errors="ignore")
-        kept = stem.rstrip(". ").strip() + suffix
+        kept = _EDGES.sub("", stem) + suffix
     return kept or "download"
 
 
