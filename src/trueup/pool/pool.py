@@ -88,13 +88,13 @@ class Pool:
         providers: dict[str, Provider],
         *,
         home: Path,
-        fetching: DownloadsConfig | None = None,
+        fetching: DownloadsConfig,
         to: Alerts | None = None,
     ) -> None:
         self._config = config
         self._to = to or Alerts()
         self._home = home
-        self._fetching = fetching or DownloadsConfig()
+        self._fetching = fetching
         self._catalog = catalog
         self._ledger = catalog.ledger
         self._providers = providers
