@@ -1,4 +1,4 @@
-"""A small application that keeps its files in several clouds: python app.py upload FILE | fetch URL | stats | clean | alert"""
+"""An application with its files in several clouds: python app.py upload FILE | fetch URL | stats | clean | alert"""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def fetch(pool: trueup.Pool, source: str) -> None:
 
 async def stats(pool: trueup.Pool) -> None:
     found = await pool.astats()
-    for provider in found.providers:
-        print(f"{provider.provider}: {provider.total_size_gb} GB, {provider.used_percentage} %, full: {provider.is_full}")
+    for row in found.providers:
+        print(f"{row.provider}: {row.total_size_gb} GB, {row.used_percentage} %, full: {row.is_full}")
     print(json.dumps(found.model_dump()))
 
 

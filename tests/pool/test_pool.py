@@ -23,6 +23,7 @@ from tests.servers import Bucket
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Limits, Reservation
 from trueup.config import Settings, StoreConfig, load
+from trueup.downloads import downloads_config
 from trueup.errors import Busy, ConfigError, NotFound, PoolFull, StoreError, Unreachable, UsageError
 from trueup.pool.config import PoolConfig, ProviderConfig, pool_config
 from trueup.pool.place import Room, order
@@ -59,7 +60,8 @@ class World:
         providers = {
             name: Provider(name=name, store=store, limits=limits[name], weight=1.0) for name, store in stores.items()
         }
-        self.pool = Pool(config, catalog, providers)
+        settings = Settings(home=Path("home"), environ={})
+        self.pool = Pool(config, catalog, providers, home=settings.home, fetching=downloads_config(settings))
 
     def held(self) -> dict[str, dict[str, int]]:
         """What the stores really hold."""

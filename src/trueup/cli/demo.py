@@ -182,7 +182,7 @@ def _hook() -> Iterator[_Hook]:
     from threading import Thread
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the server's name for it
+        def do_POST(self) -> None:
             hook.told.append(self.rfile.read(int(self.headers["content-length"])).decode())
             self.send_response(204)
             self.end_headers()

@@ -24,9 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     ui: Ui,
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="What to download; http or https.", show_default=False)
-    ],
+    url: Annotated[str, typer.Argument(metavar="URL", help="What to download; http or https.", show_default=False)],
 ) -> int:
     """Download a URL into the pool, and print a URL of ours for it. What is there already is not fetched again."""
     with open_pool(ui) as pool, _gauge(ui) as heard:

@@ -33,6 +33,7 @@ _SIGNS: Final = 60.0
 _WORTH_SIGNING: Final = timedelta(minutes=1)
 """What is removed sooner than this is fetched again."""
 
+
 class Holder(Protocol):
     """Where the bytes go: the pool."""
 
@@ -147,8 +148,8 @@ class Fetcher:
                 promised = True
             heard(done, total)
 
-        how = site if site.knows(url) else http
-        return how.fetch(url, folder, self._config.rules, heard=hear)
+        fetch = site.fetch if site.knows(url) else http.fetch
+        return fetch(url, folder, self._config.rules, heard=hear)
 
     @contextmanager
     def _alive(self, record: Download) -> Iterator[None]:
