@@ -29,6 +29,7 @@ from trueup.pool.source import FileSource, Source, StreamSource
 from trueup.pool.sweep import Swept, sweep
 from trueup.pool.upload import Provider, Uploads
 from trueup.stores import open_store
+from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 
 _GB = 1 << 30
@@ -110,6 +111,8 @@ class Pool:
         if not opened:
             raise ConfigError(f"no provider of the pool can be used: {'; '.join(problems.values())}")
         try:
+            for name, found in opened.items():
+                _check_ttl(config, name, found)
             catalog = open_catalog(config.database, {name: found.limits for name, found in config.providers.items()})
         except BaseException:
             for found in opened.values():
@@ -196,7 +199,8 @@ class Pool:
 
     def url(self, key: str, *, ttl: timedelta | None = None) -> str:
         """A URL that reads the object until `ttl` has passed, and can do nothing else; a folder's provider has its
-        file's. Raises `NotFound`, and `StoreError` where there is none."""
+        file's. Raises `NotFound`, `UsageError` for longer than the provider grants, and `StoreError` where there is
+        none."""
         return self.link(key, ttl=ttl)[0]
 
     def link(self, key: str, *, ttl: timedelta | None = None) -> tuple[str, datetime | None]:
@@ -312,3 +316,13 @@ class Pool:
             why = self.problems.get(stored.provider, "it is not in the settings")
             raise StoreError(f"the provider {stored.provider} of '{keys.display(stored.key)}' cannot be used: {why}")
         return provider
+
+
+def _check_ttl(config: PoolConfig, name: str, provider: Provider) -> None:
+    """Raise `ConfigError` where URLs of a provider cannot work as long as is set."""
+    limit = provider.store.longest_url if isinstance(provider.store, CloudStore) else None
+    if limit is not None and config.signed_url_ttl > limit:
+        raise ConfigError(
+            f"[pool] signed_url_ttl is longer than {limit.days} days, and no URL of the provider {name} works longer",
+            cure=f"Write {limit.days}d or less",
+        )
