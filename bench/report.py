@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from bench.bookkeeping import GROWTH, MANY, PUT_MS, PUTS, WRITERS, Books
 from bench.comparison import Case, Target
 from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
 from bench.timing import Timing
@@ -78,7 +79,11 @@ def planning_verdicts(rows: Sequence[Planning]) -> list[tuple[str, bool]]:
 
 
 def markdown(
-    facts: Mapping[str, object], cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large]
+    facts: Mapping[str, object],
+    cases: Sequence[Case],
+    rows: Sequence[Planning],
+    large: Sequence[Large],
+    books: Sequence[Books],
 ) -> str:
     """The result as a page of tables."""
     lines = [*_header(facts)]
@@ -89,6 +94,8 @@ def markdown(
         lines += ["", "### Planning two buckets", "", *_planning(rows)]
     if large:
         lines += ["", "### Very large files at once", "", *_large(large)]
+    if books:
+        lines += ["", "### The books of the pool", "", *_books(books)]
     return "\n".join(lines) + "\n"
 
 
@@ -171,6 +178,37 @@ def _large(rows: Sequence[Large]) -> Iterable[str]:
         yield _row(f"{row.files} × {row.size / (1 << 30):g} GiB", f"{row.taken.seconds:.1f}", f"{peak:.0f}", *cells)
 
 
+def books_by_database(books: Sequence[Books]) -> dict[str, Books]:
+    """The median of each figure over the rounds, by database."""
+    found = {}
+    for name in dict.fromkeys(taken.database for taken in books):
+        rounds = [taken for taken in books if taken.database == name]
+        figures = ("bare", "pool", "stats_few", "stats_many")
+        found[name] = Books(database=name, **{of: median(getattr(taken, of) for taken in rounds) for of in figures})
+    return found
+
+
+def books_verdicts(taken: Books) -> list[tuple[str, bool]]:
+    return [
+        (f"≤ {PUT_MS:g} ms a put", taken.put_ms <= PUT_MS),
+        (f"stats takes ≤ {GROWTH:g} × as long", taken.stats_many <= GROWTH * taken.stats_few),
+    ]
+
+
+def _books(books: Sequence[Books]) -> Iterable[str]:
+    yield f"{PUTS:,} small puts by {WRITERS} threads into memory, with the books of the pool and without them."
+    yield f"`stats` with few objects on the books, and with {MANY:,}."
+    yield ""
+    yield _row("database", "bare, s", "pool, s", "ms a put", "stats, ms", "with many, ms", "target", "")
+    yield _row("---", *["---:"] * 5, "---", "---")
+    for name, taken in books_by_database(books).items():
+        looks = [f"{1000 * seconds:.2f}" for seconds in (taken.stats_few, taken.stats_many)]
+        first, *others = books_verdicts(taken)
+        yield _row(name, f"{taken.bare:.2f}", f"{taken.pool:.2f}", f"{taken.put_ms:.2f}", *looks, *_verdict(*first))
+        for further in others:
+            yield _row("", *[""] * 5, *_verdict(*further))
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -204,7 +242,9 @@ def storage(folder: str) -> str:
     return max(holding, key=lambda pair: len(pair[0]))[1]
 
 
-def raw(cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large]) -> dict[str, object]:
+def raw(
+    cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large], books: Sequence[Books]
+) -> dict[str, object]:
     """Everything measured, without what the commands printed."""
     tools = {
         case.name: {tool: [_figures(taken) for taken in case.timings.get(tool, [])] for tool in TOOLS} for case in cases
@@ -225,6 +265,11 @@ def raw(cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large])
         "planning": [asdict(row) | {"first": _figures(row.first), "next": _figures(row.next)} for row in rows],
         "planning_targets": [{"target": wanted, "met": met} for wanted, met in planning_verdicts(rows)],
         "large": [{"files": row.files, "size": row.size, "taken": _figures(row.taken)} for row in large],
+        "books": [asdict(taken) | {"put_ms": round(taken.put_ms, 2)} for taken in books],
+        "books_targets": {
+            name: [{"target": wanted, "met": met} for wanted, met in books_verdicts(taken)]
+            for name, taken in books_by_database(books).items()
+        },
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import inputs, limits, over_ssh
+from bench import bookkeeping, inputs, limits, over_ssh
 from bench.comparison import Case, Rounds, Target
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
@@ -41,6 +41,7 @@ class Suite:
         self.cases: list[Case] = []
         self.plannings: list[limits.Planning] = []
         self.larges: list[limits.Large] = []
+        self.books: list[bookkeeping.Books] = []
         self._folder = folder
         self._only = only
         self._full = full
@@ -57,6 +58,8 @@ class Suite:
             facts = shared("discard", script("discard_s3"))
             size = (10 if self._full else 1) << 30
             self.larges.append(limits.large(facts, self._folder, files=4, size=size, say=say))
+        if self._wanted("bookkeeping"):
+            self.books = bookkeeping.measure(self._folder, rounds=self._times(2), say=say)
         self._compare()
         self._over_ssh()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from trueup.catalog import database, open_catalog
 from trueup.catalog.base import Catalog, Ledger
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
+from trueup.cli import main
 from trueup.errors import ConfigError, TrueupError
 from trueup.testing.ledger import LIMITS, LedgerContract
 
@@ -47,6 +50,32 @@ class TestPostgres(Opened):
             open_catalog(postgres_url, LIMITS)
         assert database.upgrade(postgres_url) == database.upgrade(postgres_url) == migrate.HEAD
         return postgres_url
+
+
+def test_a_server_that_was_restarted_meanwhile_is_found_again(postgres_url: str) -> None:
+    database.upgrade(postgres_url)
+    with closing(open_catalog(postgres_url, LIMITS)) as catalog:
+        before = catalog.ledger.usage()
+        engine = sa.create_engine(postgres_url.replace("postgresql:", "postgresql+psycopg:"))
+        others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        with engine.connect() as db:
+            assert db.scalar(sa.text(f"select count(pg_terminate_backend(pid)) {others}"))
+        engine.dispose()
+        time.sleep(1.1)
+        assert catalog.ledger.usage() == before
+
+
+def test_doctor_says_what_a_shared_database_needs(
+    postgres_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trueup.toml").write_text(f'[database]\nurl = "{postgres_url}"\n')
+    settings = ("--config", str(tmp_path / "trueup.toml"))
+    assert main(["doctor", *settings]) == 1
+    said = capsys.readouterr().out
+    assert "has no tables of trueup yet" in said
+    assert "Run: trueup db upgrade" in said
+    assert main(["db", "upgrade", *settings]) == main(["doctor", *settings]) == 0
+    assert "is up to date, at revision" in capsys.readouterr().out
 
 
 def test_the_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:

@@ -147,6 +147,39 @@ def test_doctor_looks_into_the_state_files(cli: Cli, trees: tuple[Path, Path], t
     assert "all is well" not in cli("doctor").out
 
 
+def test_doctor_looks_at_the_database_and_at_each_place_of_the_pool_once(cli: Cli, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    text = '[stores.first]\nurl = "a"\n[pool.providers.one]\nurl = "first"\n[pool.providers.two]\nurl = "b"\n'
+    (tmp_path / "trueup.toml").write_text(text + '[pool.providers.gone]\nurl = "gone"\n')
+
+    result = cli("doctor", "--json")
+
+    assert result.code == 1
+    found = {check["name"]: check for check in result.document["checks"]}
+    assert list(found) == ["settings", "state", "first", "database", "pool two", "pool gone"]
+    assert [check["status"] for check in found.values()] == ["ok"] * 5 + ["fail"]
+    assert found["database"]["detail"].endswith("trueup.db is made when it is first used")
+    assert not (tmp_path / "trueup.db").exists()
+    assert "database" not in cli("doctor", "./a").out
+
+    (tmp_path / "trueup.toml").write_text(text)
+    (tmp_path / "trueup.db").touch()
+    assert "is brought up to date when it is next used" in cli("doctor").out
+    assert cli("pool", "stats").code == 0
+    assert "trueup.db is up to date, at revision" in cli("doctor").out
+
+
+def test_doctor_names_a_pool_and_a_database_that_cannot_be_used(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_text("no database, and long enough to be seen as none " * 100)
+    (tmp_path / "trueup.toml").write_text('[database]\nurl = "sqlite:///broken.db"\n')
+    result = cli("doctor")
+    assert (result.code, result.out.count("FAIL")) == (1, 1)
+    assert re.search(r"FAIL +database .*cannot be used", result.out)
+    (tmp_path / "trueup.toml").write_text("[pool]\n")
+    assert re.search(r"FAIL +pool  the pool has no provider", cli("doctor").out)
+
+
 def test_the_demo_tells_its_story_and_leaves_nothing_behind(
     spawn: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,3 +56,10 @@ def upgrade(url: str) -> str:
     from trueup.catalog.sql import upgrade
 
     return upgrade(url)
+
+
+def check(url: str) -> str:
+    """A database in words; nothing is made or changed. Raises as `open_catalog` does."""
+    from trueup.catalog.sql import check
+
+    return check(url)

@@ -54,6 +54,29 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
     for name in places or settings.stores:
         # A word on the command line may be a store's name; a name out of the settings always is.
         yield from _place(name, settings.store(name), settings, ui)
+    if not places and {"pool", "database"} & settings.sections.keys():
+        yield from _pool(settings, ui)
+
+
+def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
+    """The database, and the providers that were not looked at by the name of their store."""
+    from trueup.catalog.database import check, database_of, pool_config
+
+    try:
+        yield Check(name="database", status="ok", detail=check(database_of(settings)))
+    except TrueupError as error:
+        yield _failed("database", error)
+    try:
+        providers = pool_config(settings).providers
+    except TrueupError as error:
+        if "pool" in settings.sections:
+            yield _failed("pool", error)
+        return
+    seen = [settings.store(name) for name in settings.stores]
+    for name, provider in providers.items():
+        if provider.store not in seen:
+            seen.append(provider.store)
+            yield from _place(f"pool {name}", provider.store, settings, ui)
 
 
 def _settings(settings: Settings) -> Check:

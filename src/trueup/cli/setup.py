@@ -59,9 +59,9 @@ def doctor(
         typer.Option("--send-test-alert", help="Send an alert to everybody in [alerts], and look at nothing else."),
     ] = False,
 ) -> int:
-    """Check the settings, the state folder, and each store with a real call.
+    """Check the settings, the state folder, the database, and each store and provider with a real call.
 
-    Nothing is written to any store.
+    Nothing is written to any of them.
     """
     if send_test_alert:
         from trueup.notify import send_storage_alert

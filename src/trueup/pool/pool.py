@@ -33,6 +33,7 @@ from trueup.pool.sweep import Swept, sweep
 from trueup.pool.upload import Provider, Uploads, no_room
 from trueup.runs import RunRecord, new_run_id
 from trueup.stores import open_store
+from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 
 _GB = 1 << 30
@@ -125,6 +126,8 @@ class Pool:
         if not opened:
             raise ConfigError(f"no provider of the pool can be used: {'; '.join(problems.values())}")
         try:
+            for name, found in opened.items():
+                _check_ttl(config, name, found)
             catalog = open_catalog(config.database, {name: found.limits for name, found in config.providers.items()})
         except BaseException:
             for found in opened.values():
@@ -175,7 +178,9 @@ class Pool:
             raise UsageError(f"'{keys.display(key)}' cannot be a key: such names are trueup's own")
         if idempotency and (known := self._ledger.known(idempotency)):
             return known
-        return self._uploads.upload(taken, key, self._candidates(key, taken.size or 0), idempotency=idempotency)
+        before = self._ledger.find(key)
+        candidates = self._candidates(before, taken.size or 0)
+        return self._uploads.upload(taken, key, candidates, before, idempotency=idempotency)
 
     def fetch(self, url: str) -> Uploaded:
         """Put what a URL names into the pool; what was fetched before and is still there is only signed again. Raises
@@ -189,12 +194,12 @@ class Pool:
 
     def require_room(self, size: int) -> None:
         """Raises `PoolFull` when no provider has room for so many bytes."""
-        if not self._candidates("", size):
+        if not self._candidates([], size):
             raise no_room("so large a file")
 
-    def _candidates(self, key: str, size: int) -> list[str]:
+    def _candidates(self, before: list[Stored], size: int) -> list[str]:
         """Where to try, in this order: where the key is now first, so that it does not wander."""
-        here = [stored.provider for stored in self._ledger.find(key) if stored.provider in self._providers]
+        here = [stored.provider for stored in before if stored.provider in self._providers]
         usages = self._ledger.usage()
         for usage in usages:
             found = self._providers.get(usage.provider)
@@ -224,7 +229,8 @@ class Pool:
 
     def url(self, key: str, *, ttl: timedelta | None = None) -> str:
         """A URL that reads the object until `ttl` has passed, and can do nothing else; a folder's provider has its
-        file's. Raises `NotFound`, and `StoreError` where there is none."""
+        file's. Raises `NotFound`, `UsageError` for longer than the provider grants, and `StoreError` where there is
+        none."""
         return self.link(key, ttl=ttl)[0]
 
     def link(self, key: str, *, ttl: timedelta | None = None) -> tuple[str, datetime | None]:
@@ -379,3 +385,13 @@ class Pool:
             why = self.problems.get(stored.provider, "it is not in the settings")
             raise StoreError(f"the provider {stored.provider} of '{keys.display(stored.key)}' cannot be used: {why}")
         return provider
+
+
+def _check_ttl(config: PoolConfig, name: str, provider: Provider) -> None:
+    """Raise `ConfigError` where URLs of a provider cannot work as long as is set."""
+    limit = provider.store.longest_url if isinstance(provider.store, CloudStore) else None
+    if limit is not None and config.signed_url_ttl > limit:
+        raise ConfigError(
+            f"[pool] signed_url_ttl is longer than {limit.days} days, and no URL of the provider {name} works longer",
+            cure=f"Write {limit.days}d or less",
+        )

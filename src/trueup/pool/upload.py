@@ -50,10 +50,11 @@ class Uploads:
         self._providers = providers
         self._leases = leases
 
-    def upload(self, source: Source, key: str, candidates: list[str], *, idempotency: str) -> Stored:
-        """Put the bytes under a key at the first of the candidates that takes them. Raises `PoolFull` when none has
-        room, and the last `StoreError` when all that have fail."""
-        before = self._ledger.find(key)
+    def upload(
+        self, source: Source, key: str, candidates: list[str], before: list[Stored], *, idempotency: str
+    ) -> Stored:
+        """Put the bytes under a key, which `before` has, at the first of the candidates that takes them. Raises
+        `PoolFull` when none has room, and the last `StoreError` when all that have fail."""
         failure: StoreError | None = None
         for name in candidates:
             body = source.body()

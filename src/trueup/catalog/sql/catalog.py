@@ -1,24 +1,21 @@
-"""Opening a SQL database: its engine, its tables, and what is kept in them."""
+"""Opening a SQL database: its tables, and what is kept in them."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final
+from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from trueup.catalog.base import Catalog, Limits
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.downloads import SqlDownloads
+from trueup.catalog.sql.engine import engine_of
 from trueup.catalog.sql.ledger import SqlLedger
 from trueup.catalog.sql.outbox import SqlOutbox
 from trueup.catalog.sql.runs import SqlRunLog
-from trueup.errors import ConfigError, MissingExtra, TrueupError
-
-_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-_BUSY_SECONDS: Final = 30
+from trueup.errors import TrueupError
 
 
 class SqlCatalog:
@@ -39,7 +36,7 @@ class SqlCatalog:
 def open_sql(url: str, limits: Mapping[str, Limits]) -> Catalog:
     """The catalog in a SQL database. A SQLite file is made, and brought up to date; elsewhere `upgrade` does that when
     somebody asks. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
-    engine = _engine(url)
+    engine = engine_of(url)
     try:
         if engine.dialect.name == "sqlite":
             migrate.upgrade(engine)
@@ -56,7 +53,7 @@ def open_sql(url: str, limits: Mapping[str, Limits]) -> Catalog:
 
 def upgrade(url: str) -> str:
     """Bring a database up to date; the revision it then has."""
-    engine = _engine(url)
+    engine = engine_of(url)
     try:
         return migrate.upgrade(engine)
     except SQLAlchemyError as error:
@@ -65,48 +62,27 @@ def upgrade(url: str) -> str:
         engine.dispose()
 
 
+def check(url: str) -> str:
+    """A database in words; nothing is made or changed. Raises as `open_sql` does."""
+    engine = engine_of(url)
+    name, file = engine.url.render_as_string(hide_password=True), engine.url.database
+    try:
+        if engine.dialect.name == "sqlite":
+            if not (file and Path(file).exists()):
+                return f"{name} is made when it is first used"
+            if migrate.current(engine) != migrate.HEAD:
+                return f"{name} is brought up to date when it is next used"
+        migrate.require(engine)
+    except SQLAlchemyError as error:
+        raise _unusable(engine, error) from error
+    finally:
+        engine.dispose()
+    return f"{name} is up to date, at revision {migrate.HEAD}"
+
+
 def _unusable(engine: sa.Engine, error: Exception) -> TrueupError:
     said = str(getattr(error, "orig", None) or error).partition("\n")[0]
     return TrueupError(
         f"the database {engine.url.render_as_string(hide_password=True)} cannot be used: {said}",
         cure="Check [database] url",
     )
-
-
-def _engine(url: str) -> sa.Engine:
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError:
-        raise ConfigError("[database] url is no database URL", cure="Write it like sqlite:///trueup.db") from None
-    driver = _DRIVERS.get(parsed.get_backend_name())
-    if driver is None:
-        raise ConfigError(
-            f"[database] url names {parsed.get_backend_name()}, which keeps no catalog",
-            cure="Use sqlite:///…, postgresql://… or mongodb://…",
-        )
-    parsed = parsed.set(drivername=driver)
-    try:
-        if driver == "sqlite":
-            return _sqlite(parsed)
-        return sa.create_engine(parsed, pool_pre_ping=True)
-    except ModuleNotFoundError:
-        raise MissingExtra("a PostgreSQL database", "postgres") from None
-
-
-def _sqlite(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-
-    @sa.event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin where `begun` says
-        connection.execute("pragma journal_mode=wal")
-        # What was promised must not be forgotten over a power cut: an object would lie there without a row.
-        connection.execute("pragma synchronous=full")
-
-    @sa.event.listens_for(engine, "begin")
-    def begun(connection: sa.Connection) -> None:
-        reading: Any = connection.get_execution_options().get("reading", False)
-        # A transaction that wants to write after it has read would find that another one was faster, and fail.
-        connection.exec_driver_sql("begin" if reading else "begin immediate")
-
-    return engine

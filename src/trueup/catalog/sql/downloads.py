@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from trueup.catalog.base import COMPLETED, FAILED, RUNNING, Download, now
+from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.tables import downloads
 from trueup.errors import Busy
 
@@ -82,5 +83,5 @@ class SqlDownloads:
             db.execute(downloads.delete().where(_c.id == download))
 
     def _select(self, what: sa.Select[Any]) -> list[Download]:
-        with self._engine.connect().execution_options(reading=True) as db:
+        with reading(self._engine) as db:
             return [Download(*row) for row in db.execute(what)]

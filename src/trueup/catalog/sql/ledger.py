@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from trueup import keys
 from trueup.catalog.base import Limits, Reservation, Stored, Usage
+from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.outbox import put
 from trueup.catalog.sql.tables import objects, reservations, storage_stats
 from trueup.errors import Busy
@@ -32,6 +33,13 @@ def _of(name: str) -> sa.BindParameter[object]:
 
 _books = storage_stats.c
 _USAGE: Final = sa.select(*(_books[name] for name in Usage._fields)).order_by(_books.provider)
+_STATE: Final = (
+    _books.total_size_bytes,
+    _books.reserved_bytes,
+    _books.is_full,
+    _books.alert_sent,
+    _books.file_count,
+)
 _TAKE: Final = (
     storage_stats.update()
     .where(
@@ -43,8 +51,9 @@ _TAKE: Final = (
         is_full=_of("quota") - _books.total_size_bytes - _books.reserved_bytes - _of("more") < _of("full_below"),
         last_updated=_of("now"),
     )
+    .returning(*_STATE)
 )
-_FULL: Final = storage_stats.update().where(_books.provider == _of("provider")).values(is_full=True)
+_FULL: Final = storage_stats.update().where(_books.provider == _of("provider")).values(is_full=True).returning(*_STATE)
 _SETTLE: Final = (
     storage_stats.update()
     .where(_books.provider == _of("provider"))
@@ -56,30 +65,21 @@ _SETTLE: Final = (
         < _of("full_below"),
         last_updated=_of("now"),
     )
+    .returning(*_STATE)
 )
-_STATE: Final = sa.select(
-    _books.total_size_bytes, _books.reserved_bytes, _books.is_full, _books.alert_sent, _books.file_count
-).where(_books.provider == _of("provider"))
 _ALERT: Final = storage_stats.update().where(_books.provider == _of("provider")).values(alert_sent=_of("sent"))
-_IN_USE: Final = sa.select(reservations.c.token).where(
-    sa.or_(
-        sa.and_(reservations.c.provider == _of("provider"), reservations.c.key == _of("key")),
-        reservations.c.idempotency == _of("idempotency"),
-    )
-)
 _PROMISE: Final = reservations.insert()
 _PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
 _GROWN: Final = (
     reservations.update().where(reservations.c.token == _of("token")).values(size=_of("size"), reserved=_of("reserved"))
 )
-_FULFILLED: Final = reservations.delete().where(reservations.c.token == _of("token"))
+_FULFILLED: Final = reservations.delete().where(reservations.c.token == _of("token")).returning(*_RESERVATION)
 _OVERDUE: Final = (
     sa.select(*_RESERVATION).where(reservations.c.lease_until < _of("now")).order_by(reservations.c.lease_until)
 )
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
-_SIZE: Final = sa.select(objects.c.size).where(*_HERE).with_for_update()
-_STRIKE: Final = objects.delete().where(*_HERE)
-_STRIKE_THIS: Final = _STRIKE.where(objects.c.created_at == _of("created_at"))
+_REPLACED: Final = objects.delete().where(*_HERE).returning(objects.c.size)
+_STRIKE_THIS: Final = objects.delete().where(*_HERE, objects.c.created_at == _of("created_at"))
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
 _BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
@@ -95,56 +95,56 @@ class SqlLedger:
         self._make_rows()
 
     def _make_rows(self) -> None:
-        now = datetime.now(UTC)
+        # Columns that an application had before may have no default.
+        empty = Usage("", 0, 0, 0, 0, 0, False, datetime.now(UTC))._asdict() | {"alert_sent": False}
         with self._engine.begin() as db:
             known = set(db.scalars(sa.select(_books.provider)))
             for provider in sorted(self._limits.keys() - known):
                 # Another process may be making the same row.
                 missing = ~sa.exists().where(_books.provider == provider)
-                row = sa.select(sa.literal(provider), sa.literal(now, _books.last_updated.type)).where(missing)
-                db.execute(storage_stats.insert().from_select(["provider", "last_updated"], row))
-
-    def _reading(self) -> sa.Connection:
-        return self._engine.connect().execution_options(reading=True)
+                row = empty | {"provider": provider}
+                values = sa.select(*(sa.literal(value, _books[name].type) for name, value in row.items()))
+                db.execute(storage_stats.insert().from_select(list(row), values.where(missing)))
 
     def usage(self) -> list[Usage]:
-        with self._reading() as db:
+        with reading(self._engine) as db:
             return [Usage(*row) for row in db.execute(_USAGE)]
 
     def reserve(self, wanted: Reservation) -> bool:
         try:
             with self._engine.begin() as db:
-                row = wanted._asdict() | {"idempotency": wanted.idempotency or None}
-                same = {f"the_{name}": row[name] for name in ("provider", "key", "idempotency")}
-                if db.scalar(_IN_USE, same) is not None:
-                    raise _in_use(wanted)
-                if not self._take(db, wanted.provider, wanted.reserved):
-                    return False
-                db.execute(_PROMISE, row)
-        except IntegrityError:  # somebody else began at the same moment
+                # First, because a provider's row is what all wait for: it is locked as late as may be.
+                db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
+                taken = self._take(db, wanted.provider, wanted.reserved)
+                if not taken:
+                    db.execute(_FULFILLED, {"the_token": wanted.token})
+        except IntegrityError:  # of the reservation's key, or of its idempotency token
             raise _in_use(wanted) from None
-        return True
+        return taken
 
     def _take(self, db: sa.Connection, provider: str, more: int) -> bool:
         """Take room if it is there, else mark the provider as full."""
         values = self._values(provider) | {"the_more": more}
-        taken = bool(db.execute(_TAKE, values).rowcount)
-        if not taken:
-            db.execute(_FULL, {"the_provider": provider})
-        self._tell(db, provider)
-        return taken
+        found = db.execute(_TAKE, values).one_or_none()
+        if found is None:
+            self._mark(db, provider)
+        else:
+            self._tell(db, provider, found)
+        return found is not None
+
+    def _mark(self, db: sa.Connection, provider: str) -> None:
+        if (found := db.execute(_FULL, {"the_provider": provider}).one_or_none()) is not None:
+            self._tell(db, provider, found)
 
     def refuse(self, provider: str) -> None:
         with self._engine.begin() as db:
-            db.execute(_FULL, {"the_provider": provider})
-            self._tell(db, provider)
+            self._mark(db, provider)
 
-    def _tell(self, db: sa.Connection, provider: str) -> None:
+    def _tell(self, db: sa.Connection, provider: str, now: Any) -> None:  # noqa: ANN401 - a row of `_STATE`
         """Write a message when a provider has become full, once, until it has been emptied well."""
         limits = self._limits.get(provider)
         if limits is None:
             return
-        now = db.execute(_STATE, {"the_provider": provider}).one()
         used = now.total_size_bytes + now.reserved_bytes
         if now.is_full and not now.alert_sent:
             db.execute(_ALERT, {"the_provider": provider, "the_sent": True})
@@ -156,8 +156,7 @@ class SqlLedger:
     def _settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
         """Change a provider's books by so much."""
         changes = {"the_reserved": reserved, "the_size": size, "the_count": count}
-        db.execute(_SETTLE, self._values(provider) | changes)
-        self._tell(db, provider)
+        self._tell(db, provider, db.execute(_SETTLE, self._values(provider) | changes).one())
 
     def _values(self, provider: str) -> dict[str, object]:
         limits = self._limits.get(provider, Limits(quota=0, full_below=0))
@@ -170,7 +169,7 @@ class SqlLedger:
 
     def grow(self, token: str, size: int) -> bool:
         with self._engine.begin() as db:
-            found = self._reservation(db, token)
+            found = db.execute(_PROMISED, {"the_token": token}).one_or_none()
             if found is None:
                 return False
             more = max(0, size - found.size)
@@ -180,12 +179,6 @@ class SqlLedger:
             db.execute(_GROWN, grown)
             return True
 
-    @staticmethod
-    def _reservation(db: sa.Connection, token: str) -> Reservation | None:
-        """The reservation, locked until the transaction ends."""
-        row = db.execute(_PROMISED, {"the_token": token}).one_or_none()
-        return _reservation(row) if row is not None else None
-
     def renew(self, tokens: Iterable[str], until: datetime) -> None:
         rest = iter(tokens)
         with self._engine.begin() as db:
@@ -194,16 +187,12 @@ class SqlLedger:
 
     def commit(self, token: str, size: int, md5: str, at: datetime) -> bool:
         with self._engine.begin() as db:
-            found = self._reservation(db, token)
+            found = db.execute(_FULFILLED, {"the_token": token}).one_or_none()
             if found is None:
                 return False
-            here = {"the_provider": found.provider, "the_key": found.key}
-            replaced = db.scalar(_SIZE, here)
-            if replaced is not None:
-                db.execute(_STRIKE, here)
+            replaced = db.scalar(_REPLACED, {"the_provider": found.provider, "the_key": found.key})
             row = Stored(found.provider, found.key, size, md5, at)._asdict()
-            db.execute(_BOOK, row | {"idempotency": found.idempotency or None})
-            db.execute(_FULFILLED, {"the_token": token})
+            db.execute(_BOOK, row | {"idempotency": found.idempotency})
             self._settle(
                 db,
                 found.provider,
@@ -215,21 +204,20 @@ class SqlLedger:
 
     def release(self, token: str) -> None:
         with self._engine.begin() as db:
-            found = self._reservation(db, token)
+            found = db.execute(_FULFILLED, {"the_token": token}).one_or_none()
             if found is not None:
-                db.execute(_FULFILLED, {"the_token": token})
                 self._settle(db, found.provider, reserved=-found.reserved)
 
     def overdue(self, now: datetime) -> list[Reservation]:
-        with self._reading() as db:
+        with reading(self._engine) as db:
             return [_reservation(row) for row in db.execute(_OVERDUE, {"the_now": now})]
 
     def find(self, key: str) -> list[Stored]:
-        with self._reading() as db:
+        with reading(self._engine) as db:
             return [_stored(row) for row in db.execute(_BY_KEY, {"the_key": key})]
 
     def known(self, idempotency: str) -> Stored | None:
-        with self._reading() as db:
+        with reading(self._engine) as db:
             row = db.execute(_BY_IDEMPOTENCY, {"the_idempotency": idempotency}).first()
             return _stored(row) if row is not None else None
 
@@ -250,7 +238,7 @@ class SqlLedger:
             this = page
             if after is not None:
                 this = page.where(sa.tuple_(objects.c.key, objects.c.provider) > after)
-            with self._reading() as db:
+            with reading(self._engine) as db:
                 rows = [_stored(row) for row in db.execute(this)]
             yield from rows
             if len(rows) < _PAGE:

@@ -7,6 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from trueup.catalog.sql.engine import reading
 from trueup.errors import TrueupError
 
 HEAD: Final = "0002"
@@ -15,7 +16,7 @@ HEAD: Final = "0002"
 
 def current(engine: sa.Engine) -> str:
     """The revision a database has; empty for none."""
-    with engine.connect().execution_options(reading=True) as db:
+    with reading(engine) as db:
         if not sa.inspect(db).has_table("alembic_version"):
             return ""
         return str(db.scalar(sa.text("select version_num from alembic_version")) or "")

@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from trueup.catalog.base import Message
+from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.tables import outbox
 
 _DUE: Final = (
@@ -44,7 +45,7 @@ class SqlOutbox:
         self._engine = engine
 
     def due(self, now: datetime) -> list[Message]:
-        with self._engine.connect().execution_options(reading=True) as db:
+        with reading(self._engine) as db:
             rows = db.execute(_DUE, {"the_now": now})
             return [Message(*row)._replace(payload=json.loads(row.payload)) for row in rows]
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.tables import runs
 from trueup.runs import RunRecord
 
@@ -36,6 +37,6 @@ class SqlRunLog:
         return exact[0] if len(exact) == 1 and run else None
 
     def _select(self, what: sa.Select[Any]) -> list[RunRecord]:
-        with self._engine.connect().execution_options(reading=True) as db:
+        with reading(self._engine) as db:
             rows = db.execute(what).mappings().all()
         return [RunRecord(**{**row, "summary": json.loads(row["summary"])}) for row in rows]

@@ -3,13 +3,18 @@
 import sqlalchemy as sa
 from alembic import op
 
+from trueup.catalog.sql.adopt import adopt_books, has_books, refuse_strangers
+
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
     """Make the tables; `storage_stats` may be there from an application that had one."""
-    if not sa.inspect(op.get_bind()).has_table("storage_stats"):
+    refuse_strangers("objects", "reservations", "outbox")
+    if has_books():
+        adopt_books()
+    else:
         op.create_table(
             "storage_stats",
             sa.Column("provider", sa.Text, primary_key=True),

@@ -3,12 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from trueup.catalog.sql.adopt import refuse_strangers
+
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
     """Make the tables."""
+    refuse_strangers("downloads", "runs")
     op.create_table(
         "downloads",
         sa.Column("id", sa.Text, primary_key=True),

@@ -1,0 +1,97 @@
+"""Engines: which driver a URL means, and how its connections are shared.
+
+Threads of one process would only wait for each other inside the database, where waiting costs more: SQLite has one
+writer, and looks again after ever longer naps; in PostgreSQL all wait for one row. So few connections do, and the pool
+wakes whoever waited longest.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from trueup.errors import ConfigError, MissingExtra
+
+_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+_BUSY_SECONDS: Final = 30
+_IDLE_SECONDS: Final = 1
+"""A connection that nobody used for so long is tried before it is used again."""
+_SHARED: Final = {"max_overflow": 0, "pool_timeout": _BUSY_SECONDS}
+"""No connection beyond the pool: it would be made and closed again for one statement."""
+
+
+def engine_of(url: str) -> sa.Engine:
+    """The engine of a URL; nothing is contacted. Raises `ConfigError` and `MissingExtra`."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise ConfigError("[database] url is no database URL", cure="Write it like sqlite:///trueup.db") from None
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None:
+        raise ConfigError(
+            f"[database] url names {parsed.get_backend_name()}, which keeps no catalog",
+            cure="Use sqlite:///…, postgresql://… or mongodb://…",
+        )
+    parsed = parsed.set(drivername=driver)
+    try:
+        return _sqlite(parsed) if driver == "sqlite" else _postgres(parsed)
+    except ModuleNotFoundError:
+        raise MissingExtra("a PostgreSQL database", "postgres") from None
+
+
+def reading(engine: sa.Engine) -> sa.Connection:
+    """A connection for one statement that reads. It needs no transaction, whose beginning and end would cost more."""
+    if engine.dialect.name == "sqlite":
+        return engine.connect().execution_options(reading=True)
+    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _postgres(url: sa.URL) -> sa.Engine:
+    import psycopg
+
+    engine = sa.create_engine(url, pool_size=8, **_SHARED)
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg is an extra
+        # A column of somebody else's may have a time zone; what is written without one is in UTC.
+        connection.execute("set time zone 'UTC'")
+        connection.commit()
+
+    @sa.event.listens_for(engine, "checkin")
+    def returned(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info["since"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401
+        # The server may have been restarted meanwhile. Asking each time would be a third of all that is asked.
+        if time.monotonic() - record.info.get("since", time.monotonic()) > _IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                raise sa.exc.DisconnectionError from error
+
+    return engine
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    options = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+    engine = sa.create_engine(url, connect_args=options, poolclass=sa.QueuePool, pool_size=1, **_SHARED)
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where `begun` says
+        connection.execute("pragma journal_mode=wal")
+        # What was promised must not be forgotten over a power cut: an object would lie there without a row.
+        connection.execute("pragma synchronous=full")
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        if not connection.get_execution_options().get("reading", False):
+            # A transaction that wants to write after it has read would find that another one was faster, and fail.
+            connection.connection.cursor().execute("begin immediate")
+
+    return engine
