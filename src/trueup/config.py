@@ -131,6 +131,16 @@ def parse_seconds(text: str, *, where: str) -> float:
     return seconds
 
 
+def parse_boolean(value: object, *, where: str) -> bool:
+    """From TOML's own, or from text such as `yes` and `0`. Raises `ConfigError`; `where` begins its message."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise ConfigError(f"{where} = {value!r} is neither true nor false")
+    return text in {"true", "1", "yes", "on"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the settings files and the environment say."""
@@ -291,7 +301,7 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
             )
         default = getattr(defaults, key)
         if isinstance(default, bool):
-            known[key] = _boolean(value, f"{where} {key}")
+            known[key] = parse_boolean(value, where=f"{where} {key}")
         elif key == "bwlimit":
             known[key] = parse_size(str(value))
         elif isinstance(default, int):
@@ -306,12 +316,3 @@ def sync_config(values: Mapping[str, Any], *, where: str = "") -> SyncConfig:
         else:
             known[key] = str(value)
     return SyncConfig(**known)
-
-
-def _boolean(value: object, where: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).lower()
-    if text not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
-        raise ConfigError(f"{where} = {value!r} is neither true nor false")
-    return text in {"true", "1", "yes", "on"}

@@ -6,10 +6,13 @@
     │   ├── UnknownScheme       2   a URL whose scheme no store answers to
     │   └── MissingExtra        2   needs an optional dependency that is not installed
     ├── Refused                 3   a guard said no; nothing was done
+    │   ├── AddressRefused      3   a URL leads to an address that only this machine or its network can reach
     │   ├── ListingUnfinished   3   a listing broke off, so nothing may be concluded from it
     │   └── PoolFull            3   no provider of the pool has room for this upload
     ├── Busy                    4   another run holds the lock
     ├── Interrupted           130   the user asked the run to stop
+    ├── FetchError              1   a URL does not give us its file
+    │   └── FetchUnfinished     1   it broke off, took too long or the server is overloaded; a retry can help
     └── StoreError              1   a store refused us, could not be reached, or the item is not as expected
         ├── NotFound            1   the object or file is not there
         │   └── Hidden          1   something is there that is never followed or read: a link, a device
@@ -74,6 +77,13 @@ class Refused(TrueupError):
     exit_code = 3
 
 
+class AddressRefused(Refused):
+    """A URL leads to an address that only this machine, or its network, can reach. Nothing was sent there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, cure="If that is meant, set [downloads] allow_private_addresses = true")
+
+
 class ListingUnfinished(Refused):
     """A listing did not finish, or contradicted itself. Nothing is concluded from it."""
 
@@ -92,6 +102,16 @@ class Interrupted(TrueupError):
     """The user asked the run to stop."""
 
     exit_code = 130
+
+
+class FetchError(TrueupError):
+    """A URL does not give us its file."""
+
+
+class FetchUnfinished(FetchError):
+    """A fetch broke off, took too long, or met an overloaded server. What came is kept where a later fetch goes on."""
+
+    retryable = True
 
 
 class StoreError(TrueupError):

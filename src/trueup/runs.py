@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from trueup.errors import Busy, TrueupError
 
@@ -22,18 +23,14 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 @contextmanager
-def run_lock(path: Path, *, run: str) -> Iterator[None]:
-    """Hold the lock file for one run. Raises `Busy` at once when another process (or thread) holds it.
+def run_lock(path: Path, *, run: str, what: str = "these two places are being synced") -> Iterator[None]:
+    """Hold the lock file for one run. Raises `Busy` at once when another process (or thread) holds it; `what` begins
+    its message.
 
-    The operating system drops the lock with the process, so there are no stale locks. The file stays: removing it would
-    let two runs lock two files of one name.
+    The operating system drops the lock with the process, so there are no stale locks. Only who holds the lock may
+    remove the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        if not _try_lock(file.fileno()):
-            file.seek(0)
-            holder = file.read(200).strip() or "another run"
-            raise Busy(f"these two places are being synced by {holder}", cure="Wait for it, or stop it")
+    with _locked(path, what) as file:
         file.truncate(0)
         file.write(f"run {run} (process {os.getpid()})")
         file.flush()
@@ -41,6 +38,29 @@ def run_lock(path: Path, *, run: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+@contextmanager
+def _locked(path: Path, what: str) -> Iterator[TextIO]:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+", encoding="utf-8") as file:
+            if not _try_lock(file.fileno()):
+                file.seek(0)
+                holder = file.read(200).strip() or "another run"
+                raise Busy(f"{what} by {holder}", cure="Wait for it, or stop it")
+            # Whoever held it may have removed the file meanwhile: then this is the lock of no name.
+            if _same_file(path, file.fileno()):
+                yield file
+                return
+
+
+def _same_file(path: Path, handle: int) -> bool:
+    try:
+        found, held = path.stat(), os.fstat(handle)
+    except FileNotFoundError:
+        return False
+    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
 
 if sys.platform == "win32":  # pragma: no cover - not run on the machines that test this

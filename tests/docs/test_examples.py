@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import ROOT, blocks
 from tests.docs.session import with_bucket
+from tests.downloads.server import File, serving
 from tests.servers import Bucket
+from tests.servers.shared import free_port
 
 EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
@@ -94,6 +98,49 @@ def test_the_backup_is_quiet_until_it_fails_too_often_or_needs_a_person(
     shutil.rmtree(source)
     code, said = run(*backup, environ=environ)
     assert (code, "needs you (exit code 3)" in said) == (3, True), said
+
+
+def test_an_application_keeps_its_files_in_several_clouds(environ: dict[str, str], tmp_path: Path):
+    from aiosmtpd.controller import Controller
+    from aiosmtpd.handlers import Message
+
+    mails: list[str] = []
+
+    class Mailbox(Message):
+        def handle_message(self, message: EmailMessage) -> None:
+            mails.append(message["subject"])
+
+    there = tmp_path / "app"
+    shutil.copytree(EXAMPLES / "pool_app", there)
+    shown = (there / "README.md").read_text("utf-8")
+    assert run("bash", "-c", f"cd {there}; " + re.findall(r"mkdir.*", shown)[0], environ=environ)[0] == 0
+    (there / "test_video.mp4").write_bytes(bytes(5000))
+
+    def app(*given: str, **more: str) -> tuple[int, str]:
+        return run("bash", "-c", f"cd {there}; exec {sys.executable} app.py {' '.join(given)}", environ=environ | more)
+
+    code, said = app("upload", "test_video.mp4")
+    assert (code, bool(re.fullmatch(r"5,000 bytes at (gcs|azure|s3): file://.*/test_video.mp4\n", said))) == (
+        0,
+        True,
+    ), said
+    with serving() as site:
+        site.pages["/video.mp4"] = File(bytes(7000))
+        code, said = app("fetch", site.url("/video.mp4"), TRUEUP_DOWNLOADS__ALLOW_PRIVATE_ADDRESSES="true")
+    assert (code, said.startswith("7,000 bytes at ")) == (0, True), said
+    code, said = app("stats")
+    assert json.loads(said.splitlines()[-1])["total_size_bytes"] == 12_000
+    assert app("clean") == (0, "0 uploads and 0 downloads gone, 0 alerts sent\n")
+    port = free_port()
+    server = Controller(Mailbox(), hostname="127.0.0.1", port=port)
+    server.start()
+    mail = {"MAILGUN_SMTP_HOST": "127.0.0.1", "MAILGUN_SMTP_PORT": str(port), "TRUEUP_ALERTS__EMAIL__TLS": "none"}
+    told = {"ALERT_EMAIL_FROM": "a@example.com", "ALERT_EMAIL_TO": "b@example.com"}
+    try:
+        assert app("alert", **mail, **told) == (0, "")
+    finally:
+        server.stop()
+    assert mails == ["gcs is full: 5.20 GB of 5.00 GB used"]
 
 
 def test_the_python_of_the_pages_runs(tmp_path: Path, environ: dict[str, str]):

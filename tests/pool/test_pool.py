@@ -22,7 +22,9 @@ import trueup
 from tests.servers import Bucket
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Limits, Reservation
+from trueup.cli import main
 from trueup.config import Settings, StoreConfig, load
+from trueup.downloads import downloads_config
 from trueup.errors import Busy, ConfigError, NotFound, PoolFull, StoreError, Unreachable, UsageError
 from trueup.pool.config import PoolConfig, ProviderConfig, pool_config
 from trueup.pool.place import Room, order
@@ -59,7 +61,8 @@ class World:
         providers = {
             name: Provider(name=name, store=store, limits=limits[name], weight=1.0) for name, store in stores.items()
         }
-        self.pool = Pool(config, catalog, providers)
+        settings = Settings(home=Path("home"), environ={})
+        self.pool = Pool(config, catalog, providers, home=settings.home, fetching=downloads_config(settings))
 
     def held(self) -> dict[str, dict[str, int]]:
         """What the stores really hold."""
@@ -464,6 +467,23 @@ def test_a_provider_that_cannot_be_opened_is_told_and_the_others_work(tmp_path: 
         assert list(pool.problems) == ["b"]
         assert pool.upload(file(KB), "k").provider == "a"
         assert pool.url("k") == f"file://{tmp_path}/a/k"
+
+
+def test_a_url_that_is_to_work_for_too_long_is_refused(
+    tmp_path: Path, file: Callable[..., Path], seaweed_bucket: Bucket, capsys: pytest.CaptureFixture[str]
+):
+    options = "".join(f'{name} = "{value}"\n' for name, value in seaweed_bucket.options.items())
+    text = f'[stores.cloud]\nurl = "{seaweed_bucket.url}"\n{options}[pool.providers.a]\nurl = "cloud"\n[pool]\n'
+    (tmp_path / "trueup.toml").write_text(text)
+    settings = ("--config", str(tmp_path / "trueup.toml"))
+    assert main(["pool", "put", str(file(KB)), "k", *settings]) == 0
+    assert main(["pool", "url", "k", "--ttl", "7d", *settings]) == 0
+    assert "X-Amz-Expires=604800" in capsys.readouterr().out
+    assert main(["pool", "url", "k", "--ttl", "8d", *settings]) == 2
+    assert "works for at most 7 days" in capsys.readouterr().err
+    (tmp_path / "trueup.toml").write_text(text + 'signed_url_ttl = "8d"\n')
+    assert main(["pool", "put", str(file(KB)), "k", *settings]) == 2
+    assert "signed_url_ttl is longer than 7 days" in capsys.readouterr().err
 
 
 def test_the_environment_alone_names_a_pool():

@@ -18,7 +18,15 @@ from tests.servers import Bucket
 from tests.servers.faulty_s3 import FaultyS3, Request
 from tests.servers.kinds import s3_client
 from trueup.config import StoreConfig
-from trueup.errors import Archived, BucketMissing, PreconditionFailed, StoreError, Unaddressable, Unreachable
+from trueup.errors import (
+    Archived,
+    BucketMissing,
+    PreconditionFailed,
+    StoreError,
+    Unaddressable,
+    Unreachable,
+    UsageError,
+)
 from trueup.stores import budget
 from trueup.stores.base import CHUNK
 from trueup.stores.cloud import CloudStore
@@ -293,6 +301,44 @@ def test_a_signed_url_reads_and_does_nothing_else(key: str, seaweed_bucket: Buck
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(request, timeout=10)
         store.close()
+
+
+KEYS = {"access_key_id": "a", "secret_access_key": "b"}
+AZURE = {"account_name": "me"}
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "said"),
+    [
+        ("s3://b", KEYS, "at most 7 days. Ask"),
+        ("s3://b", KEYS | {"session_token": "c"}, "at most 7 days, and no longer than the session of its credentials"),
+        ("r2://b", KEYS | {"account_id": "d"}, "at most 7 days"),
+        ("gs://b", {}, "at most 7 days"),
+        ("az://b", AZURE, "at most 7 days"),
+        ("az://b", AZURE | {"account_key": "YQ=="}, ""),
+    ],
+)
+def test_a_url_works_no_longer_than_its_cloud_and_its_credentials_grant(
+    url: str, options: dict[str, str], said: str
+) -> None:
+    store = CloudStore.open(StoreConfig(url=url, options=options), {})
+    if not said:
+        assert store.longest_url is None
+        assert "&se=20" in store.sign("k", ttl=timedelta(days=400))
+        return
+    assert store.longest_url == timedelta(days=7)
+    with pytest.raises(UsageError, match=said):
+        store.sign("k", ttl=timedelta(days=7, seconds=1))
+    with pytest.raises(UsageError, match="at least one second"):
+        store.sign("k", ttl=timedelta(milliseconds=500))
+    if url.startswith(("s3", "r2")):
+        assert "X-Amz-Expires=604800&" in store.sign("k", ttl=timedelta(days=7))
+
+
+def test_what_a_shared_access_signature_grants_cannot_be_granted_again() -> None:
+    store = CloudStore.open(StoreConfig(url="az://b", options=AZURE | {"sas_token": "sv=1&sig=c2Vj"}), {})
+    with pytest.raises(StoreError, match=r"SAS token, whose rights cannot be narrowed\. Give it the account's key"):
+        store.sign("k", ttl=timedelta(hours=1))
 
 
 # The process.

@@ -1,10 +1,46 @@
-"""Which database a URL means."""
+"""Which database the settings mean, and opening it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final
 
 from trueup.catalog.base import Catalog, Limits
+from trueup.config import Settings
+from trueup.errors import ConfigError
+from trueup.runs import RunRecord
+
+_DEFAULT: Final = "sqlite:///trueup.db"
+
+
+def database_of(settings: Settings) -> str:
+    """The URL of the shared database. A SQLite file in a settings file is relative to that file. Raises
+    `ConfigError`."""
+    section = settings.sections.get("database", {})
+    if not isinstance(section, dict):
+        raise ConfigError("[database] must be a table")
+    for name in section:
+        if name != "url":
+            raise ConfigError(f"[database] {name} is unknown", cure="Known: url")
+    url = str(section.get("url", _DEFAULT))
+    found = re.fullmatch(r"sqlite:///([^/:].*)", url)
+    if found and settings.path is not None:
+        return f"sqlite:///{settings.path.resolve().parent / found[1]}"
+    return url
+
+
+def shared_runs(settings: Settings, limit: int) -> list[RunRecord]:
+    """The newest runs that the shared database knows; none where it is not there yet. Raises what `open_catalog`
+    does."""
+    url = database_of(settings)
+    file = url.removeprefix("sqlite:///")
+    if file != url and not Path(file).exists():
+        return []
+    with closing(open_catalog(url, {})) as catalog:
+        return catalog.runs.latest(limit)
 
 
 def open_catalog(url: str, limits: Mapping[str, Limits]) -> Catalog:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trueup import __version__
-from trueup.cli import history, pool, setup, syncing, ui_command
+from trueup.cli import fetching, history, pool, setup, syncing, ui_command
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
 
@@ -44,6 +44,7 @@ shared(app, tuple(inspect.signature(_root, eval_str=True).parameters.values()))
 syncing.register(app)
 history.register(app)
 pool.register(app)
+fetching.register(app)
 setup.register(app)
 ui_command.register(app)
 

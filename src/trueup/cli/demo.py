@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -148,15 +149,56 @@ def _pool(stage: _Stage) -> None:
     for name in ("one", "two", "three"):
         (folder / "clouds" / name).mkdir(parents=True)
         providers += f'[pool.providers.{name}]\nurl = "clouds/{name}"\n'
-    (folder / "trueup.toml").write_text(f'[pool]\nquota = "300KiB"\nplacement = "most-free"\n{providers}', "utf-8")
     (folder / "video.mp4").write_bytes(bytes(200_000))
-    for number in (1, 2, 3):
-        stage.trueup("pool", "put", "video.mp4", f"video-{number}.mp4")
-    stage.tell("No quota is exceeded: a fourth one is refused before a byte is sent.")
-    stage.trueup("pool", "put", "video.mp4", "video-4.mp4", expect=3)
-    stage.trueup("pool", "stats")
-    stage.trueup("pool", "url", "video-1.mp4")
-    stage.trueup("pool", "sweep")
+    with _hook() as hook:
+        alerts = f'[[alerts.webhooks]]\nurl = "{hook.url}"\nsecret = "only for the demo"\n'
+        pool = '[pool]\nquota = "300KiB"\nplacement = "most-free"\n'
+        (folder / "trueup.toml").write_text(pool + providers + alerts, "utf-8")
+        for number in (1, 2, 3):
+            stage.trueup("pool", "put", "video.mp4", f"video-{number}.mp4")
+        stage.tell("No quota is exceeded: a fourth one is refused before a byte is sent.")
+        stage.trueup("pool", "put", "video.mp4", "video-4.mp4", expect=3)
+        stage.trueup("pool", "stats")
+        stage.trueup("pool", "url", "video-1.mp4")
+        stage.tell("A sweep tidies up, and tells who asked for it that the providers are full: here a webhook.")
+        stage.trueup("pool", "sweep")
+    if len(hook.told) != 3:
+        raise TrueupError(f"the demo's webhook was told {len(hook.told)} times instead of 3")
+    for message in hook.told:
+        stage.ui.out(("it got ", "dim"), message)
+
+
+class _Hook:
+    """A webhook of the demo's own, on loopback, and what it was told."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/"
+        self.told: list[str] = []
+
+
+@contextmanager
+def _hook() -> Iterator[_Hook]:
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            hook.told.append(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        hook = _Hook(server.server_port)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield hook
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _import_path() -> Iterator[str]:

@@ -13,7 +13,7 @@ from trueup.cli import words
 from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
 from trueup.cli.ui import Ui
-from trueup.errors import UsageError
+from trueup.errors import TrueupError, UsageError
 
 if TYPE_CHECKING:
     from trueup.runs import RunRecord
@@ -42,19 +42,20 @@ def runs(
         str | None, typer.Argument(metavar="[RUN]", help="One run: its id, or its beginning.", show_default=False)
     ] = None,
 ) -> int:
-    """List the latest runs on this machine, or show one."""
+    """List the latest runs on this machine and over the shared database, or show one."""
     from trueup.runs import RunLog
 
-    history = RunLog(ui.settings().home)
+    history, shared = RunLog(ui.settings().home), _shared(ui)
     if run is None:
-        records = history.latest(_SHOWN)
+        records = sorted([*history.latest(_SHOWN), *shared], key=lambda record: (record.started, record.run))
+        records = records[: -_SHOWN - 1 : -1]
         for record in records:
             ui.out(*_row(record))
         if not records:
             ui.out("no runs yet")
         ui.document({"runs": [_document(record) for record in records]})
         return 0
-    found = history.get(run)
+    found = history.get(run) or next((record for record in shared if record.run == run), None)
     if found is None:
         raise UsageError(f"no run {run} is known here, or several begin so", cure="See the ids: trueup runs")
     facts = _facts(found)
@@ -63,6 +64,20 @@ def runs(
         ui.out((name.ljust(width), "dim"), keys.display(value))
     ui.document(_document(found))
     return 0
+
+
+def _shared(ui: Ui) -> list[RunRecord]:
+    """What the shared database remembers. One that cannot be reached is only warned of."""
+    settings = ui.settings()
+    if not {"database", "pool"} & settings.sections.keys():
+        return []
+    from trueup.catalog.database import shared_runs
+
+    try:
+        return shared_runs(settings, _SHOWN)
+    except TrueupError as error:
+        ui.warn(f"the runs in the shared database are not shown: {error}")
+        return []
 
 
 def trash_list(ui: Ui) -> int:

@@ -27,7 +27,7 @@ class Listener:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._bar = _Bar(ui) if _wants_bar(ui) else None
+        self._bar = _Bar(ui) if wants_bar(ui) else None
         self._json = ui.common.log_format == "json"
         self.run = ""
 
@@ -52,7 +52,8 @@ class Listener:
             self._bar.close()
 
 
-def _wants_bar(ui: Ui) -> bool:
+def wants_bar(ui: Ui) -> bool:
+    """Whether progress is drawn: on a terminal, unless it was asked for otherwise."""
     common = ui.common
     quiet = common.quiet or common.verbose or common.log_format == "json"
     return not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

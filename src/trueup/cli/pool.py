@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +66,7 @@ def put(
 
     if file == "-" and not key:
         raise UsageError("standard input has no name", cure="Give a KEY: trueup pool put - dumps/today.sql")
-    with _pool(ui) as pool:
+    with open_pool(ui) as pool:
         stored = pool.put(sys.stdin.buffer if file == "-" else file, key or "", idempotency=idempotency_key)
         url, ends = pool.signed(stored)
     ui.out(f"{keys.display(stored.key)}  {words.size(stored.size)}  at {stored.provider}")
@@ -78,7 +79,7 @@ def put(
             "url": url or None,
             "size": stored.size,
             "md5": stored.md5,
-            "expires_at": _time(ends) if ends is not None else None,
+            "expires_at": time_of(ends) if ends is not None else None,
         }
     )
     return 0
@@ -90,7 +91,7 @@ def get(
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="A file, or a folder.", show_default=False)],
 ) -> int:
     """Download an object."""
-    with _pool(ui) as pool:
+    with open_pool(ui) as pool:
         stored, path = pool.get(key, dest)
     ui.out(f"{keys.display(str(path))}  {words.size(stored.size)}  from {stored.provider}")
     ui.document(_document(stored) | {"path": str(path)})
@@ -99,7 +100,7 @@ def get(
 
 def remove(ui: Ui, key: _Key) -> int:
     """Remove an object from its cloud and from the books."""
-    with _pool(ui) as pool:
+    with open_pool(ui) as pool:
         pool.delete(key)
     ui.out(f"removed {keys.display(key)}")
     ui.document({"key": key, "removed": True})
@@ -119,17 +120,17 @@ def url(
     from trueup.config import parse_seconds
 
     age = timedelta(seconds=parse_seconds(ttl, where="--ttl")) if ttl is not None else None
-    with _pool(ui) as pool:
+    with open_pool(ui) as pool:
         found, ends = pool.link(key, ttl=age)
     ui.out(found)
-    ui.document({"key": key, "url": found, "expires_at": _time(ends) if ends is not None else None})
+    ui.document({"key": key, "url": found, "expires_at": time_of(ends) if ends is not None else None})
     return 0
 
 
 def list_objects(ui: Ui) -> int:
     """List every object by its name."""
     listed = []
-    with _pool(ui) as pool:
+    with open_pool(ui) as pool:
         for stored in pool.ls():
             ui.out(f"{keys.display(stored.key)}  {words.size(stored.size)}  ", (stored.provider, "dim"))
             if ui.common.json:
@@ -140,7 +141,7 @@ def list_objects(ui: Ui) -> int:
 
 def stats(ui: Ui) -> int:
     """Print what each provider holds, from the books."""
-    with _pool(ui) as pool:
+    with open_pool(ui) as pool:
         found = pool.stats()
     width = max(len(row.provider) for row in found.providers)
     for row in found.providers:
@@ -154,30 +155,24 @@ def stats(ui: Ui) -> int:
 
 
 def sweep(ui: Ui) -> int:
-    """Settle what crashed uploads left, remove what is past its age, and send alerts."""
-    with _pool(ui) as pool:
+    """Settle what crashed uploads left, remove what is past its age (downloads too), and send alerts."""
+    with open_pool(ui) as pool:
         swept = pool.sweep()
     for problem in swept.problems:
         ui.say(f"warning: {problem}")
-    removed = words.number(swept.removed, "object")
+    removed, downloads = words.number(swept.removed, "object"), words.number(swept.downloads, "download")
     told = words.number(swept.told, "alert")
-    ui.out(f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed, {told} sent")
-    ui.document(
-        {
-            "committed": swept.committed,
-            "released": swept.released,
-            "removed": swept.removed,
-            "told": swept.told,
-            "problems": swept.problems,
-        }
+    ui.out(
+        f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed, "
+        f"{downloads} tidied up, {told} sent"
     )
+    ui.document(asdict(swept))
     return 1 if swept.problems else 0
 
 
 def upgrade(ui: Ui) -> int:
     """Bring the tables of the database up to date. A SQLite file is brought up to date by itself."""
-    from trueup.catalog.database import upgrade
-    from trueup.pool.config import database_of
+    from trueup.catalog.database import database_of, upgrade
 
     revision = upgrade(database_of(ui.settings()))
     ui.out(f"the database is at revision {revision}")
@@ -185,7 +180,8 @@ def upgrade(ui: Ui) -> int:
     return 0
 
 
-def _pool(ui: Ui) -> Pool:
+def open_pool(ui: Ui) -> Pool:
+    """The pool of the settings, with a warning for each provider that cannot be used."""
     from trueup.pool import Pool
 
     pool = Pool.from_config(ui.settings())
@@ -200,10 +196,11 @@ def _document(stored: Stored) -> dict[str, object]:
         "provider": stored.provider,
         "size": stored.size,
         "md5": stored.md5,
-        "created_at": _time(stored.created_at),
+        "created_at": time_of(stored.created_at),
         "state": "stored",
     }
 
 
-def _time(at: datetime) -> str:
+def time_of(at: datetime) -> str:
+    """RFC 3339, UTC."""
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

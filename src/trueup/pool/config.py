@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from trueup.catalog.base import Limits
+from trueup.catalog.database import database_of
 from trueup.config import Settings, StoreConfig, parse_seconds, parse_size
 from trueup.errors import ConfigError
 
@@ -19,7 +20,6 @@ _KNOWN: Final = frozenset(
 )
 _OF_A_PROVIDER: Final = frozenset({"url", "quota", "full_below", "weight"})
 _QUOTA: Final = "5GiB"
-_DATABASE: Final = "sqlite:///trueup.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,17 +109,6 @@ def _found_in(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     if bucket := environ.get("AWS_STORAGE_BUCKET_NAME"):
         found["r2"] = {"url": f"r2://{bucket}"}
     return found
-
-
-def database_of(settings: Settings) -> str:
-    """The URL of the shared database. A SQLite file in a settings file is relative to that file."""
-    section = _table(settings.sections.get("database", {}), "[database]")
-    _check(section, frozenset({"url"}), "[database]")
-    url = str(section.get("url", _DATABASE))
-    found = re.fullmatch(r"sqlite:///([^/:].*)", url)
-    if found and settings.path is not None:
-        return f"sqlite:///{settings.path.resolve().parent / found[1]}"
-    return url
 
 
 def _share(text: str, quota: int, where: str) -> int:

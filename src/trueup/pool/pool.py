@@ -7,7 +7,9 @@ import itertools
 import os
 import random
 import re
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from trueup import keys
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Catalog, Stored, Usage
 from trueup.config import Settings, load
+from trueup.downloads import Cleaned, DownloadsConfig, Fetched, Fetcher, clean_failed, clean_old, downloads_config
 from trueup.errors import ConfigError, NotFound, StoreError, TrueupError, UsageError
 from trueup.notify import deliver
 from trueup.notify.config import Alerts, alerts
@@ -27,8 +30,10 @@ from trueup.pool.lease import Leases
 from trueup.pool.place import Room, order
 from trueup.pool.source import FileSource, Source, StreamSource
 from trueup.pool.sweep import Swept, sweep
-from trueup.pool.upload import Provider, Uploads
+from trueup.pool.upload import Provider, Uploads, no_room
+from trueup.runs import RunRecord, new_run_id
 from trueup.stores import open_store
+from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 
 _GB = 1 << 30
@@ -78,10 +83,19 @@ class Pool:
     """Several clouds as one place. Safe to use from many threads; use it as a context manager, or `close` it."""
 
     def __init__(
-        self, config: PoolConfig, catalog: Catalog, providers: dict[str, Provider], to: Alerts | None = None
+        self,
+        config: PoolConfig,
+        catalog: Catalog,
+        providers: dict[str, Provider],
+        *,
+        home: Path,
+        fetching: DownloadsConfig,
+        to: Alerts | None = None,
     ) -> None:
         self._config = config
         self._to = to or Alerts()
+        self._home = home
+        self._fetching = fetching
         self._catalog = catalog
         self._ledger = catalog.ledger
         self._providers = providers
@@ -89,6 +103,8 @@ class Pool:
         self._uploads = Uploads(self._ledger, providers, self._leases)
         self._turn = itertools.count()
         self._chance = random.Random()  # noqa: S311 - where a file goes is no secret
+        self.downloads = Fetcher(catalog.downloads, self, self._fetching, home)
+        """URLs into this pool."""
         self.problems: dict[str, str] = {}
         """Providers that could not be opened, and why; the others work."""
 
@@ -97,7 +113,7 @@ class Pool:
         """The pool of the settings, or of the environment alone. Raises `ConfigError`, and `TrueupError` for a
         database that cannot be used."""
         settings = settings or load()
-        config, to = pool_config(settings), alerts(settings)
+        config, fetching, to = pool_config(settings), downloads_config(settings), alerts(settings)
         opened: dict[str, Provider] = {}
         problems: dict[str, str] = {}
         for name, provider in config.providers.items():
@@ -110,12 +126,14 @@ class Pool:
         if not opened:
             raise ConfigError(f"no provider of the pool can be used: {'; '.join(problems.values())}")
         try:
+            for name, found in opened.items():
+                _check_ttl(config, name, found)
             catalog = open_catalog(config.database, {name: found.limits for name, found in config.providers.items()})
         except BaseException:
             for found in opened.values():
                 found.store.close()
             raise
-        pool = cls(config, catalog, opened, to)
+        pool = cls(config, catalog, opened, home=settings.home, fetching=fetching, to=to)
         pool.problems = problems
         return pool
 
@@ -164,6 +182,21 @@ class Pool:
         candidates = self._candidates(before, taken.size or 0)
         return self._uploads.upload(taken, key, candidates, before, idempotency=idempotency)
 
+    def fetch(self, url: str) -> Uploaded:
+        """Put what a URL names into the pool; what was fetched before and is still there is only signed again. Raises
+        what `downloads.fetch` does."""
+        fetched = self.downloads.fetch(url)
+        return Uploaded(self.fetched_link(fetched)[0], fetched.stored.provider, fetched.stored.size)
+
+    def fetched_link(self, fetched: Fetched) -> tuple[str, datetime | None]:
+        """As `signed`, and no longer than the object stays."""
+        return self.signed(fetched.stored, ttl=min(self._config.signed_url_ttl, fetched.left(self._fetching.keep)))
+
+    def require_room(self, size: int) -> None:
+        """Raises `PoolFull` when no provider has room for so many bytes."""
+        if not self._candidates([], size):
+            raise no_room("so large a file")
+
     def _candidates(self, before: list[Stored], size: int) -> list[str]:
         """Where to try, in this order: where the key is now first, so that it does not wander."""
         here = [stored.provider for stored in before if stored.provider in self._providers]
@@ -196,17 +229,18 @@ class Pool:
 
     def url(self, key: str, *, ttl: timedelta | None = None) -> str:
         """A URL that reads the object until `ttl` has passed, and can do nothing else; a folder's provider has its
-        file's. Raises `NotFound`, and `StoreError` where there is none."""
+        file's. Raises `NotFound`, `UsageError` for longer than the provider grants, and `StoreError` where there is
+        none."""
         return self.link(key, ttl=ttl)[0]
 
     def link(self, key: str, *, ttl: timedelta | None = None) -> tuple[str, datetime | None]:
         """As `url`, and when it ends; None where it does not."""
         return self._link(self._one(key), ttl)
 
-    def signed(self, stored: Stored) -> tuple[str, datetime | None]:
+    def signed(self, stored: Stored, *, ttl: timedelta | None = None) -> tuple[str, datetime | None]:
         """As `link`; empty where the provider has no URLs."""
         try:
-            return self._link(stored, None)
+            return self._link(stored, ttl)
         except StoreError:
             return "", None
 
@@ -217,6 +251,19 @@ class Pool:
         ttl = ttl or self._config.signed_url_ttl
         ends = datetime.now(UTC) + ttl
         return store.sign(stored.key, ttl=ttl), ends
+
+    def known(self, idempotency: str) -> Stored | None:
+        """The object of an upload of this name."""
+        return self._ledger.known(idempotency)
+
+    def held(self, key: str, provider: str) -> Stored | None:
+        """An object that is on the books and in its cloud, which is asked."""
+        for stored in self._ledger.find(key):
+            if stored.provider == provider:
+                with suppress(NotFound):
+                    self._provider(stored).store.stat(key)
+                    return stored
+        return None
 
     def delete(self, key: str, provider: str | None = None) -> None:
         """Remove an object, at one provider or wherever it is. Raises `NotFound`."""
@@ -259,13 +306,35 @@ class Pool:
         )
 
     def sweep(self) -> Swept:
-        """Settle what crashes left, remove what is past its age, and send what waits in the outbox."""
-        older = datetime.now(UTC) - self._config.keep if self._config.keep is not None else None
+        """Settle what crashes left, remove what is past its age, downloads too, and send what waits in the outbox."""
+        began, started = time.monotonic(), datetime.now(UTC)
+        older = started - self._config.keep if self._config.keep is not None else None
         swept = sweep(self._ledger, self._providers, older_than=older)
+        for cleaned in (self.clean_old_downloads(), self.clean_failed_downloads()):
+            swept.add(cleaned)
         delivered = deliver(self._catalog.outbox, self._to)
         swept.told += delivered.sent
         swept.problems += delivered.problems
+        if swept != Swept():
+            record = RunRecord(
+                run=new_run_id(started),
+                job="sweep",
+                name="pool",
+                status="partial" if swept.problems else "ok",
+                started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                seconds=time.monotonic() - began,
+                summary=asdict(swept),
+            )
+            self._catalog.runs.add(record)
         return swept
+
+    def clean_old_downloads(self) -> Cleaned:
+        """Remove what was fetched longer ago than `[downloads] keep`."""
+        return clean_old(self._catalog.downloads, self, keep=self._fetching.keep)
+
+    def clean_failed_downloads(self) -> Cleaned:
+        """Remove what fetches that failed an hour ago have left, here and in the pool."""
+        return clean_failed(self._catalog.downloads, self, home=self._home)
 
     # The same for an event loop: each runs in a thread
 
@@ -274,6 +343,10 @@ class Pool:
     ) -> Uploaded:
         """`upload`."""
         return await asyncio.to_thread(self.upload, source, key, idempotency=idempotency)
+
+    async def afetch(self, url: str) -> Uploaded:
+        """`fetch`."""
+        return await asyncio.to_thread(self.fetch, url)
 
     async def aget(self, key: str, target: str | os.PathLike[str]) -> tuple[Stored, Path]:
         """`get`."""
@@ -312,3 +385,13 @@ class Pool:
             why = self.problems.get(stored.provider, "it is not in the settings")
             raise StoreError(f"the provider {stored.provider} of '{keys.display(stored.key)}' cannot be used: {why}")
         return provider
+
+
+def _check_ttl(config: PoolConfig, name: str, provider: Provider) -> None:
+    """Raise `ConfigError` where URLs of a provider cannot work as long as is set."""
+    limit = provider.store.longest_url if isinstance(provider.store, CloudStore) else None
+    if limit is not None and config.signed_url_ttl > limit:
+        raise ConfigError(
+            f"[pool] signed_url_ttl is longer than {limit.days} days, and no URL of the provider {name} works longer",
+            cure=f"Write {limit.days}d or less",
+        )

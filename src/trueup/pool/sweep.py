@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from trueup import keys
 from trueup.catalog.base import Ledger, Stored
+from trueup.downloads import Cleaned
 from trueup.errors import NotFound, StoreError
 from trueup.pool.upload import Provider, settle
 
@@ -23,10 +24,17 @@ class Swept:
     """Reservations whose object never came."""
     removed: int = 0
     """Objects past their age."""
+    downloads: int = 0
+    """Downloads past their age, and what failed ones left."""
     told: int = 0
     """Alerts sent."""
     problems: list[str] = field(default_factory=list)
     """What could not be settled, removed or sent now."""
+
+    def add(self, cleaned: Cleaned) -> None:
+        """What a clean-up of downloads did, too."""
+        self.downloads += cleaned.removed + cleaned.failed + cleaned.partial
+        self.problems += cleaned.problems
 
 
 def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: datetime | None) -> Swept:

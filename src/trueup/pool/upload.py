@@ -76,9 +76,7 @@ class Uploads:
                 return stored
         if failure is not None:
             raise failure
-        raise PoolFull(
-            f"no provider has room for '{keys.display(key)}'", cure="Raise a quota, add a provider, or remove something"
-        )
+        raise no_room(f"'{keys.display(key)}'")
 
     def _put(
         self,
@@ -197,6 +195,11 @@ class Uploads:
             log.warning("the older %s at %s stays: %s", keys.display(stored.key), stored.provider, error)
             return
         self._ledger.remove(stored)
+
+
+def no_room(what: str) -> PoolFull:
+    """That nobody has room for something."""
+    return PoolFull(f"no provider has room for {what}", cure="Raise a quota, add a provider, or remove something")
 
 
 def settle(ledger: Ledger, store: Store, reservation: Reservation) -> bool:

@@ -214,7 +214,8 @@ class Store(Protocol):
         ...
 
     def sign(self, key: str, *, ttl: timedelta) -> str:
-        """A URL that reads this one object until `ttl` has passed, and can do nothing else."""
+        """A URL that reads this one object until `ttl` has passed, and can do nothing else. Raises `UsageError` for a
+        longer time than the service grants."""
         ...
 
     def unaddressable(self, key: str) -> str | None:

@@ -317,10 +317,18 @@ class CloudStore:
     def flush(self, keys: Iterable[str]) -> None:
         pass
 
+    @property
+    def longest_url(self) -> timedelta | None:
+        """How long a URL that `sign` makes may work; None where nothing limits it."""
+        from trueup.stores.signing import longest
+
+        return longest(self._client.place)
+
     def sign(self, key: str, *, ttl: timedelta) -> str:
-        from trueup.stores.signing import sign
+        from trueup.stores.signing import check, sign
 
         self._client.check(key)
+        check(self._client.place, ttl)
         return sign(self._client.signer(), self._client.place, key, ttl)
 
     def unaddressable(self, key: str) -> str | None:

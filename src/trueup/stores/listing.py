@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import IO, Any, Final
 
 from trueup.errors import ListingUnfinished
 from trueup.stores import faults
 from trueup.stores.base import Entry, OutOfOrder
+from trueup.stores.interpreter import interpreter
 from trueup.stores.place import Place
 from trueup.stores.stopping import STEP, heed
 
@@ -67,7 +67,7 @@ class _Helper:
         self._frames: queue.Queue[tuple[Any, ...] | None] = queue.Queue(4)
         self._closed = threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [_python(), "-m", "trueup.stores.lister"],
+            [interpreter(), "-m", "trueup.stores.lister"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -156,10 +156,3 @@ def _exactly(pipe: IO[bytes], length: int) -> bytes:
         parts.append(part)
         length -= len(part)
     return b"".join(parts)
-
-
-def _python() -> str:
-    """The interpreter. Inside uWSGI and the like `sys.executable` is the server."""
-    if "python" in Path(sys.executable).name.lower() or "pypy" in Path(sys.executable).name.lower():
-        return sys.executable
-    return str(Path(sys.exec_prefix) / ("python.exe" if os.name == "nt" else "bin/python3"))

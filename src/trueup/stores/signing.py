@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from trueup import keys
-from trueup.errors import StoreError
+from trueup.errors import StoreError, UsageError
 from trueup.stores.place import Place
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
+_LONGEST: Final = timedelta(days=7)
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html,
+https://developers.cloudflare.com/r2/api/s3/presigned-urls/, https://cloud.google.com/storage/docs/access-control/signed-urls
+and, without the account's key, https://learn.microsoft.com/rest/api/storageservices/get-user-delegation-key."""
 _SAS_VERSION: Final = "2020-12-06"
 
 
@@ -67,8 +71,27 @@ def signer(place: Place) -> AzureStore | GCSStore | S3Store | None:
         raise StoreError(f"cannot sign URLs for {place.url}: {_line(error, place)}") from None
 
 
+def longest(place: Place) -> timedelta | None:
+    """How long a URL may work; None where nothing limits it. Temporary credentials end it earlier, at a time they do
+    not tell."""
+    return None if place.service == "azblob" and place.options.get("account_key") else _LONGEST
+
+
+def check(place: Place, ttl: timedelta) -> None:
+    """Raise `UsageError` for a time that a URL cannot be given."""
+    limit = longest(place)
+    if limit is not None and ttl > limit:
+        session = ", and no longer than the session of its credentials" if place.options.get("session_token") else ""
+        raise UsageError(
+            f"a URL of {place.url} works for at most {limit.days} days{session}",
+            cure="Ask for less, and sign again later",
+        )
+    if ttl < timedelta(seconds=1):
+        raise UsageError("a URL works for at least one second", cure="Ask for more")
+
+
 def sign(store: AzureStore | GCSStore | S3Store | None, place: Place, key: str, ttl: timedelta) -> str:
-    """A URL that reads `key`, and can do nothing else, until `ttl` (at most 7 days) has passed."""
+    """A URL that reads `key`, and can do nothing else, until `ttl` has passed."""
     if place.service == "azblob":
         if place.options.get("account_key"):
             return _azure(place, key, ttl)

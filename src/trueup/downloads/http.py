@@ -1,0 +1,170 @@
+"""Fetching one http or https URL, with what the standard library has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from trueup.downloads import headers
+from trueup.downloads.base import LATER, Fetched, Heard, Watch, back_off, too_large
+from trueup.downloads.body import Body
+from trueup.downloads.config import Rules
+from trueup.downloads.connection import answered
+from trueup.downloads.naming import name_of
+from trueup.downloads.target import Target
+from trueup.errors import FetchError, FetchUnfinished
+
+_TRIES: Final = 5
+"""Tries that bring nothing new, after which a fetch is given up."""
+_PATIENCE: Final = 60.0
+"""Seconds a server may ask to wait. Longer is for a later run."""
+_REDIRECTS: Final = 10
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_OVERLOADED: Final = frozenset({408, 425, 429})
+_COMPRESSED: Final = (".gz", ".tgz", ".svgz", ".br", ".bz2", ".xz", ".zst")
+_PIECE: Final = 256 * 1024
+
+
+class _Broken(Exception):
+    """This try came to nothing; the next may do better. `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, why: str, *, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
+    """The URL's body in `folder`, which is the fetch's own: what an earlier fetch of the same URL left there is gone on
+    with where the server lets us, and a body that is complete there is not asked for again.
+
+    A connection that breaks is tried again, with growing waits, as long as that brings something new. At most ten
+    redirects are followed, each checked like the URL itself. The body is what the server sent, byte for byte.
+
+    Raises `UsageError` for a URL that is not http or https, `AddressRefused`, `FetchUnfinished` when a later fetch may
+    succeed, `FetchError` when it will not, and `StoreError` (`NoSpace`) for the disk.
+    """
+    target = Target.parse(url)
+    watch = Watch(target.shown, rules, heard)
+    body = Body(folder, url)
+    most, tries = body.size, 0
+    while True:
+        try:
+            if not body.complete:
+                _take(target, body, rules, watch)
+            if name := body.differs():
+                body.clear()
+                raise _Broken(f"what came does not have the {name} digest that the server tells")
+            break
+        except _Broken as broken:
+            # More than ever before: a server that breaks off at the same byte each time makes no progress.
+            tries = 1 if body.size > most else tries + 1
+            most = max(most, body.size)
+            wait = max(back_off(tries), broken.wait)
+            if tries >= _TRIES or wait > min(_PATIENCE, watch.left()):
+                raise FetchUnfinished(f"{target.shown} could not be fetched: {broken}", cure=LATER) from broken
+            watch.pause(wait)
+    watch.size, watch.total = body.size, body.total
+    watch.report()
+    return Fetched(path=body.path, name=body.name, size=body.size)
+
+
+def _take(target: Target, body: Body, rules: Rules, watch: Watch) -> None:
+    """One try, from where the body ends. Raises `_Broken` unless it is complete after it."""
+    sent = {"User-Agent": f"trueup/{version('trueup')}", "Accept": "*/*", "Accept-Encoding": "identity"}
+    sent["Connection"] = "close"
+    if body.size and body.validator:
+        sent |= {"Range": f"bytes={body.size}-", "If-Range": body.validator}
+    try:
+        with _followed(target, sent, rules, watch) as (final, answer):
+            _accept(final, answer, body, rules, asked="Range" in sent)
+            _stream(answer, body, rules, watch)
+    except HTTPException as error:
+        raise _Broken(f"the answer broke off or made no sense ({type(error).__name__})") from error
+    except OSError as error:
+        raise _Broken(str(error.strerror or error).lower()) from error
+
+
+@contextmanager
+def _followed(
+    target: Target, sent: Mapping[str, str], rules: Rules, watch: Watch
+) -> Iterator[tuple[Target, HTTPResponse]]:
+    """The answer behind all redirects, and who gave it."""
+    at = target
+    for _ in range(_REDIRECTS + 1):
+        with answered(at, sent, rules, watch) as answer:
+            to = answer.headers.get("Location")
+            if answer.status not in _MOVED or to is None:
+                yield at, answer
+                return
+        at = at.redirected(to)
+    raise FetchError(f"{target.shown} redirects more than {_REDIRECTS} times")
+
+
+def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, asked: bool) -> None:
+    """Judge an answer by its header, and make the body ready for what it brings."""
+    code = answer.status
+    if code in _OVERLOADED or code >= 500:
+        raise _Broken(f"the server answered {code}", wait=headers.retry_after(answer.headers))
+    if asked and code == 416:
+        body.clear()
+        raise _Broken("the server has no such part of it any more")
+    if code != 200 and not (asked and code == 206):
+        raise FetchError(f"{final.shown} cannot be fetched: the server answered {code}")
+    name = name_of(
+        disposition=answer.headers.get("Content-Disposition", ""),
+        path=final.path,
+        media_type=answer.headers.get("Content-Type", ""),
+    )
+    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    # Some servers say so of a file which is itself compressed, and such a file is wanted as it is.
+    if encoding not in {"", "identity"} and not name.lower().endswith(_COMPRESSED):
+        raise FetchError(f"{final.shown} comes compressed ({encoding!r}), though it was asked for as it is")
+    if code == 206:
+        _goes_on(answer, body)
+    else:
+        body.begin(
+            total=None if answer.chunked else answer.length,
+            validator=headers.validator(answer.headers),
+            name=name,
+            digests=headers.digests(answer.headers),
+        )
+    if body.total is not None and body.total > rules.max_size:
+        total = body.total
+        body.clear()
+        raise too_large(final.shown, total, rules)
+
+
+def _goes_on(answer: HTTPResponse, body: Body) -> None:
+    """Whether a part fits where the body ends; if not, start over."""
+    place = headers.content_range(answer.headers)
+    etag = answer.headers.get("ETag", "").strip()
+    start, total = place or (-1, None)
+    same = total is None or body.total is None or total == body.total
+    if start != body.size or not same or (etag and body.validator.startswith('"') and etag != body.validator):
+        body.clear()
+        raise _Broken("the server sent another part than the one asked for")
+    if total is not None:
+        body.know(total)
+
+
+def _stream(answer: HTTPResponse, body: Body, rules: Rules, watch: Watch) -> None:
+    """Take the body. Raises `_Broken` if it ends before it is complete."""
+    with body.appending() as file:
+        while not body.complete:
+            watch.size, watch.total = body.size, body.total
+            rest = _PIECE if body.total is None else min(_PIECE, body.total - body.size)
+            data = answer.read1(rest)
+            if not data:
+                break
+            if body.size + len(data) > rules.max_size:
+                body.clear()
+                raise too_large(watch.shown, None, rules)
+            body.append(file, data)
+    if body.total is None:
+        body.know(body.size)  # it ended as it should: a chunked body that breaks off raises
+    if not body.complete:
+        raise _Broken(f"the connection ended after {body.size} of {body.total} bytes")
