@@ -100,21 +100,39 @@ def test_what_is_no_http_url_is_wrong_usage(folder: Path):
 # ----- limits
 
 
-@pytest.mark.parametrize("announced", [True, False])
-def test_a_file_that_is_too_large_is_thrown_away(site: Site, folder: Path, announced: bool):
+SMALL = Rules(max_size=1_000_000, timeout=RULES.timeout, allow_private=True)
+
+
+def test_a_file_that_announces_too_much_is_refused_at_once(site: Site, folder: Path):
+    held = Held()
+    site.pages["/video.mp4"] = File(DATA, cuts=[100_000], breaking=held)
+    with pytest.raises(FetchError, match="more than the 1000000 bytes") as told:
+        get(shows(site), folder, SMALL)
+    assert not told.value.retryable
+    assert list(folder.iterdir()) == []
+    assert held.gone.wait(5)
+
+
+def test_a_file_that_grows_too_large_is_thrown_away(site: Site, folder: Path):
     def endless(request):
         request.send_response(200)
-        if announced:
-            request.send_header("Content-Length", "100000000")
         request.end_headers()
         while True:
             request.wfile.write(DATA)
             time.sleep(0.02)
 
     site.pages["/video.mp4"] = endless
-    with pytest.raises(FetchError, match="max_size"):
-        get(shows(site), folder, Rules(max_size=1_000_000, timeout=RULES.timeout, allow_private=True))
+    with pytest.raises(FetchError, match="more than the 1000000 bytes"):
+        get(shows(site), folder, SMALL)
     assert list(folder.iterdir()) == []
+
+
+def test_what_fills_the_folder_without_a_word_is_ended(site: Site, folder: Path):
+    held = site.pages["/video.mp4"] = Held()
+    with pytest.raises(FetchError, match="more than the 1000000 bytes"):
+        get(shows(site, writes=2_000_000), folder, SMALL)
+    assert list(folder.iterdir()) == []
+    assert held.gone.wait(5)
 
 
 def test_a_fetch_that_takes_too_long_is_ended_and_its_helper_with_it(site: Site, folder: Path):

@@ -23,11 +23,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from trueup import keys
-from trueup.downloads.base import LATER, Fetched, Heard, Watch, too_large
+from trueup.downloads.base import LATER, Fetched, Heard, Watch, refused, too_large
 from trueup.downloads.config import Rules
 from trueup.downloads.naming import clean
 from trueup.downloads.target import Target
-from trueup.errors import AddressRefused, FetchError, FetchUnfinished, MissingExtra, NoSpace
+from trueup.errors import FetchError, FetchUnfinished, MissingExtra, NoSpace
 from trueup.stores import media
 from trueup.stores.interpreter import interpreter
 from trueup.stores.oserror import translated
@@ -127,7 +127,7 @@ def _failure(kind: str, why: str, target: Target, folder: Path, rules: Rules) ->
     words = keys.display(re.sub(r"\w+://\S+", "its URL", " ".join(why.split())).removeprefix("ERROR: ")[:300])
     match kind:
         case "refused":
-            return AddressRefused(f"{target.shown} is not fetched: {words}")
+            return refused(f"{target.shown} is not fetched: {words}")
         case "large":
             _emptied(folder)
             return too_large(target.shown, None, rules)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import socket
 import subprocess
+from pathlib import Path
 
 from yt_dlp.extractor.common import InfoExtractor
 
@@ -20,9 +20,8 @@ class WatchIE(InfoExtractor):
             return self.playlist_result([self.url_result(one) for one in page["entries"]], number)
         if "program" in page:
             subprocess.run(page["program"], check=True)
+        if "writes" in page:
+            Path("filler").write_bytes(bytes(page["writes"]))
         if "module" in page:
             importlib.import_module(page["module"])
-        if "name" in page:
-            with socket.socket() as wire:
-                wire.connect((page["name"], 80))
         return {"id": number, **page}
