@@ -80,9 +80,6 @@ class Refused(TrueupError):
 class AddressRefused(Refused):
     """A URL leads to an address that only this machine, or its network, can reach. Nothing was sent there."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, cure="If that is meant, set [downloads] allow_private_addresses = true")
-
 
 class ListingUnfinished(Refused):
     """A listing did not finish, or contradicted itself. Nothing is concluded from it."""

@@ -98,6 +98,24 @@ def reset(request: BaseHTTPRequestHandler) -> None:
     request.connection.close()
 
 
+class Held:
+    """What keeps a request waiting until whoever asked has gone."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.gone = threading.Event()
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        self.reached.set()
+        request.wfile.flush()
+        request.connection.settimeout(30)
+        try:
+            if request.connection.recv(1) == b"":
+                self.gone.set()
+        except ConnectionError:
+            self.gone.set()
+
+
 @dataclass
 class File:
     """A page that is a file: it honours `Range` and `If-Range`, and breaks off where `cuts` say, one a request."""
@@ -107,13 +125,16 @@ class File:
     modified: str = ""
     cuts: list[int] = field(default_factory=list)
     ranged: bool = True
+    proof: bool = True
+    """Whether a part is given only to who says of what."""
     headers: dict[str, str] = field(default_factory=dict)
     breaking: Callable[[BaseHTTPRequestHandler], None] = lambda _: None
 
     def __call__(self, request: BaseHTTPRequestHandler) -> None:
         start, size = 0, len(self.data)
         wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        if wanted and self.ranged and request.headers.get("If-Range") in {self.etag, self.modified} - {""}:
+        proven = not self.proof or request.headers.get("If-Range") in {self.etag, self.modified} - {""}
+        if wanted and self.ranged and proven:
             start = int(wanted[1])
         headers = {"Content-Length": str(size - start), **self.headers}
         if self.etag:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.downloads.server import File, Site, answer, redirect, reset
+from tests.downloads.server import File, Held, Site, answer, redirect, reset
 from trueup.downloads import connection, http
 from trueup.downloads.base import Fetched
 from trueup.downloads.config import Rules
@@ -69,6 +69,25 @@ def test_a_file_is_fetched_with_its_name_and_its_progress(site: Site, folder: Pa
 def test_a_file_of_no_bytes_is_one(site: Site, folder: Path):
     site.pages["/file.bin"] = File(b"")
     assert get(site.url(), folder).path.read_bytes() == b""
+
+
+def test_a_body_of_unknown_length_goes_on_only_where_its_length_is_told(site: Site, folder: Path):
+    file = File(DATA)
+
+    def page(request):
+        if "Range" in request.headers:
+            return answer(request, 206, DATA[1000:2000], Content_Range="bytes 1000-1999/*", ETag='"v1"')
+        if len(site.seen) > 1:
+            return file(request)
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.send_header("ETag", '"v1"')
+        request.end_headers()
+        return request.wfile.write(b"3e8\r\n%s\r\n" % DATA[:1000])
+
+    site.pages["/file.bin"] = page
+    assert get(site.url(), folder).path.read_bytes() == DATA
+    assert site.ranges() == [None, "bytes=1000-", None]
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -223,7 +242,7 @@ def test_a_server_that_brings_a_little_each_time_is_not_given_up(site: Site, fol
 
 
 def test_a_process_that_is_killed_midway_leaves_what_the_next_goes_on_with(site: Site, folder: Path):
-    site.pages["/file.bin"] = File(DATA, cuts=[1_000_000], breaking=lambda _: time.sleep(20))
+    site.pages["/file.bin"] = File(DATA, cuts=[1_000_000], breaking=Held())
     code = (
         "import sys; from datetime import timedelta; from pathlib import Path\n"
         "from trueup.downloads.config import Rules; from trueup.downloads.http import fetch\n"
@@ -258,8 +277,8 @@ def test_a_body_with_another_digest_is_not_kept(site: Site, folder: Path, name: 
 
 
 def test_more_than_announced_is_not_taken(site: Site, folder: Path):
-    site.pages["/file.bin"] = lambda request: answer(request, 200, DATA, Content_Length="1000")
-    assert get(site.url(), folder).path.read_bytes() == DATA[:1000]
+    site.pages["/file.bin"] = lambda request: answer(request, 200, DATA, Content_Length="300000")
+    assert get(site.url(), folder).path.read_bytes() == DATA[:300_000]
 
 
 def test_a_file_that_announces_too_much_is_refused_before_a_byte_is_taken(site: Site, folder: Path):
@@ -387,7 +406,7 @@ def test_a_silent_server_is_given_up(site: Site, folder: Path, monkeypatch: pyte
 
 
 def test_whoever_hears_of_it_can_stop_it_while_nothing_comes(site: Site, folder: Path):
-    site.pages["/file.bin"] = File(DATA, cuts=[1_000_000], breaking=lambda _: time.sleep(5))
+    site.pages["/file.bin"] = File(DATA, cuts=[1_000_000], breaking=Held())
 
     def heard(size: int, _: int | None):
         if size == 1_000_000:

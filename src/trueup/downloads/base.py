@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from trueup.downloads.config import Rules
-from trueup.errors import FetchError, FetchUnfinished
+from trueup.errors import AddressRefused, FetchError, FetchUnfinished
 
 Heard = Callable[[int, int | None], None]
 """Bytes on disk, and of how many (None: not known). Called several times a second, also while nothing comes; what it
@@ -75,6 +75,11 @@ class Watch:
 def back_off(tries: int) -> float:
     """Seconds before the next try, for the number of tries that came to nothing: doubling, and never two alike."""
     return min(30.0, 0.25 * 2.0**tries) * random.uniform(0.5, 1)  # noqa: S311 - spreads load, hides nothing
+
+
+def refused(message: str) -> AddressRefused:
+    """The error of a URL that leads where it must not."""
+    return AddressRefused(message, cure="If that is meant, set [downloads] allow_private_addresses = true")
 
 
 def too_large(shown: str, size: int | None, rules: Rules) -> FetchError:

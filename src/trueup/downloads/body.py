@@ -97,18 +97,18 @@ class Body:
             size = self.path.stat().st_size
         except (FileNotFoundError, ValueError):
             record, size = None, 0
-        if record is None or not self._usable(record, size):
+        if record is None or not self._usable(record):
             self.clear()
             return
         self.size, self.total = size, record["total"]
         self.validator, self.name, self._digests = record["validator"], record["name"], record["digests"]
 
-    def _usable(self, record: Any, size: int) -> bool:  # noqa: ANN401 - it is what lay in a file
+    def _usable(self, record: Any) -> bool:  # noqa: ANN401 - it is what lay in a file
         if not isinstance(record, dict) or record.get("url") != self._url:
             return False
         total, digests = record.get("total", ""), record.get("digests")
         return (
-            (total is None or (isinstance(total, int) and size <= total))
+            (total is None or isinstance(total, int))
             and all(isinstance(record.get(name), str) for name in _TEXTS)
             and isinstance(digests, dict)
             and all(name in {"sha-256", "md5"} for name in digests)

@@ -13,10 +13,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from trueup.downloads.address import refusal
-from trueup.downloads.base import Watch
+from trueup.downloads.base import Watch, refused
 from trueup.downloads.config import Rules
 from trueup.downloads.target import Target
-from trueup.errors import AddressRefused, FetchError
+from trueup.errors import FetchError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -56,7 +56,7 @@ def _reached(target: Target, rules: Rules, watch: Watch) -> socket.socket:
     if not rules.allow_private:
         for *_, address in found:
             if reason := refusal(ip_address(address[0])):
-                raise AddressRefused(f"{target.shown} leads to {address[0]}, which is {reason}")
+                raise refused(f"{target.shown} leads to {address[0]}, which is {reason}")
     failed: OSError = OSError("it has no address")
     for family, kind, protocol, _, address in found:
         wire = socket.socket(family, kind, protocol)

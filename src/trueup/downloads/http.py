@@ -142,13 +142,14 @@ def _goes_on(answer: HTTPResponse, body: Body) -> None:
     """Whether a part fits where the body ends; if not, start over."""
     place = headers.content_range(answer.headers)
     etag = answer.headers.get("ETag", "").strip()
-    start, total = place or (-1, None)
-    same = total is None or body.total is None or total == body.total
-    if start != body.size or not same or (etag and body.validator.startswith('"') and etag != body.validator):
+    start, told = place or (-1, None)
+    total = told if body.total is None else body.total
+    # Without a total nobody could say when the body is complete: a part may be shorter than what was asked for.
+    changed = etag and body.validator.startswith('"') and etag != body.validator
+    if start != body.size or total is None or told not in {None, total} or changed:
         body.clear()
         raise _Broken("the server sent another part than the one asked for")
-    if total is not None:
-        body.know(total)
+    body.know(total)
 
 
 def _stream(answer: HTTPResponse, body: Body, rules: Rules, watch: Watch) -> None:

@@ -23,13 +23,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from trueup import keys
-from trueup.downloads.base import LATER, Fetched, Heard, Watch, too_large
+from trueup.downloads.base import LATER, Fetched, Heard, Watch, refused, too_large
 from trueup.downloads.config import Rules
 from trueup.downloads.naming import clean
 from trueup.downloads.target import Target
-from trueup.errors import AddressRefused, FetchError, FetchUnfinished, MissingExtra, NoSpace
+from trueup.errors import FetchError, FetchUnfinished, MissingExtra, NoSpace
 from trueup.stores import media
 from trueup.stores.interpreter import interpreter
+from trueup.stores.oserror import translated
 
 _PATIENCE: Final = 60.0
 """Seconds in which the helper says whether a site is known; it takes about two."""
@@ -65,15 +66,18 @@ def _known(url: str) -> bool:
 
 def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
     """What a page shows, as one file in `folder`, which is the fetch's own: an earlier fetch of the same URL is gone
-    on with. A page with several is refused.
+    on with, on yt-dlp's word that the file is the same. A page with several is refused.
 
     Raises `MissingExtra`, `UsageError`, `AddressRefused`, `FetchUnfinished` when a later fetch may succeed,
-    `FetchError` when it will not, and `NoSpace`.
+    `FetchError` when it will not, and `StoreError` (`NoSpace`) for the disk.
     """
     target = Target.parse(url)
     if find_spec("yt_dlp") is None:
         raise MissingExtra("fetching from a site's pages", "downloads")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise translated(error, str(folder), "made") from error
     watch = Watch(target.shown, rules, heard)
     request = {
         "url": url,
@@ -123,7 +127,7 @@ def _failure(kind: str, why: str, target: Target, folder: Path, rules: Rules) ->
     words = keys.display(re.sub(r"\w+://\S+", "its URL", " ".join(why.split())).removeprefix("ERROR: ")[:300])
     match kind:
         case "refused":
-            return AddressRefused(f"{target.shown} is not fetched: {words}")
+            return refused(f"{target.shown} is not fetched: {words}")
         case "large":
             _emptied(folder)
             return too_large(target.shown, None, rules)
