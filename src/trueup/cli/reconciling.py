@@ -12,6 +12,7 @@ from trueup import keys
 from trueup.cli import words
 from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
+from trueup.cli.pool import time_of
 from trueup.cli.ui import Ui
 
 if TYPE_CHECKING:
