@@ -60,7 +60,8 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
 
 def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
     """The database, and the providers that were not looked at by the name of their store."""
-    from trueup.catalog.database import check, database_of, pool_config
+    from trueup.catalog.database import check, database_of
+    from trueup.pool.config import pool_config
 
     try:
         yield Check(name="database", status="ok", detail=check(database_of(settings)))
