@@ -19,13 +19,25 @@ if TYPE_CHECKING:
     from trueup import errors
     from trueup.notify import send_storage_alert
     from trueup.pool import Pool
+    from trueup.reconcile.verbs import reconcile
     from trueup.stores import open_store
     from trueup.sync.undo import undo
     from trueup.sync.verbs import apply, plan, sync
 
 __version__ = "0.1.0"
 
-__all__ = ["Pool", "__version__", "apply", "errors", "open_store", "plan", "send_storage_alert", "sync", "undo"]
+__all__ = [
+    "Pool",
+    "__version__",
+    "apply",
+    "errors",
+    "open_store",
+    "plan",
+    "reconcile",
+    "send_storage_alert",
+    "sync",
+    "undo",
+]
 
 _HOMES = {
     "Pool": "trueup.pool",
@@ -35,8 +47,8 @@ _HOMES = {
     "send_storage_alert": "trueup.notify",
     "undo": "trueup.sync.undo",
 }
-_MODULES = ("errors", "sync")
-_VERBS = ("sync",)
+_MODULES = ("errors", "reconcile", "sync")
+_VERBS = ("reconcile", "sync")
 """Packages that are called by their own name: `trueup.sync(...)` is `trueup.sync.sync(...)`."""
 
 

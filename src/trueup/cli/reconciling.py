@@ -54,13 +54,17 @@ def reconcile(
 ) -> int:
     """Compare the pool's books with what its clouds really hold, and make the books true. Nothing in a cloud is
     changed."""
-    from trueup.reconcile import Options
     from trueup.reconcile import reconcile as run
 
     if history:
         return _history(ui)
-    options = Options(dry_run=dry_run or check, adopt_orphans=adopt_orphans, max_change=max_change, force=force)
-    done = run(settings=ui.settings(), options=options)
+    done = run(
+        settings=ui.settings(),
+        dry_run=dry_run or check,
+        adopt_orphans=adopt_orphans,
+        max_change=max_change,
+        force=force,
+    )
     for provider in done.providers:
         _block(ui, provider, done)
     for item in done.items:
@@ -72,7 +76,7 @@ def reconcile(
     if done.items_truncated:
         ui.out("and more; the counts hold all")
     if done.reason:
-        ui.refuse(done.reason, status=done.status) if done.status == "refused" else ui.say(f"error: {done.reason}")
+        ui.refuse(done.reason, status=done.status)
     ui.document(done.to_json())
     return 5 if check and done.findings and done.exit_code == 0 else done.exit_code
 

@@ -1,6 +1,6 @@
 """The books against what is there."""
 
 from trueup.reconcile.report import ReconcileRun
-from trueup.reconcile.verbs import Options, reconcile
+from trueup.reconcile.verbs import reconcile
 
-__all__ = ["Options", "ReconcileRun", "reconcile"]
+__all__ = ["ReconcileRun", "reconcile"]

@@ -45,11 +45,23 @@ class Options:
 
 
 def reconcile(
-    *, settings: Settings | None = None, options: Options = Options(), heard: Callable[[str], None] = lambda _: None
+    *,
+    settings: Settings | None = None,
+    dry_run: bool = False,
+    adopt_orphans: bool = False,
+    max_change: str = "",
+    force: bool = False,
+    heard: Callable[[str], None] = lambda _: None,
 ) -> ReconcileRun:
-    """Compare the pool's books with what its clouds hold, and make the books true. `heard` is told of each provider
-    whose listing begins. Raises `ConfigError`, `Busy` when another one is at it, and `TrueupError` for a database that
-    cannot be used; a cloud that cannot be listed is `unknown` in the result."""
+    """Compare the pool's books with what its clouds hold, and make the books true; nothing in a cloud is changed.
+
+    With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books. A fix of
+    more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
+    provider whose listing begins.
+
+    Raises `ConfigError`, `Busy` when another one is at it, and `TrueupError` for a database that cannot be used. A cloud
+    that cannot be listed is `unknown` in the result, and the others go on.
+    """
     settings = settings or load()
     pool, config = pool_config(settings), reconcile_config(settings)
     run = new_run_id()
@@ -62,9 +74,10 @@ def reconcile(
         ExitStack() as stack,
     ):
         log.info("Storage stats sync task started")
+        options = Options(dry_run=dry_run, adopt_orphans=adopt_orphans, max_change=max_change, force=force)
         work = _Reconciling(run, settings, pool, config, options, catalog, findings, stack, heard)
         done = work.run()
-        if not options.dry_run:
+        if not dry_run:
             _remember(catalog, done, work.started)
         known = sum(provider.state == "known" for provider in done.providers)
         log.info("Storage sync complete: %d providers synced", known)
