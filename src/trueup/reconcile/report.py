@@ -41,6 +41,8 @@ class ProviderReport:
     """What lies there; None where that is unknown."""
     mismatch: bool = False
     """The totals differ by more than what is in flight."""
+    wanting: bool = False
+    """Something on the books was not true."""
     refused: bool = False
     fixed: bool = False
     backup: str | None = None

@@ -59,8 +59,8 @@ def reconcile(
     more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
     provider whose listing begins.
 
-    Raises `ConfigError`, `Busy` when another one is at it, and `TrueupError` for a database that cannot be used. A cloud
-    that cannot be listed is `unknown` in the result, and the others go on.
+    Raises `ConfigError`, `Busy` when another one is at it, and `TrueupError` for a database that cannot be used. A
+    cloud that cannot be listed is `unknown` in the result, and the others go on.
     """
     settings = settings or load()
     pool, config = pool_config(settings), reconcile_config(settings)
@@ -167,7 +167,8 @@ class _Reconciling:
             )
         fixing = Fixing(self._catalog.corrections, self._run, findings, adopt=self._options.adopt_orphans)
         why = None if self._options.force else too_much(findings, usage, self._max_change)
-        if not fixing.plan(name, usage):
+        report.wanting = fixing.plan(name, usage)
+        if not report.wanting:
             return
         if why is not None:
             report.refused, report.reason = True, why
@@ -198,8 +199,7 @@ class _Reconciling:
             providers=reports,
             items=tuple(shown[:SHOWN]),
             items_truncated=len(shown) > SHOWN,
-            findings=any(verdict not in {OK, IN_FLIGHT} for report in reports for verdict in report.verdicts if verdict)
-            or any(report.mismatch for report in reports),
+            findings=person or any(report.mismatch or report.wanting for report in reports),
             seconds=time.monotonic() - self._began,
         )
 
