@@ -172,8 +172,9 @@ class Ledger(Protocol):
         """Reservations whose lease has ended, oldest first."""
         ...
 
-    def find(self, key: str) -> list[Stored]:
-        """The stored objects of this key, the newest first; one, unless an overwrite has moved it and is not over."""
+    def find(self, key: str, *, missing: bool = False) -> list[Stored]:
+        """The stored objects of this key, the newest first; one, unless an overwrite has moved it and is not over. With
+        `missing`, those that are missing too."""
         ...
 
     def known(self, idempotency: str) -> Stored | None:

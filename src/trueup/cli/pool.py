@@ -129,10 +129,13 @@ def url(
 
 def list_objects(ui: Ui) -> int:
     """List every object by its name."""
+    from trueup.catalog.base import MISSING
+
     listed = []
     with open_pool(ui) as pool:
         for stored in pool.ls():
-            ui.out(f"{keys.display(stored.key)}  {words.size(stored.size)}  ", (stored.provider, "dim"))
+            missing = ("  missing", "yellow") if stored.state == MISSING else ""
+            ui.out(f"{keys.display(stored.key)}  {words.size(stored.size)}  ", (stored.provider, "dim"), missing)
             if ui.common.json:
                 listed.append(_document(stored))
     ui.document({"objects": listed})
@@ -197,7 +200,7 @@ def _document(stored: Stored) -> dict[str, object]:
         "size": stored.size,
         "md5": stored.md5,
         "created_at": time_of(stored.created_at),
-        "state": "stored",
+        "state": stored.state,
     }
 
 

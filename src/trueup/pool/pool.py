@@ -267,7 +267,7 @@ class Pool:
 
     def delete(self, key: str, provider: str | None = None) -> None:
         """Remove an object, at one provider or wherever it is. Raises `NotFound`."""
-        found = [stored for stored in self._ledger.find(key) if provider in {None, stored.provider}]
+        found = [row for row in self._ledger.find(key, missing=True) if provider in {None, row.provider}]
         if not found:
             raise NotFound(f"'{keys.display(key)}' is not in the pool")
         for stored in found:

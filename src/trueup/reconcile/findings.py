@@ -6,10 +6,10 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from trueup.reconcile.compare import Believed
+from trueup.reconcile.sort import believed, plain
 from trueup.stores.base import Entry, storable_size
 
 _PAGE: Final = 500
@@ -38,8 +38,8 @@ class Findings:
         self._db.execute("pragma synchronous = off")
         self._db.execute("pragma cache_size = -8192")
         self._db.execute(
-            "create table finding (provider text, key blob, verdict text, size integer, believed text, entry text,"
-            " fix text, detail text, primary key (provider, key)) without rowid"
+            "create table finding (provider text, key blob, verdict text, size integer, row_size integer,"
+            " believed text, entry text, fix text, detail text, primary key (provider, key)) without rowid"
         )
         self._db.execute("create index by_key on finding (key)")
         self._db.execute("begin")
@@ -51,13 +51,14 @@ class Findings:
     def put(self, found: Finding) -> None:
         """Note a finding, in the place of an earlier one of that key."""
         self._db.execute(
-            "insert or replace into finding values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert or replace into finding values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 found.provider,
                 _blob(found.key),
                 found.verdict,
                 storable_size(found.entry.size) if found.entry is not None else None,
-                json.dumps(found.row, default=datetime.isoformat),
+                found.row.size or 0 if found.row is not None and not found.row.lost else None,
+                plain(found.row),
                 json.dumps(found.entry),
                 found.fix,
                 found.detail,
@@ -118,21 +119,27 @@ class Findings:
         ).fetchone()
         return count, size
 
+    def believed(self, provider: str, verdict: str) -> tuple[int, int]:
+        """How many objects of a verdict the books say are there, and their bytes."""
+        count, size = self._db.execute(
+            "select count(row_size), coalesce(sum(row_size), 0) from finding where provider = ? and verdict = ?",
+            (provider, verdict),
+        ).fetchone()
+        return count, size
+
 
 def _blob(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
 
 
-def _finding(row: tuple[str, bytes, str, int | None, str, str, str | None, str]) -> Finding:
-    provider, key, verdict, _, believed, there, fix, detail = row
-    said, entry = json.loads(believed), json.loads(there)
-    if said is not None:
-        said[3] = datetime.fromisoformat(said[3]) if said[3] else None
+def _finding(row: tuple[str, bytes, str, int | None, int | None, str, str, str | None, str]) -> Finding:
+    provider, key, verdict, _, _, row_text, entry_text, fix, detail = row
+    entry = json.loads(entry_text)
     return Finding(
         provider=provider,
         key=key.decode("utf-8", "surrogatepass"),
         verdict=verdict,
-        row=Believed(*said) if said is not None else None,
+        row=believed(row_text),
         entry=Entry(*entry) if entry is not None else None,
         fix=fix,
         detail=detail,

@@ -57,24 +57,25 @@ class Fixing:
 
     def plan(self, provider: str, usage: Usage) -> bool:
         """Mark what would be fixed. Whether anything would be."""
-        planned = False
+        counted = self._unowned(provider) == (usage.unowned_count, usage.unowned_bytes)
+        planned = not counted
         for page in self._findings.pages(provider):
             for found in page:
-                if self._touches(found):
+                if self._on_a_row(found) or (found.verdict == ORPHAN and not counted):
                     self._findings.put(found._replace(fix="planned"))
                     planned = True
-        return planned or self._unowned(provider) != (usage.unowned_count, usage.unowned_bytes)
+        return planned
 
-    def _touches(self, found: Finding) -> bool:
-        return found.verdict in _ROWS or found.verdict == ORPHAN
+    def _on_a_row(self, found: Finding) -> bool:
+        """Whether its fix is one of a row; other orphans are only counted."""
+        return found.verdict in _ROWS or (found.verdict == ORPHAN and (self._adopt or found.row is not None))
 
     def _unowned(self, provider: str) -> tuple[int, int]:
         """What lies there unowned when all is fixed."""
         count, size = self._findings.lying(provider, UNOWNED)
         for page in self._findings.pages(provider):
             for found in page:
-                owned = found.verdict == ORPHAN and (self._adopt or found.row is not None)
-                if owned and found.entry is not None:
+                if found.verdict == ORPHAN and self._on_a_row(found) and found.entry is not None:
                     count, size = count - 1, size - found.entry.size
         return count, size
 
@@ -82,11 +83,15 @@ class Fixing:
         """Make the books of a provider true. Whether anything was changed."""
         changed = False
         for page in self._findings.pages(provider):
-            changed |= self._rows(provider, [found for found in page if self._touches(found)])
-        was = (usage.unowned_count, usage.unowned_bytes)
-        lying = self._unowned(provider)
+            changed |= self._rows(provider, [found for found in page if self._on_a_row(found)])
+        was, lying = (usage.unowned_count, usage.unowned_bytes), self._unowned(provider)
         if lying != was:
-            changed |= self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
+            counted = self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
+            for page in self._findings.pages(provider):
+                for found in page:
+                    if found.verdict == ORPHAN and not self._on_a_row(found):
+                        self._findings.put(found._replace(fix="done" if counted else "skipped"))
+            changed |= counted
         return changed
 
     def _rows(self, provider: str, page: list[Finding]) -> bool:
@@ -98,9 +103,6 @@ class Fixing:
         done = self._corrections.correct(self.backup_of(provider), self._run, provider, [one for _, one in wanted])
         for (found, _), good in zip(wanted, done, strict=True):
             self._findings.put(found._replace(fix="done" if good else "skipped"))
-        for found in page:
-            if found.verdict == ORPHAN and found.row is None and not self._adopt:
-                self._findings.put(found._replace(fix="done"))
         return any(done)
 
     def _move(self, found: Finding, row: Stored) -> None:

@@ -28,6 +28,7 @@ from trueup.reconcile.compare import (
 )
 from trueup.reconcile.findings import Finding, Findings
 from trueup.reconcile.report import Totals
+from trueup.reconcile.sort import sorted_rows
 from trueup.stores.base import Entry, OutOfOrder, Store
 
 _LOOKS: Final = 16
@@ -84,7 +85,8 @@ def _merged(provider: str, store: Store, reference: Reference, findings: Finding
                 yield entry
 
     def told() -> Iterator[Believed]:
-        for row in reference.rows():
+        rows = reference.rows()
+        for row in rows if ordered else sorted_rows(rows):
             if not row.lost:
                 believed["files"] += 1
                 believed["bytes"] += row.size or 0

@@ -156,8 +156,8 @@ class _Reconciling:
         counts = findings.counts(name)
         counts[OK] = seen.ok + self._well[name]
         report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
-        moving = Totals(*findings.lying(name, (IN_FLIGHT,)))
-        report.mismatch = report.ledger != seen.actual and report.ledger != seen.actual - moving
+        moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
+        report.mismatch = report.ledger - Totals(*awaited) != seen.actual - Totals(*moving)
         if report.mismatch:
             log.warning(
                 "MISMATCH DETECTED: %s: %d files and %d bytes on the books, %d and %d there",

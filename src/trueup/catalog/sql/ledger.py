@@ -82,7 +82,8 @@ _REPLACED: Final = objects.delete().where(*_HERE).returning(objects.c.size, obje
 _STRIKE_THIS: Final = _REPLACED.where(objects.c.created_at == _of("created_at"))
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
-_BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"), objects.c.state == STORED)
+_BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
+_STORED_BY_KEY: Final = _BY_KEY.where(objects.c.state == STORED)
 _BY_IDEMPOTENCY: Final = _NEWEST.where(objects.c.idempotency == _of("idempotency"))
 
 
@@ -213,9 +214,9 @@ class SqlLedger:
         with reading(self._engine) as db:
             return [_reservation(row) for row in db.execute(_OVERDUE, {"the_now": now})]
 
-    def find(self, key: str) -> list[Stored]:
+    def find(self, key: str, *, missing: bool = False) -> list[Stored]:
         with reading(self._engine) as db:
-            return [_stored(row) for row in db.execute(_BY_KEY, {"the_key": key})]
+            return [_stored(row) for row in db.execute(_BY_KEY if missing else _STORED_BY_KEY, {"the_key": key})]
 
     def known(self, idempotency: str) -> Stored | None:
         with reading(self._engine) as db:
