@@ -19,6 +19,8 @@ from tests.servers.fixtures import (  # noqa: F401 - fixtures are found by name
     ftp_server,
     gcs_bucket,
     gcs_server,
+    mongo_server,
+    mongo_url,
     moto_bucket,
     moto_server,
     rclone_folder,

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from trueup.catalog import database, open_catalog
 from trueup.catalog.base import Catalog, Ledger
+from trueup.catalog.mongo.indexes import REVISION
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
 from trueup.errors import ConfigError, TrueupError
@@ -47,6 +48,13 @@ class TestPostgres(Opened):
             open_catalog(postgres_url, LIMITS)
         assert database.upgrade(postgres_url) == database.upgrade(postgres_url) == migrate.HEAD
         return postgres_url
+
+
+class TestMongo(Opened):
+    @pytest.fixture
+    def database_url(self, mongo_url: str) -> str:
+        assert database.upgrade(mongo_url) == database.upgrade(mongo_url) == REVISION
+        return mongo_url
 
 
 def test_the_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """The fixtures: `seaweed_bucket`, `moto_bucket`, `azurite_container`, `gcs_bucket`, `rclone_folder`, `sftp_folder`,
-`ftp_folder`, `webdav_folder`, `faulty_s3`.
+`ftp_folder`, `webdav_folder`, `faulty_s3`; `mongo_url`.
 
 Each test gets an empty bucket of its own; the server behind it is one for the whole run.
 """
@@ -54,6 +54,17 @@ def ftp_server() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def webdav_server() -> dict[str, str]:
     return shared("rclone-webdav", kinds.rclone_webdav)
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> dict[str, str]:
+    return shared("mongo", kinds.mongo)
+
+
+@pytest.fixture
+def mongo_url(mongo_server: dict[str, str]) -> str:
+    """A database of its own on a server that speaks MongoDB's protocol."""
+    return f"mongodb://127.0.0.1:{mongo_server['port']}/{kinds.unique_name()}"
 
 
 @pytest.fixture
