@@ -23,6 +23,8 @@ from tests.servers.fixtures import (  # noqa: F401 - fixtures are found by name
     mongo_url,
     moto_bucket,
     moto_server,
+    new_database,
+    postgres_url,
     rclone_folder,
     rclone_server,
     seaweed_bucket,

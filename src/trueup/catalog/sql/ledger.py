@@ -61,11 +61,14 @@ _STATE: Final = sa.select(
     _books.total_size_bytes, _books.reserved_bytes, _books.is_full, _books.alert_sent, _books.file_count
 ).where(_books.provider == _of("provider"))
 _ALERT: Final = storage_stats.update().where(_books.provider == _of("provider")).values(alert_sent=_of("sent"))
-_IN_USE: Final = sa.select(reservations.c.token).where(
-    sa.or_(
-        sa.and_(reservations.c.provider == _of("provider"), reservations.c.key == _of("key")),
-        reservations.c.idempotency == _of("idempotency"),
-    )
+_IN_USE: Final = sa.union_all(
+    sa.select(reservations.c.token).where(
+        sa.or_(
+            sa.and_(reservations.c.provider == _of("provider"), reservations.c.key == _of("key")),
+            reservations.c.idempotency == _of("idempotency"),
+        )
+    ),
+    sa.select(objects.c.key).where(objects.c.idempotency == _of("idempotency")),
 )
 _PROMISE: Final = reservations.insert()
 _PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
@@ -79,7 +82,10 @@ _OVERDUE: Final = (
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
 _SIZE: Final = sa.select(objects.c.size).where(*_HERE).with_for_update()
 _STRIKE: Final = objects.delete().where(*_HERE)
-_STRIKE_THIS: Final = _STRIKE.where(objects.c.created_at == _of("created_at"))
+# Two versions of a key may be of one millisecond.
+_STRIKE_THIS: Final = _STRIKE.where(
+    objects.c.created_at == _of("created_at"), objects.c.size == _of("size"), objects.c.md5 == _of("md5")
+)
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
 _BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
@@ -150,7 +156,7 @@ class SqlLedger:
             db.execute(_ALERT, {"the_provider": provider, "the_sent": True})
             facts = {"used_bytes": used, "limit_bytes": limits.quota, "file_count": now.file_count}
             put(db, "pool.full", {"provider": provider, **facts})
-        elif now.alert_sent and used < limits.rearm_below:
+        elif now.alert_sent and not now.is_full and used < limits.rearm_below:
             db.execute(_ALERT, {"the_provider": provider, "the_sent": False})
 
     def _settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
@@ -234,7 +240,7 @@ class SqlLedger:
             return _stored(row) if row is not None else None
 
     def remove(self, stored: Stored) -> bool:
-        this = {"the_provider": stored.provider, "the_key": stored.key, "the_created_at": stored.created_at}
+        this = {f"the_{name}": value for name, value in stored._asdict().items() if name != "idempotency"}
         with self._engine.begin() as db:
             if not db.execute(_STRIKE_THIS, this).rowcount:
                 return False

@@ -1,27 +1,26 @@
-"""The books against real databases: the whole suite on each."""
+"""What the catalog keeps, against real databases: every suite on each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from trueup.catalog import database, open_catalog
-from trueup.catalog.base import Catalog, Ledger
-from trueup.catalog.mongo.indexes import REVISION
+from trueup.catalog.base import Catalog, Downloads, Ledger, RunLog
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
 from trueup.errors import ConfigError, TrueupError
+from trueup.testing.downloads import DownloadsContract
 from trueup.testing.ledger import LIMITS, LedgerContract
+from trueup.testing.outbox import ALERTED, OutboxContract
+from trueup.testing.runlog import RunLogContract
 
 
-class Opened(LedgerContract):
-    """The suite over the database of a URL."""
-
-    url: str
-
+class Ledgers(LedgerContract):
     @pytest.fixture
     def ledger(self, database_url: str) -> Iterator[Ledger]:
         self.url = database_url
@@ -35,13 +34,34 @@ class Opened(LedgerContract):
         return self.opened[-1].ledger
 
 
-class TestSqlite(Opened):
+class Outboxes(OutboxContract):
+    @pytest.fixture
+    def catalog(self, database_url: str) -> Iterator[Catalog]:
+        with closing(open_catalog(database_url, ALERTED)) as catalog:
+            yield catalog
+
+
+class Records(DownloadsContract):
+    @pytest.fixture
+    def downloads(self, database_url: str) -> Iterator[Downloads]:
+        with closing(open_catalog(database_url, {})) as catalog:
+            yield catalog.downloads
+
+
+class Histories(RunLogContract):
+    @pytest.fixture
+    def runs(self, database_url: str) -> Iterator[RunLog]:
+        with closing(open_catalog(database_url, {})) as catalog:
+            yield catalog.runs
+
+
+class Sqlite:
     @pytest.fixture
     def database_url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'pool.db'}"
 
 
-class TestPostgres(Opened):
+class Postgres:
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
         with pytest.raises(TrueupError, match="trueup db upgrade"):
@@ -50,11 +70,58 @@ class TestPostgres(Opened):
         return postgres_url
 
 
-class TestMongo(Opened):
+class Mongo:
     @pytest.fixture
     def database_url(self, mongo_url: str) -> str:
-        assert database.upgrade(mongo_url) == database.upgrade(mongo_url) == REVISION
         return mongo_url
+
+
+class TestSqliteLedger(Sqlite, Ledgers):
+    pass
+
+
+class TestSqliteOutbox(Sqlite, Outboxes):
+    pass
+
+
+class TestSqliteDownloads(Sqlite, Records):
+    pass
+
+
+class TestSqliteRunLog(Sqlite, Histories):
+    pass
+
+
+class TestPostgresLedger(Postgres, Ledgers):
+    pass
+
+
+class TestPostgresOutbox(Postgres, Outboxes):
+    pass
+
+
+class TestPostgresDownloads(Postgres, Records):
+    pass
+
+
+class TestPostgresRunLog(Postgres, Histories):
+    pass
+
+
+class TestMongoLedger(Mongo, Ledgers):
+    pass
+
+
+class TestMongoOutbox(Mongo, Outboxes):
+    pass
+
+
+class TestMongoDownloads(Mongo, Records):
+    pass
+
+
+class TestMongoRunLog(Mongo, Histories):
+    pass
 
 
 def test_the_migrations_make_the_tables_that_the_code_names(tmp_path: Path) -> None:
