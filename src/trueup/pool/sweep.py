@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from trueup import keys
-from trueup.catalog.base import Ledger, Stored
+from trueup.catalog.base import Ledger, Stored, now
 from trueup.downloads import Cleaned
 from trueup.errors import NotFound, StoreError
 from trueup.pool.upload import Provider, settle
@@ -41,7 +41,7 @@ def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: date
     """Settle reservations whose lease has ended, and remove objects created before `older_than`. Safe beside running
     uploads, whose leases have not ended."""
     done = Swept()
-    for reservation in ledger.overdue(datetime.now(UTC)):
+    for reservation in ledger.overdue(now()):
         name = keys.display(reservation.key)
         provider = providers.get(reservation.provider)
         if provider is None:

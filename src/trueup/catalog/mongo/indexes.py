@@ -1,0 +1,32 @@
+"""The indexes. The unique ones are what makes one of two that do the same at once wait, or fail."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.database import Database
+
+REVISION: Final = "1 (every index is there)"
+
+_INDEXES: Final = {
+    "storage_stats": [IndexModel("provider", unique=True)],
+    "objects": [
+        IndexModel([("key", ASCENDING), ("provider", ASCENDING), ("seq", DESCENDING)]),
+        IndexModel("idempotency", unique=True, partialFilterExpression={"idempotency": {"$type": "string"}}),
+        IndexModel("by", partialFilterExpression={"by": {"$type": "string"}}),
+        IndexModel("pending_since", partialFilterExpression={"pending_since": {"$type": "date"}}),
+    ],
+    "downloads": [
+        IndexModel([("url", ASCENDING), ("createdAt", DESCENDING)]),
+        IndexModel([("status", ASCENDING), ("updatedAt", ASCENDING)]),
+        IndexModel("running", unique=True, partialFilterExpression={"running": {"$type": "string"}}),
+    ],
+    "runs": [IndexModel([("started", DESCENDING), ("_id", DESCENDING)])],
+}
+
+
+def make_indexes(database: Database[dict[str, Any]]) -> None:
+    """Make those that are missing."""
+    for collection, indexes in _INDEXES.items():
+        database[collection].create_indexes(indexes)
