@@ -167,6 +167,7 @@ def sweep(ui: Ui) -> int:
             "committed": swept.committed,
             "released": swept.released,
             "removed": swept.removed,
+            "aborted": swept.aborted,
             "told": swept.told,
             "problems": swept.problems,
         }

@@ -33,6 +33,8 @@ from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 
 _GB = 1 << 30
+_UNFINISHED = timedelta(days=1)
+"""So long an upload in parts may take, if no lease is held for it."""
 
 
 class Uploaded(NamedTuple):
@@ -263,9 +265,11 @@ class Pool:
         )
 
     def sweep(self) -> Swept:
-        """Settle what crashes left, remove what is past its age, and send what waits in the outbox."""
+        """Settle what crashes left, remove what is past its age, abort uploads in parts that nobody finished within a
+        day, where the cloud lists them, and send what waits in the outbox."""
         older = datetime.now(UTC) - self._config.keep if self._config.keep is not None else None
-        swept = sweep(self._ledger, self._providers, older_than=older)
+        begun_before = datetime.now(UTC) - _UNFINISHED
+        swept = sweep(self._ledger, self._providers, older_than=older, begun_before=begun_before)
         delivered = deliver(self._catalog.outbox, self._to)
         swept.told += delivered.sent
         swept.problems += delivered.problems
