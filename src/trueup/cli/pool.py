@@ -160,8 +160,9 @@ def sweep(ui: Ui) -> int:
     for problem in swept.problems:
         ui.say(f"warning: {problem}")
     removed = words.number(swept.removed, "object")
+    aborted = f"{words.number(swept.aborted, 'leftover')} thrown away"
     told = words.number(swept.told, "alert")
-    ui.out(f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed, {told} sent")
+    ui.out(f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed, {aborted}, {told} sent")
     ui.document(
         {
             "committed": swept.committed,
