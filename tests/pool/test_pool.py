@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import trueup
 from tests.servers import Bucket
-from tests.servers.kinds import unique_name
+from tests.servers.kinds import s3_client, unique_name
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Limits, Reservation
 from trueup.cli import main
@@ -31,6 +31,7 @@ from trueup.errors import Busy, ConfigError, NotFound, PoolFull, StoreError, Unr
 from trueup.pool.config import PoolConfig, ProviderConfig, pool_config
 from trueup.pool.place import Room, order
 from trueup.pool.pool import Pool
+from trueup.pool.sweep import sweep
 from trueup.pool.upload import TOKEN, Provider
 from trueup.stores import open_store
 from trueup.stores.base import CHUNK, Metadata, Store
@@ -453,6 +454,24 @@ def test_processes_that_race_for_the_last_bytes_put_exactly_what_fits(tmp_path: 
     held = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
     assert max(0, held - (LAST + 7 * MB)) == 0
     assert held == row.total_size_bytes
+
+
+def test_uploads_in_parts_that_nobody_finished_are_aborted_but_not_those_at_work(
+    tmp_path: Path, seaweed_bucket: Bucket
+):
+    config = StoreConfig(name="s3", url=f"{seaweed_bucket.url}/p", options=seaweed_bucket.options)
+    world = World(f"sqlite:///{tmp_path / 'pool.db'}", {"s3": open_store(config, {})}, {"s3": 10 * CHUNK})
+    with closing(s3_client(seaweed_bucket.options["endpoint"])) as client, world.pool as pool:
+        for key in ("p/dead", "p/alive", "other"):
+            client.create_multipart_upload(Bucket=seaweed_bucket.name, Key=key)
+        ends = datetime.now(UTC) + timedelta(hours=1)
+        assert world.ledger.reserve(Reservation("t", "s3", "alive", KB, KB, "", ends))
+        assert pool.sweep().aborted == 0  # none is a day old
+        soon = datetime.now(UTC) + timedelta(minutes=5)
+        swept = sweep(world.ledger, pool._providers, older_than=None, begun_before=soon)
+        assert (swept.aborted, swept.problems) == (1, [])
+        left = client.list_multipart_uploads(Bucket=seaweed_bucket.name)["Uploads"]
+        assert sorted(upload["Key"] for upload in left) == ["other", "p/alive"]
 
 
 # Settings
