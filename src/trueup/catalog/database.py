@@ -59,8 +59,8 @@ def upgrade(url: str) -> str:
     """Bring a database up to date; the revision it then has."""
     if _is_mongo(url):
         with _extra():
-            from trueup.catalog import mongo
-        return mongo.upgrade(url)
+            from trueup.catalog.mongo import upgrade
+        return upgrade(url)
     from trueup.catalog import sql
 
     return sql.upgrade(url)
@@ -70,8 +70,8 @@ def check(url: str) -> str:
     """A database in words; nothing is made or changed. Raises as `open_catalog` does."""
     if _is_mongo(url):
         with _extra():
-            from trueup.catalog import mongo
-        return mongo.check(url)
+            from trueup.catalog.mongo import check
+        return check(url)
     from trueup.catalog import sql
 
     return sql.check(url)
