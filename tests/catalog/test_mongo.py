@@ -245,6 +245,55 @@ def test_while_an_overwrite_is_carried_through_a_key_is_one_object(
     assert [stored.md5 for stored in ledger.objects()] == ["new"]
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_sweep_that_sleeps_deletes_no_document_that_is_needed_by_now(
+    ledger: MongoLedger, watched, behind: Database[dict[str, Any]], committed: bool
+):
+    """It takes the document for one that a crash left: the upload asks for room only after it has looked for that."""
+    steps, inserted, looked = count(1), threading.Event(), threading.Event()
+
+    def before_it_asks_for_room() -> None:
+        if next(steps) == 2:
+            inserted.set()
+            assert looked.wait(30)
+
+    slow = watched(before_it_asks_for_room)
+    with ThreadPoolExecutor(1) as threads:
+        reserving = threads.submit(slow.reserve, wanted("1", 5))
+        assert inserted.wait(30)
+        calls = count(1)
+
+        def before_it_deletes() -> None:
+            if next(calls) == 3:
+                looked.set()
+                assert reserving.result()
+                if committed:
+                    assert ledger.commit("1", 5, "1", AT)
+
+        assert watched(before_it_deletes).overdue(datetime.now(UTC) + LATER) == []
+    assert next(calls) == 4
+    if not committed:
+        assert not ledger.commit("1", 5, "1", AT)  # the upload reserves once more
+    assert settled(ledger, behind).total_size_bytes == (5 if committed else 0)
+
+
+def test_a_commit_that_died_when_it_was_decided_is_carried_through_by_the_next_upload(ledger: MongoLedger, watched):
+    ledger.reserve(wanted("1", 5))
+    steps = iter(range(3))
+
+    def die() -> None:
+        if next(steps, None) is None:
+            raise Died
+
+    with pytest.raises(Died):
+        watched(die).commit("1", 5, "1", AT)
+    assert ledger.find("k") == []
+    assert ledger.reserve(wanted("2", 6))
+    assert [(stored.size, stored.md5) for stored in ledger.find("k")] == [(5, "1")]
+    assert ledger.usage()[0][1:4] == (5, 1, 6)
+    assert not ledger.commit("1", 5, "1", AT)
+
+
 def test_an_upload_under_way_is_not_what_a_crash_left(ledger: MongoLedger):
     assert ledger.reserve(wanted("1", 5, name="mine"))
     assert [late.token for late in ledger.overdue(datetime.now(UTC) + LATER)] == ["1"]

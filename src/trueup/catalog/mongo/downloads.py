@@ -47,7 +47,8 @@ class MongoDownloads:
         running = hashlib.sha256(url.encode()).hexdigest()
         new = Download(f"dl_{uuid.uuid4().hex}", url, RUNNING, "", "", 0, "", at, at)
         self._downloads.update_one(
-            {"running": running, "updatedAt": {"$lt": abandoned_before}},
+            # Only where the kind is said as well does the server look into the index.
+            {"running": {"$eq": running, "$type": "string"}, "updatedAt": {"$lt": abandoned_before}},
             {"$set": {"status": FAILED, "error": "nobody went on with it"}, "$unset": {"running": ""}},
         )
         facts = {"url": url, "status": RUNNING, "storageProvider": "", "fileSize": 0, "key": "", "error": ""}

@@ -13,13 +13,14 @@ _INDEXES: Final = {
     "storage_stats": [IndexModel("provider", unique=True)],
     "objects": [
         IndexModel([("key", ASCENDING), ("provider", ASCENDING), ("seq", DESCENDING)]),
-        IndexModel("idempotency", unique=True, partialFilterExpression={"idempotency": {"$type": "string"}}),
-        IndexModel("by", partialFilterExpression={"by": {"$type": "string"}}),
-        IndexModel("pending_since", partialFilterExpression={"pending_since": {"$type": "date"}}),
+        IndexModel("idempotency", unique=True, sparse=True),
+        IndexModel("by", sparse=True),
+        IndexModel("pending_since", sparse=True),
     ],
     "downloads": [
         IndexModel([("url", ASCENDING), ("createdAt", DESCENDING)]),
         IndexModel([("status", ASCENDING), ("updatedAt", ASCENDING)]),
+        # Not `sparse`: an application may have a field of this name, of another kind.
         IndexModel("running", unique=True, partialFilterExpression={"running": {"$type": "string"}}),
     ],
     "runs": [IndexModel([("started", DESCENDING), ("_id", DESCENDING)])],
