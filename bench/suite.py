@@ -59,7 +59,7 @@ class Suite:
             size = (10 if self._full else 1) << 30
             self.larges.append(limits.large(facts, self._folder, files=4, size=size, say=say))
         if self._wanted("bookkeeping"):
-            self.books = bookkeeping.measure(self._folder, rounds=self._times(2), say=say)
+            self.books = bookkeeping.measure(self._folder, rounds=self._times(1), say=say)
         self._compare()
         self._over_ssh()
 

@@ -64,6 +64,7 @@ def test_what_a_page_shows_is_fetched_and_called_by_its_title(site: Site, folder
 def test_a_site_is_known_and_a_plain_url_is_not(site: Site):
     assert knows(site.url("/watch/1"))
     assert knows("https://www.youtube.com/watch?v=BaW_jenozKc")
+    assert knows(site.url("/watch/john.ai"))
     assert not knows(site.url("/else"))
     assert site.connections == 0
 

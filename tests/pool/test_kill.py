@@ -19,6 +19,8 @@ from trueup.stores.base import CHUNK
 ROOT = Path(__file__).parents[2]
 STEPS = ("before reserve", "after reserve", "in the body", "after write", "after commit")
 SETTINGS = """
+[database]
+url = "{url}"
 [pool]
 quota = "10MiB"
 [pool.providers.a]
@@ -63,11 +65,14 @@ def upload(folder: Path, step: str) -> None:
         pool.upload(folder / "file", "k")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "mongo"], indirect=True)
 @pytest.mark.parametrize("before", [None, 5])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_killed_upload_leaves_books_that_a_sweep_makes_exact(tmp_path: Path, step: str, before: int | None):
+def test_a_killed_upload_leaves_books_that_a_sweep_makes_exact(
+    tmp_path: Path, database_url: str, step: str, before: int | None
+):
     (tmp_path / "a").mkdir()
-    (tmp_path / "trueup.toml").write_text(SETTINGS)
+    (tmp_path / "trueup.toml").write_text(SETTINGS.format(url=database_url))
     (tmp_path / "file").write_bytes(b"x" * (3 * CHUNK))
     settings = load(tmp_path / "trueup.toml")
     if before is not None:

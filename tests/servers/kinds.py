@@ -197,6 +197,20 @@ def make_gcs_bucket(facts: dict[str, str]) -> Bucket:
     return Bucket(url=f"gs://{name}", options={"endpoint": facts["endpoint"], "anonymous": "true"})
 
 
+# ----- SecantusDB: MongoDB -----
+
+
+def mongo(folder: Path) -> Plan:
+    port = free_port()
+    command = [str(BIN / "secantusd-py"), "--host", "127.0.0.1", "--port", str(port), "--cache-size", "256M"]
+    return Plan(
+        # Without `--standalone` it says it is a replica set, and so does more than is asked of a server here.
+        commands=[[*command, "--standalone", "--storage-path", str(folder / "data")]],
+        ready=f"open://127.0.0.1:{port}",
+        facts={"port": str(port)},
+    )
+
+
 # ----- SFTP: rclone, and one with all that OpenSSH's has -----
 
 SFTP_USER = "t"

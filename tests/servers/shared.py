@@ -36,8 +36,8 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to start one server. `facts` is what its users need to know; `ready` is a URL that answers once it is up, or
-    `tcp://HOST:PORT`, where it says something."""
+    """How to start one server. `facts` is what its users need to know; `ready` is a URL that answers once it is up,
+    `tcp://HOST:PORT`, where it says something, or `open://HOST:PORT`, where it listens and says nothing by itself."""
 
     commands: Sequence[Sequence[str]]
     ready: str
@@ -124,10 +124,11 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if url.startswith("tcp:"):
-                host, _, port = url.removeprefix("tcp://").rpartition(":")
+            if url.startswith(("tcp:", "open:")):
+                kind, _, address = url.partition("://")
+                host, _, port = address.rpartition(":")
                 with socket.create_connection((host, int(port)), timeout=5) as found:
-                    return bool(found.recv(1))
+                    return kind == "open" or bool(found.recv(1))
             with DIRECT.open(url, timeout=5):
                 return True
         except urllib.error.HTTPError as answer:

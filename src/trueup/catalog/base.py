@@ -37,7 +37,7 @@ class Limits:
     full_below: int
     """With less room than this it counts as full."""
     rearm_below: int = 0
-    """Once usage has fallen below this, the next time it is full is told again."""
+    """Once it is not full and its usage is below this, the next time it is full is told again."""
 
 
 class Usage(NamedTuple):
@@ -129,8 +129,11 @@ class Outbox(Protocol):
 class Ledger(Protocol):
     """The books of a pool. Safe to use from many threads and processes at once: every method is one transaction.
 
+    Where a database has none, what a crash left half done counts as before, or as reserved, until `overdue` of anybody
+    carries it through.
+
     When a provider becomes full, a message `pool.full` goes into the outbox in that very transaction; another one only
-    after its usage has been below `rearm_below`.
+    after it was not full and its usage below `rearm_below`.
 
     After each of them `total_size_bytes` is the sum of the provider's objects and its `unowned_bytes`, and
     `reserved_bytes` the sum of its reservations.
@@ -143,7 +146,7 @@ class Ledger(Protocol):
     def reserve(self, wanted: Reservation) -> bool:
         """Promise room, if all that is there and promised and this stays within the quota. False, and the provider is
         full, where it does not; nothing is promised then. Raises `Busy` when somebody else is uploading this key
-        there, or with this idempotency token."""
+        there, or with this idempotency token, or an object has that."""
         ...
 
     def refuse(self, provider: str) -> None:

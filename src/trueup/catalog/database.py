@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from trueup.catalog.base import Catalog, Limits
 from trueup.config import Settings
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, MissingExtra
 from trueup.runs import RunRecord
 
 _DEFAULT: Final = "sqlite:///trueup.db"
@@ -46,6 +46,10 @@ def shared_runs(settings: Settings, limit: int) -> list[RunRecord]:
 def open_catalog(url: str, limits: Mapping[str, Limits]) -> Catalog:
     """The shared database of a URL, with what each provider may hold. Raises `ConfigError`, `MissingExtra` and
     `TrueupError`."""
+    if _is_mongo(url):
+        with _extra():
+            from trueup.catalog.mongo import open_mongo
+        return open_mongo(url, limits)
     from trueup.catalog.sql import open_sql
 
     return open_sql(url, limits)
@@ -53,13 +57,33 @@ def open_catalog(url: str, limits: Mapping[str, Limits]) -> Catalog:
 
 def upgrade(url: str) -> str:
     """Bring a database up to date; the revision it then has."""
-    from trueup.catalog.sql import upgrade
+    if _is_mongo(url):
+        with _extra():
+            from trueup.catalog.mongo import upgrade
+        return upgrade(url)
+    from trueup.catalog import sql
 
-    return upgrade(url)
+    return sql.upgrade(url)
 
 
 def check(url: str) -> str:
     """A database in words; nothing is made or changed. Raises as `open_catalog` does."""
-    from trueup.catalog.sql import check
+    if _is_mongo(url):
+        with _extra():
+            from trueup.catalog.mongo import check
+        return check(url)
+    from trueup.catalog import sql
 
-    return check(url)
+    return sql.check(url)
+
+
+def _is_mongo(url: str) -> bool:
+    return url.startswith(("mongodb://", "mongodb+srv://"))
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise MissingExtra("a MongoDB database", "mongo") from None

@@ -164,10 +164,10 @@ def sweep(ui: Ui) -> int:
     for problem in swept.problems:
         ui.say(f"warning: {problem}")
     removed, downloads = words.number(swept.removed, "object"), words.number(swept.downloads, "download")
-    told = words.number(swept.told, "alert")
+    aborted, told = words.number(swept.aborted, "leftover"), words.number(swept.told, "alert")
     ui.out(
         f"{swept.committed} uploads finished, {swept.released} given up, {removed} removed, "
-        f"{downloads} tidied up, {told} sent"
+        f"{aborted} thrown away, {downloads} tidied up, {told} sent"
     )
     ui.document(asdict(swept))
     return 1 if swept.problems else 0

@@ -35,7 +35,8 @@ from trueup.stores.oserror import translated
 _PATIENCE: Final = 60.0
 """Seconds in which the helper says whether a site is known; it takes about two."""
 _STEP: Final = 0.2
-_PAGES: Final = frozenset({"application/octet-stream", "text/html", "application/xhtml+xml"})
+_FILES: Final = re.compile(r"(audio|image|video)/.*|application/(gzip|pdf|x-bzip2|x-tar|x-xz|zip)")
+"""Types of what nobody gives a page's name: some users' names end in `.me` or `.ai`, which are types too."""
 
 
 def knows(url: str) -> bool:
@@ -47,7 +48,7 @@ def knows(url: str) -> bool:
     """
     last = Target.parse(url).path.rsplit("/", 1)[-1]
     # A wiki's page about a file is named `File:x.webm`.
-    if find_spec("yt_dlp") is None or (":" not in last and media.guess(last) not in _PAGES):
+    if find_spec("yt_dlp") is None or (":" not in last and _FILES.fullmatch(media.guess(last))):
         return False
     return _known(url)
 

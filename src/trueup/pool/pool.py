@@ -37,6 +37,8 @@ from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 
 _GB = 1 << 30
+_UNFINISHED = timedelta(days=1)
+"""So long an upload in parts may take, if no lease is held for it."""
 
 
 class Uploaded(NamedTuple):
@@ -306,10 +308,11 @@ class Pool:
         )
 
     def sweep(self) -> Swept:
-        """Settle what crashes left, remove what is past its age, downloads too, and send what waits in the outbox."""
+        """Settle what crashes left, remove what is past its age, downloads too, abort uploads in parts that nobody
+        finished within a day, where the cloud lists them, and send what waits in the outbox."""
         began, started = time.monotonic(), datetime.now(UTC)
         older = started - self._config.keep if self._config.keep is not None else None
-        swept = sweep(self._ledger, self._providers, older_than=older)
+        swept = sweep(self._ledger, self._providers, older_than=older, begun_before=started - _UNFINISHED)
         for cleaned in (self.clean_old_downloads(), self.clean_failed_downloads()):
             swept.add(cleaned)
         delivered = deliver(self._catalog.outbox, self._to)

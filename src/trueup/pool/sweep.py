@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from trueup import keys
-from trueup.catalog.base import Ledger, Stored
+from trueup.catalog.base import Ledger, Stored, now
 from trueup.downloads import Cleaned
-from trueup.errors import NotFound, StoreError
+from trueup.errors import AccessDenied, NotFound, StoreError
 from trueup.pool.upload import Provider, settle
+from trueup.stores.cloud import CloudStore
+
+log = logging.getLogger("trueup.pool")
+
+_EVERY_LEASE: Final = timedelta(days=3650)
+"""Leases end sooner than that, those of the longest uploads as well."""
 
 
 @dataclass(slots=True)
@@ -24,6 +32,8 @@ class Swept:
     """Reservations whose object never came."""
     removed: int = 0
     """Objects past their age."""
+    aborted: int = 0
+    """Uploads in parts that nobody finished."""
     downloads: int = 0
     """Downloads past their age, and what failed ones left."""
     told: int = 0
@@ -37,11 +47,14 @@ class Swept:
         self.problems += cleaned.problems
 
 
-def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: datetime | None) -> Swept:
-    """Settle reservations whose lease has ended, and remove objects created before `older_than`. Safe beside running
-    uploads, whose leases have not ended."""
+def sweep(
+    ledger: Ledger, providers: Mapping[str, Provider], *, older_than: datetime | None, begun_before: datetime
+) -> Swept:
+    """Settle reservations whose lease has ended, remove objects created before `older_than`, and abort uploads in parts
+    that were `begun_before` and that no reservation is for. Safe beside running uploads, whose leases have not ended.
+    """
     done = Swept()
-    for reservation in ledger.overdue(datetime.now(UTC)):
+    for reservation in ledger.overdue(now()):
         name = keys.display(reservation.key)
         provider = providers.get(reservation.provider)
         if provider is None:
@@ -62,7 +75,29 @@ def sweep(ledger: Ledger, providers: Mapping[str, Provider], *, older_than: date
                 done.removed += _remove(ledger, providers, stored)
             except (StoreError, KeyError) as error:
                 done.problems.append(f"'{keys.display(stored.key)}' at {stored.provider} was not removed: {error}")
+    for provider in providers.values():
+        try:
+            done.aborted += _abort(ledger, provider, begun_before)
+        except AccessDenied as error:
+            # A right of its own, which a pool can do without.
+            log.warning("%s", error)
+        except StoreError as error:
+            done.problems.append(str(error))
     return done
+
+
+def _abort(ledger: Ledger, provider: Provider, begun_before: datetime) -> int:
+    leftovers = provider.store.leftovers if isinstance(provider.store, CloudStore) else None
+    if leftovers is None:
+        return 0
+    old = [found for found in leftovers.list() if found.began < begun_before]
+    # Asked for after the listing: an upload that began meanwhile is not in it.
+    promised = ledger.overdue(now() + _EVERY_LEASE)
+    at_work = {reservation.key for reservation in promised if reservation.provider == provider.name}
+    old = [found for found in old if found.key not in at_work]
+    for found in old:
+        leftovers.abort(found)
+    return len(old)
 
 
 def _remove(ledger: Ledger, providers: Mapping[str, Provider], stored: Stored) -> bool:

@@ -10,11 +10,10 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from trueup import keys
-from trueup.catalog.base import Ledger, Limits, Reservation, Stored
+from trueup.catalog.base import Ledger, Limits, Reservation, Stored, now
 from trueup.errors import Busy, NotFound, PoolFull, StoreError, UsageError
 from trueup.pool.lease import Leases
 from trueup.pool.source import Source
@@ -115,7 +114,7 @@ class Uploads:
         except Busy:
             dead = [
                 found
-                for found in self._ledger.overdue(datetime.now(UTC))
+                for found in self._ledger.overdue(now())
                 if (found.provider, found.key) == (reservation.provider, reservation.key)
             ]
             if not dead:
@@ -174,7 +173,7 @@ class Uploads:
 
     def _commit(self, store: Store, reservation: Reservation, written: Entry) -> Stored:
         """Put the object on the books. A sweep may have been faster: it took this upload for one that had died."""
-        at = datetime.now(UTC)
+        at = now()
         stored = Stored(reservation.provider, reservation.key, written.size, written.md5, at, reservation.idempotency)
         if self._ledger.commit(reservation.token, written.size, written.md5, at):
             return stored
@@ -207,7 +206,7 @@ def settle(ledger: Ledger, store: Store, reservation: Reservation) -> bool:
     `StoreError` when that cannot be known now."""
     found = ours(store, reservation)
     if found is not None:
-        return ledger.commit(reservation.token, found.size, found.md5, datetime.now(UTC))
+        return ledger.commit(reservation.token, found.size, found.md5, now())
     store.discard(reservation.key, f"pool-{reservation.token}")
     ledger.release(reservation.token)
     return False

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from opendal import Operator
     from opendal.file import File
 
+    from trueup.stores.leftovers import Leftovers
+
 _READ: Final = 4 << 20
 """Bytes in one ranged request of a large download."""
 
@@ -316,6 +318,13 @@ class CloudStore:
 
     def flush(self, keys: Iterable[str]) -> None:
         pass
+
+    @property
+    def leftovers(self) -> Leftovers | None:
+        """Uploads in parts that nobody finished; None where they cannot be asked for."""
+        from trueup.stores.leftovers import Leftovers
+
+        return Leftovers.of(self._client.place)
 
     @property
     def longest_url(self) -> timedelta | None:

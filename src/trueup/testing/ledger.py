@@ -136,6 +136,58 @@ class LedgerContract:
         [late] = ledger.overdue(_NOW + timedelta(minutes=2, seconds=1))
         assert late == _wanted("2", 1, key="2")._replace(lease_until=_NOW + timedelta(minutes=2))
 
+    def test_a_removal_strikes_off_the_very_object_it_names(self, ledger: Ledger) -> None:
+        for size in (600, 700):  # within one millisecond
+            ledger.reserve(_wanted(str(size), size)._replace(reserved=size - _used(ledger)))
+            assert ledger.commit(str(size), size, str(size), _NOW)
+        assert not ledger.remove(Stored("a", "k", 600, "600", _NOW))
+        assert [stored.size for stored in ledger.find("k")] == [700]
+        assert ledger.remove(Stored("a", "k", 700, "700", _NOW))
+        assert _used(ledger) == 0
+        _check(ledger)
+
+    def test_a_name_that_an_object_has_is_in_use(self, ledger: Ledger) -> None:
+        ledger.reserve(_wanted("1", 10)._replace(idempotency="mine"))
+        ledger.commit("1", 10, "", _NOW)
+        with pytest.raises(Busy):
+            ledger.reserve(_wanted("2", 10, key="other")._replace(idempotency="mine"))
+        assert _reserved(ledger) == 0
+        ledger.reserve(_wanted("3", 10))
+        ledger.commit("3", 10, "", _NOW)  # the object of that name is no more
+        assert ledger.known("mine") is None
+        assert ledger.reserve(_wanted("4", 10, key="other")._replace(idempotency="mine"))
+        ledger.release("4")
+        assert ledger.reserve(_wanted("5", 10, key="other")._replace(idempotency="mine"))
+
+    def test_names_are_taken_as_they_are(self, ledger: Ledger) -> None:
+        for name in ("$key", "$$ROOT", "a.b", "{$ne: 1}", "é\u202e"):
+            wanted = Reservation(name, "a", name, 3, 3, name, _NOW, name)
+            assert ledger.reserve(wanted)
+            ledger.renew([name], _NOW - timedelta(seconds=1))
+            assert ledger.overdue(_NOW) == [wanted._replace(lease_until=_NOW - timedelta(seconds=1))]
+            assert ledger.grow(name, 5)
+            assert ledger.commit(name, 5, name, _NOW)
+            assert ledger.find(name) == [Stored("a", name, 5, name, _NOW, name)]
+            assert ledger.known(name) == ledger.find(name)[0]
+        assert _used(ledger) == 25
+        for stored in ledger.objects():
+            assert ledger.remove(stored)
+        _check(ledger)
+
+    def test_a_provider_that_nobody_named_promises_nothing(self, ledger: Ledger) -> None:
+        assert not ledger.reserve(_wanted("1", 0)._replace(provider="other"))
+        ledger.refuse("other")
+        assert not ledger.grow("1", 1)
+        assert not ledger.remove(Stored("other", "k", 1, "", _NOW))
+        assert [usage.provider for usage in ledger.usage()] == ["a", "b"]
+
+    def test_what_was_passed_over_is_full_until_there_is_room_again(self, ledger: Ledger) -> None:
+        ledger.reserve(_wanted("1", 900))
+        ledger.refuse("a")
+        assert [usage.is_full for usage in ledger.usage()] == [True, False]
+        ledger.release("1")
+        assert [usage.is_full for usage in ledger.usage()] == [False, False]
+
     def test_many_objects_are_told_page_by_page_while_they_go(self, ledger: Ledger) -> None:
         names = sorted(f"k{number}" for number in range(60))
         for name in names:

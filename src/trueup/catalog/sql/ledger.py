@@ -68,6 +68,7 @@ _SETTLE: Final = (
     .returning(*_STATE)
 )
 _ALERT: Final = storage_stats.update().where(_books.provider == _of("provider")).values(alert_sent=_of("sent"))
+_NAMED: Final = sa.select(objects.c.key).where(objects.c.idempotency == _of("idempotency"))
 _PROMISE: Final = reservations.insert()
 _PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
 _GROWN: Final = (
@@ -79,7 +80,10 @@ _OVERDUE: Final = (
 )
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
 _REPLACED: Final = objects.delete().where(*_HERE).returning(objects.c.size, objects.c.state)
-_STRIKE_THIS: Final = _REPLACED.where(objects.c.created_at == _of("created_at"))
+# Two versions of a key may be of one millisecond.
+_STRIKE_THIS: Final = _REPLACED.where(
+    objects.c.created_at == _of("created_at"), objects.c.size == _of("size"), objects.c.md5 == _of("md5")
+)
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
 _BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
@@ -114,6 +118,8 @@ class SqlLedger:
     def reserve(self, wanted: Reservation) -> bool:
         try:
             with self._engine.begin() as db:
+                if wanted.idempotency and db.scalar(_NAMED, {"the_idempotency": wanted.idempotency}) is not None:
+                    raise _in_use(wanted)
                 # First, because a provider's row is what all wait for: it is locked as late as may be.
                 db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
                 taken = self._take(db, wanted.provider, wanted.reserved)
@@ -151,7 +157,7 @@ class SqlLedger:
             db.execute(_ALERT, {"the_provider": provider, "the_sent": True})
             facts = {"used_bytes": used, "limit_bytes": limits.quota, "file_count": now.file_count}
             put(db, "pool.full", {"provider": provider, **facts})
-        elif now.alert_sent and used < limits.rearm_below:
+        elif now.alert_sent and not now.is_full and used < limits.rearm_below:
             db.execute(_ALERT, {"the_provider": provider, "the_sent": False})
 
     def settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
@@ -224,7 +230,9 @@ class SqlLedger:
             return _stored(row) if row is not None else None
 
     def remove(self, stored: Stored) -> bool:
-        this = {"the_provider": stored.provider, "the_key": stored.key, "the_created_at": stored.created_at}
+        this = {
+            f"the_{name}": value for name, value in stored._asdict().items() if name not in {"idempotency", "state"}
+        }
         with self._engine.begin() as db:
             struck = db.execute(_STRIKE_THIS, this).one_or_none()
             if struck is None:

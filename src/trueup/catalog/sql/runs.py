@@ -32,7 +32,9 @@ class SqlRunLog:
         return self._select(_NEWEST.limit(limit))
 
     def get(self, run: str) -> RunRecord | None:
-        found = self._select(sa.select(runs).where(_c.run.startswith(run, autoescape=True)).order_by(_c.run).limit(2))
+        # Not LIKE, which takes `t` for `T` in SQLite.
+        begins = sa.func.substr(_c.run, 1, len(run)) == run
+        found = self._select(sa.select(runs).where(begins).order_by(_c.run).limit(2))
         exact = [record for record in found if record.run == run] or found
         return exact[0] if len(exact) == 1 and run else None
 

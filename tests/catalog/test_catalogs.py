@@ -1,4 +1,4 @@
-"""The books against real databases: the whole suite on each."""
+"""What the catalog keeps, against real databases: every suite on each."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import pytest
 import sqlalchemy as sa
 
 from trueup.catalog import database, open_catalog
-from trueup.catalog.base import Catalog, Ledger
+from trueup.catalog.base import Catalog, Downloads, Ledger, RunLog
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
 from trueup.cli import main
 from trueup.errors import ConfigError, TrueupError
+from trueup.testing.downloads import DownloadsContract
 from trueup.testing.ledger import LIMITS, LedgerContract
+from trueup.testing.outbox import ALERTED, OutboxContract
+from trueup.testing.runlog import RunLogContract
 
 
-class Opened(LedgerContract):
-    """The suite over the database of a URL."""
-
-    url: str
-
+class Ledgers(LedgerContract):
     @pytest.fixture
     def ledger(self, database_url: str) -> Iterator[Ledger]:
         self.url = database_url
@@ -37,19 +36,94 @@ class Opened(LedgerContract):
         return self.opened[-1].ledger
 
 
-class TestSqlite(Opened):
+class Outboxes(OutboxContract):
+    @pytest.fixture
+    def catalog(self, database_url: str) -> Iterator[Catalog]:
+        with closing(open_catalog(database_url, ALERTED)) as catalog:
+            yield catalog
+
+
+class Records(DownloadsContract):
+    @pytest.fixture
+    def downloads(self, database_url: str) -> Iterator[Downloads]:
+        with closing(open_catalog(database_url, {})) as catalog:
+            yield catalog.downloads
+
+
+class Histories(RunLogContract):
+    @pytest.fixture
+    def runs(self, database_url: str) -> Iterator[RunLog]:
+        with closing(open_catalog(database_url, {})) as catalog:
+            yield catalog.runs
+
+
+class Sqlite:
     @pytest.fixture
     def database_url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'pool.db'}"
 
 
-class TestPostgres(Opened):
+class Postgres:
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
         with pytest.raises(TrueupError, match="trueup db upgrade"):
             open_catalog(postgres_url, LIMITS)
         assert database.upgrade(postgres_url) == database.upgrade(postgres_url) == migrate.HEAD
         return postgres_url
+
+
+class Mongo:
+    @pytest.fixture
+    def database_url(self, mongo_url: str) -> str:
+        return mongo_url
+
+
+class TestSqliteLedger(Sqlite, Ledgers):
+    pass
+
+
+class TestSqliteOutbox(Sqlite, Outboxes):
+    pass
+
+
+class TestSqliteDownloads(Sqlite, Records):
+    pass
+
+
+class TestSqliteRunLog(Sqlite, Histories):
+    pass
+
+
+class TestPostgresLedger(Postgres, Ledgers):
+    pass
+
+
+class TestPostgresOutbox(Postgres, Outboxes):
+    pass
+
+
+class TestPostgresDownloads(Postgres, Records):
+    pass
+
+
+class TestPostgresRunLog(Postgres, Histories):
+    pass
+
+
+class TestMongoLedger(Mongo, Ledgers):
+    pass
+
+
+class TestMongoOutbox(Mongo, Outboxes):
+    pass
+
+
+class TestMongoDownloads(Mongo, Records):
+    pass
+
+
+class TestMongoRunLog(Mongo, Histories):
+    pass
 
 
 def test_a_server_that_was_restarted_meanwhile_is_found_again(postgres_url: str) -> None:
