@@ -25,11 +25,11 @@ def upgrade(url: str) -> str:
     """Bring a database up to date; the revision it then has."""
     if _is_mongo(url):
         with _extra():
-            from trueup.catalog import mongo
-        return mongo.upgrade(url)
-    from trueup.catalog import sql
+            from trueup.catalog.mongo import upgrade as make_indexes
+        return make_indexes(url)
+    from trueup.catalog.sql import upgrade as migrate
 
-    return sql.upgrade(url)
+    return migrate(url)
 
 
 def _is_mongo(url: str) -> bool:
