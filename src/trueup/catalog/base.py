@@ -144,9 +144,9 @@ class Ledger(Protocol):
         ...
 
     def reserve(self, wanted: Reservation) -> bool:
-        """Promise room, if all that is there and promised and this stays within the quota. False, and the provider is
-        full, where it does not; nothing is promised then. Raises `Busy` when somebody else is uploading this key
-        there, or with this idempotency token, or an object has that."""
+        """Promise room, if all that is there and promised and this stays within the quota, or this is none. False, and
+        the provider is full, where it does not; nothing is promised then. Raises `Busy` when somebody else is uploading
+        this key there, or an upload of this idempotency token is under way or done."""
         ...
 
     def refuse(self, provider: str) -> None:

@@ -89,6 +89,7 @@ def _provider(name: str, given: object, pool: Mapping[str, Any], settings: Setti
         raise ConfigError(f"{where} weight = {table.get('weight')!r} is unusable", cure="Write a number above 0")
     rearm_below = _share(str(pool.get("rearm_below", "95%")), quota, "[pool] rearm_below")
     full_below = _share(str(table.get("full_below", pool.get("full_below", "1%"))), quota, f"{where} full_below")
+    full_below = max(1, full_below)  # one without any room is full, whatever its quota
     return ProviderConfig(
         name=name,
         store=store,

@@ -137,7 +137,15 @@ class Pool:
             raise
         pool = cls(config, catalog, opened, home=settings.home, fetching=fetching, to=to)
         pool.problems = problems
+        pool._mark_full()
         return pool
+
+    def _mark_full(self) -> None:
+        """A quota that was lowered may leave a provider full, and nobody had to refuse an upload for that yet."""
+        for usage in self._ledger.usage():
+            found = self._config.providers.get(usage.provider)
+            if found and not usage.is_full and usage.room(found.limits.quota) < found.limits.full_below:
+                self._ledger.refuse(usage.provider)
 
     def __enter__(self) -> Self:
         return self

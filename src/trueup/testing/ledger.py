@@ -72,6 +72,15 @@ class LedgerContract:
         assert ledger.usage()[0].is_full
         _check(ledger)
 
+    def test_what_takes_no_more_room_is_let_in_where_there_is_none(self, ledger: Ledger) -> None:
+        assert ledger.reserve(_wanted("1", 1000))
+        assert ledger.commit("1", 1000, "", _NOW)
+        assert not ledger.reserve(_wanted("2", 1, key="other"))
+        assert ledger.reserve(_wanted("3", 900)._replace(reserved=0))
+        assert ledger.commit("3", 900, "", _NOW)
+        assert (_used(ledger), _reserved(ledger)) == (900, 0)
+        _check(ledger)
+
     def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(self, ledger: Ledger) -> None:
         assert ledger.reserve(_wanted("1", 0))
         assert ledger.grow("1", 700)

@@ -116,6 +116,8 @@ class Books:
         return self._limits.get(provider, Limits(quota=0, full_below=0))
 
     def _fits(self, provider: str, more: int) -> Expression:
+        if not more:  # let in even where a quota was lowered below what is there
+            return {"$literal": True}
         return {"$lte": [{"$add": [_USED, more]}, self._of(provider).quota]}
 
     def _taken(self, provider: str, fits: Expression, changes: Expression) -> Pipeline:

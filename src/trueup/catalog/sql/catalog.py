@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from trueup.catalog.base import Catalog, Limits
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.corrections import SqlCorrections
 from trueup.catalog.sql.downloads import SqlDownloads
-from trueup.catalog.sql.engine import engine_of
+from trueup.catalog.sql.engine import engine_of, unusable
 from trueup.catalog.sql.ledger import SqlLedger
 from trueup.catalog.sql.outbox import SqlOutbox
 from trueup.catalog.sql.runs import SqlRunLog
-from trueup.errors import TrueupError
 
 
 class SqlCatalog:
@@ -45,9 +44,9 @@ def open_sql(url: str, limits: Mapping[str, Limits]) -> Catalog:
         else:
             migrate.require(engine)
         return SqlCatalog(engine, limits)
-    except (OperationalError, DBAPIError) as error:
+    except SQLAlchemyError as error:
         engine.dispose()
-        raise _unusable(engine, error) from error
+        raise unusable(engine, error) from error
     except BaseException:
         engine.dispose()
         raise
@@ -59,7 +58,7 @@ def upgrade(url: str) -> str:
     try:
         return migrate.upgrade(engine)
     except SQLAlchemyError as error:
-        raise _unusable(engine, error) from error
+        raise unusable(engine, error) from error
     finally:
         engine.dispose()
 
@@ -76,15 +75,7 @@ def check(url: str) -> str:
                 return f"{name} is brought up to date when it is next used"
         migrate.require(engine)
     except SQLAlchemyError as error:
-        raise _unusable(engine, error) from error
+        raise unusable(engine, error) from error
     finally:
         engine.dispose()
     return f"{name} is up to date, at revision {migrate.HEAD}"
-
-
-def _unusable(engine: sa.Engine, error: Exception) -> TrueupError:
-    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
-    return TrueupError(
-        f"the database {engine.url.render_as_string(hide_password=True)} cannot be used: {said}",
-        cure="Check [database] url",
-    )

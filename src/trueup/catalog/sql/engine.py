@@ -12,9 +12,9 @@ import time
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, IntegrityError
 
-from trueup.errors import ConfigError, MissingExtra
+from trueup.errors import ConfigError, MissingExtra, TrueupError
 
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _BUSY_SECONDS: Final = 30
@@ -38,9 +38,28 @@ def engine_of(url: str) -> sa.Engine:
         )
     parsed = parsed.set(drivername=driver)
     try:
-        return _sqlite(parsed) if driver == "sqlite" else _postgres(parsed)
+        engine = _sqlite(parsed) if driver == "sqlite" else _postgres(parsed)
     except ModuleNotFoundError:
         raise MissingExtra("a PostgreSQL database", "postgres") from None
+    _say_plainly(engine)
+    return engine
+
+
+def _say_plainly(engine: sa.Engine) -> None:
+    """Make `TrueupError` of what the database refuses; but a duplicate is for who asked."""
+
+    @sa.event.listens_for(engine, "handle_error", retval=True)
+    def failed(context: sa.engine.ExceptionContext) -> TrueupError | None:
+        if isinstance(context.sqlalchemy_exception, IntegrityError):
+            return None
+        return unusable(engine, context.original_exception)
+
+
+def unusable(engine: sa.Engine, error: BaseException) -> TrueupError:
+    """What a database said that cannot be used."""
+    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    name = engine.url.render_as_string(hide_password=True)
+    return TrueupError(f"the database {name} cannot be used: {said}", cure="Check [database] url")
 
 
 def reading(engine: sa.Engine) -> sa.Connection:

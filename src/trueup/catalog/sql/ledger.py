@@ -44,7 +44,11 @@ _TAKE: Final = (
     storage_stats.update()
     .where(
         _books.provider == _of("provider"),
-        _books.total_size_bytes + _books.reserved_bytes + _of("more") <= _of("quota"),
+        # What takes no more room is let in even where a quota was lowered below what is there.
+        sa.or_(
+            _of("more") == 0,
+            _books.total_size_bytes + _books.reserved_bytes + _of("more") <= _of("quota"),
+        ),
     )
     .values(
         reserved_bytes=_books.reserved_bytes + _of("more"),
