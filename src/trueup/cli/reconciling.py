@@ -24,7 +24,7 @@ _MB = 1 << 20
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "trueup reconcile --dry-run", "trueup reconcile")(reconcile)
+    command(app, "trueup reconcile --dry-run", "trueup reconcile shop --check")(reconcile)
     backups = typer.Typer(help="What a reconcile replaced in the books.", epilog="trueup backups ls", cls=HelpfulGroup)
     shared(backups)
     command(backups, "trueup backups ls", name="ls")(backups_list)
@@ -34,6 +34,12 @@ def register(app: typer.Typer) -> None:
 
 def reconcile(
     ui: Ui,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="An application's own table: [reconcile.references.NAME].", show_default=False
+        ),
+    ] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what differs, and change nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="A dry run that exits 5 when something differs.")] = False,
@@ -52,13 +58,14 @@ def reconcile(
     force: Annotated[bool, typer.Option("--force", help="Do it although that would refuse.")] = False,
     history: Annotated[bool, typer.Option("--history", help="Show what earlier runs found.")] = False,
 ) -> int:
-    """Compare the pool's books with what its clouds really hold, and make the books true. Nothing in a cloud is
-    changed."""
+    """Compare the pool's books, or an application's own table, with what the clouds really hold, and make the pool's
+    books true. Nothing in a cloud is changed, nor in an application's table."""
     from trueup.reconcile import reconcile as run
 
     if history:
         return _history(ui)
     done = run(
+        name or "",
         settings=ui.settings(),
         dry_run=dry_run or check,
         adopt_orphans=adopt_orphans,

@@ -12,7 +12,8 @@ from trueup.config import Settings, parse_seconds, resolve_secret
 from trueup.errors import ConfigError
 
 _KNOWN: Final = frozenset({"grace", "max_change", "references"})
-_OF_A_REFERENCE: Final = frozenset({"database", "query", "collection", "fields", "provider"})
+_OF_A_REFERENCE: Final = frozenset({"database", "query", "collection", "fields", "provider", "preset"})
+PRESETS: Final = ("active-storage",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class ReferenceConfig:
     collection: str = ""
     """In MongoDB; `fields` says which of its fields are those."""
     fields: Mapping[str, str] = field(default_factory=dict)
+    preset: str = ""
+    """Whose table it is, instead of a query."""
     provider: str = ""
     """Where all of it lies, when the rows do not say."""
 
@@ -67,17 +70,22 @@ def _reference(name: str, given: object, settings: Settings) -> ReferenceConfig:
     where = f"[reconcile.references.{name}]"
     table = _table(given, where)
     _check(table, _OF_A_REFERENCE, where)
-    database, query, collection = (str(table.get(key, "")) for key in ("database", "query", "collection"))
+    database, query, collection, preset = (
+        str(table.get(key, "")) for key in ("database", "query", "collection", "preset")
+    )
     if not database:
         raise ConfigError(f"{where} has no database", cure="Write its URL, like postgresql://user@host/name")
-    if bool(query) == bool(collection):
-        raise ConfigError(f"{where} needs a query, or a collection of MongoDB", cure="Write one of them")
+    if sum(map(bool, (query, collection, preset))) != 1:
+        raise ConfigError(f"{where} needs a query, a collection of MongoDB, or a preset", cure="Write one of them")
+    if preset and preset not in PRESETS:
+        raise ConfigError(f"{where} preset = {preset!r} is unknown", cure=f"Known: {', '.join(PRESETS)}")
     base = settings.path.resolve().parent if settings.path is not None else None
     return ReferenceConfig(
         name=name,
         database=resolve_secret(database, settings.environ, base) if base is not None else database,
         query=query,
         collection=collection,
+        preset=preset,
         fields={key: str(value) for key, value in _table(table.get("fields", {}), f"{where} fields").items()},
         provider=str(table.get("provider", "")),
     )

@@ -1,0 +1,129 @@
+"""Every provider of some books, one after the other: looked at, settled, told of."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import islice
+
+from trueup.config import Settings, StoreConfig
+from trueup.errors import ConfigError, TrueupError
+from trueup.reconcile.books import Books
+from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS
+from trueup.reconcile.config import reconcile_config
+from trueup.reconcile.findings import Findings
+from trueup.reconcile.fix import items
+from trueup.reconcile.observe import Seen, first_look, look_across, second_look
+from trueup.reconcile.report import SHOWN, ProviderReport, ReconcileRun, Totals
+from trueup.stores import open_store
+from trueup.stores.base import Store
+
+log = logging.getLogger("trueup.reconcile")
+
+
+class Work:
+    """Looks at every provider of some books, and settles what differs."""
+
+    def __init__(
+        self,
+        run: str,
+        settings: Settings,
+        places: Mapping[str, StoreConfig],
+        books: Books,
+        findings: Findings,
+        settle: Callable[[ProviderReport], None],
+        heard: Callable[[str], None],
+    ) -> None:
+        self.started = datetime.now(UTC)
+        self._began = time.monotonic()
+        self._run = run
+        self._settings = settings
+        self._places = places
+        self._books = books
+        self._findings = findings
+        self._settle = settle
+        self._heard = heard
+        self._seen: dict[str, Seen] = {}
+        self._well: dict[str, int] = {}
+
+    def run(self, name: str = "", *, dry_run: bool, stat_orphans: bool = False) -> ReconcileRun:
+        """Look at all, settle each, and tell."""
+        log.info("Storage stats sync task started")
+        names = self._books.providers()
+        reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
+        with ExitStack() as stack:
+            for report in reports:
+                self._look(report, stack, stat_orphans=stat_orphans)
+            look_across({provider: self._books.reference(provider) for provider in self._seen}, self._findings)
+            for report in reports:
+                if report.actual is not None:
+                    self._settle(report)
+                    self._judge_totals(report)
+        done = self._result(name, tuple(reports), dry_run=dry_run)
+        log.info("Storage sync complete: %d providers synced", len(self._seen))
+        return done
+
+    def _look(self, report: ProviderReport, stack: ExitStack, *, stat_orphans: bool) -> None:
+        """Both looks at one provider. What goes wrong makes it unknown, and the others go on."""
+        name, findings = report.provider, self._findings
+        try:
+            store = self._opened(name)
+            stack.callback(store.close)
+            self._heard(name)
+            reference = self._books.reference(name)
+            seen = first_look(name, store, reference, findings)
+            grace = reconcile_config(self._settings).grace
+            self._well[name] = second_look(name, store, reference, findings, grace=grace, stat_orphans=stat_orphans)
+        except TrueupError as error:
+            findings.drop(name)
+            report.state, report.reason = "unknown", str(error)
+            log.warning("nothing can be said of %s: %s", name, error)
+            return
+        self._seen[name], report.actual = seen, seen.actual
+
+    def _opened(self, name: str) -> Store:
+        if name not in self._places:
+            raise ConfigError(f"{name} is not in the settings", cure=f"Write a [stores.{name}]")
+        return open_store(self._places[name], self._settings.environ)
+
+    def _judge_totals(self, report: ProviderReport) -> None:
+        name, findings, actual = report.provider, self._findings, self._seen[report.provider].actual
+        counts = findings.counts(name)
+        counts[OK] = self._seen[name].ok + self._well[name]
+        report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
+        moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
+        report.mismatch = report.ledger - Totals(*awaited) != actual - Totals(*moving)
+        if report.mismatch:
+            said = "MISMATCH DETECTED: %s: %d files and %d bytes on the books, %d and %d there"
+            log.warning(said, name, *report.ledger, *actual)
+
+    def _result(self, name: str, reports: tuple[ProviderReport, ...], *, dry_run: bool) -> ReconcileRun:
+        shown = list(islice(items(self._findings), SHOWN + 1))
+        unknown = [report for report in reports if report.state == "unknown"]
+        refused = [report for report in reports if report.refused]
+        person = any(report.verdicts.get(verdict) for report in reports for verdict in (DUPLICATE, UNVERIFIABLE))
+        unfixed = any(report.wanting and not report.fixed for report in reports)
+        troubled = refused or unknown
+        reason = "; ".join(f"{report.provider}: {report.reason}" for report in troubled) or None
+        if dry_run:
+            status = "dry-run"
+        elif refused:
+            status = "refused"
+        elif unknown and len(unknown) == len(reports):
+            status = "failed"
+        else:
+            status = "partial" if unknown or person or unfixed else "ok"
+        return ReconcileRun(
+            run=self._run,
+            name=name,
+            status=status,
+            reason=reason if status in {"refused", "failed"} else None,
+            providers=reports,
+            items=tuple(shown[:SHOWN]),
+            items_truncated=len(shown) > SHOWN,
+            findings=person or any(report.wanting for report in reports),
+            seconds=time.monotonic() - self._began,
+        )
