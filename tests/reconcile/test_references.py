@@ -1,0 +1,206 @@
+"""An application's own table against what is there: read, told, never written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import trueup
+from trueup.errors import ConfigError, MissingExtra, TrueupError
+from trueup.reconcile.report import ReconcileRun
+
+HERE = """
+[stores.media]
+url = "media"
+[reconcile]
+grace = "{grace}"
+[reconcile.references.shop]
+{reference}
+"""
+QUERY = 'query = "select provider, key, size, md5 from uploads;"'
+
+
+class Shop:
+    """An application with a table `uploads` and a folder `media`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "media").mkdir()
+        self.database = folder / "shop.db"
+        self.execute("create table uploads (provider text, key text, size integer, md5 text, at text)")
+        self.settings(f'database = "sqlite:///{self.database}"\n{QUERY}')
+
+    def settings(self, reference: str, grace: str = "0s") -> None:
+        (self.folder / "trueup.toml").write_text(HERE.format(reference=reference, grace=grace))
+
+    def execute(self, statement: str, *values: object) -> None:
+        with sqlite3.connect(self.database) as db:
+            db.execute(statement, values)
+        db.close()
+
+    def upload(self, key: str, data: bytes = b"data", *, provider: str = "media", at: str | None = None) -> Path:
+        path = self.folder / "media" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        md5 = hashlib.md5(data).hexdigest()
+        self.execute("insert into uploads values (?, ?, ?, ?, ?)", provider, key, len(data), md5, at)
+        return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def verdicts(run: ReconcileRun) -> dict[str, object]:
+    return {str(item["key"]): item["verdict"] for item in run.items}
+
+
+def test_every_difference_is_told_and_nothing_is_written(shop: Shop):
+    paths = {key: shop.upload(key) for key in ("kept", "lost", "cut", "e\u0301", "é", "z z")}
+    paths["lost"].unlink()
+    paths["cut"].write_bytes(b"cu")
+    (shop.folder / "media" / "foreign").write_bytes(b"?")
+    before = shop.database.read_bytes()
+    run = trueup.reconcile("shop")
+    assert verdicts(run) == {"lost": "missing", "cut": "size_mismatch", "foreign": "orphan"}
+    [report] = run.providers
+    assert (run.status, run.exit_code, report.ledger, report.actual) == ("partial", 1, (6, 24), (6, 19))
+    assert report.mismatch
+    assert {item["fix"] for item in run.items} == {None}
+    assert shop.database.read_bytes() == before
+    assert not (shop.folder / "trueup.db").exists()
+
+
+def test_what_agrees_is_told_as_well_and_orphans_alone_are_no_trouble(shop: Shop):
+    shop.upload("a")
+    (shop.folder / "media" / "thumbnail").write_bytes(b"?")
+    run = trueup.reconcile("shop")
+    assert (run.status, run.findings, verdicts(run)) == ("ok", False, {"thumbnail": "orphan"})
+
+
+def test_without_times_missing_needs_two_runs_one_grace_apart(shop: Shop):
+    shop.settings(f'database = "sqlite:///{shop.database}"\n{QUERY}', grace="1s")
+    path = shop.upload("a")
+    path.unlink()
+    assert verdicts(trueup.reconcile("shop", dry_run=True)) == {"a": "in_flight"}
+    assert verdicts(trueup.reconcile("shop")) == {"a": "in_flight"}
+    first = datetime.now(UTC)
+    while datetime.now(UTC) - first < timedelta(seconds=1.1):
+        pass
+    assert verdicts(trueup.reconcile("shop")) == {"a": "missing"}
+    path.write_bytes(b"data")  # it was only late
+    trueup.reconcile("shop")
+    path.unlink()
+    assert verdicts(trueup.reconcile("shop")) == {"a": "in_flight"}
+
+
+def test_with_times_a_young_row_is_in_flight(shop: Shop):
+    query = 'query = "select provider, key, size, at as created_at from uploads"'
+    shop.settings(f'database = "sqlite:///{shop.database}"\n{query}', grace="1h")
+    shop.upload("young", at=datetime.now(UTC).isoformat()).unlink()
+    shop.upload("old", at=(datetime.now(UTC) - timedelta(hours=2)).isoformat()).unlink()
+    assert verdicts(trueup.reconcile("shop")) == {"young": "in_flight", "old": "missing"}
+
+
+def test_a_row_that_was_removed_meanwhile_is_no_finding(shop: Shop):
+    shop.upload("a").unlink()
+    run = trueup.reconcile("shop", heard=lambda _: shop.execute("delete from uploads"))
+    assert (run.status, run.items) == ("ok", ())
+
+
+def test_one_place_may_be_named_for_all_rows(shop: Shop):
+    shop.settings(
+        f'database = "sqlite:///{shop.database}"\nprovider = "media"\nquery = "select key, size from uploads"'
+    )
+    shop.upload("a").unlink()
+    assert verdicts(trueup.reconcile("shop")) == {"a": "missing"}
+
+
+def test_the_uploads_of_rails_are_known(shop: Shop):
+    shop.execute(
+        "create table active_storage_blobs (id integer, key text, filename text, byte_size integer, checksum text,"
+        " service_name text, created_at text)"
+    )
+    shop.settings(f'database = "sqlite:///{shop.database}"\npreset = "active-storage"')
+    for key, data in (("good", b"data"), ("bad", b"DATA")):
+        (shop.folder / "media" / key).write_bytes(data)
+        checksum = base64.b64encode(hashlib.md5(b"data").digest()).decode()
+        shop.execute(
+            "insert into active_storage_blobs values (1, ?, 'f', 4, ?, 'media', '2026-01-01 00:00:00')", key, checksum
+        )
+    (shop.folder / "media" / "bad").write_bytes(b"data!")
+    assert verdicts(trueup.reconcile("shop")) == {"bad": "size_mismatch"}
+
+
+def test_a_table_in_postgresql_is_read_and_cannot_be_written(shop: Shop, new_database: Callable[[], str]):
+    url = new_database()
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as db:
+        db.execute(sa.text("create table uploads (provider text, key text, size bigint, md5 text, at timestamptz)"))
+        for number in (1, 2, 3):
+            values = f"'media', 'k{number}', 4, null, now() - interval '2 days'"
+            db.execute(sa.text(f"insert into uploads values ({values})"))
+    for name in ("k1", "k2"):
+        (shop.folder / "media" / name).write_bytes(b"data")
+    query = 'query = "select provider, key, size, at as created_at from uploads"'
+    shop.settings(f'database = "{url}"\n{query}', grace="1h")
+    assert verdicts(trueup.reconcile("shop")) == {"k3": "missing"}
+    for hostile in ("delete from uploads returning provider, key, size", "select nextval('s') as size, 'a' as key"):
+        with engine.begin() as db:
+            db.execute(sa.text("create sequence if not exists s"))
+        shop.settings(f'database = "{url}"\nquery = "{hostile}"')
+        with pytest.raises(TrueupError, match="cannot be read"):
+            trueup.reconcile("shop")
+    with engine.connect() as db:
+        assert db.scalar(sa.text("select count(*) from uploads")) == 3
+    engine.dispose()
+
+
+def test_a_collection_in_mongodb_is_read(shop: Shop, mongo_url: str):
+    from pymongo import MongoClient
+
+    with MongoClient(mongo_url) as client:
+        client.get_default_database()["files"].insert_many(
+            [{"storageProvider": "media", "path": name, "fileSize": 4} for name in ("a", "b")]
+        )
+    (shop.folder / "media" / "a").write_bytes(b"data")
+    fields = '{ provider = "storageProvider", key = "path", size = "fileSize" }'
+    shop.settings(f'database = "{mongo_url}"\ncollection = "files"\nfields = {fields}')
+    assert verdicts(trueup.reconcile("shop")) == {"b": "missing"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "error", "said"),
+    [
+        ('database = "sqlite:///nowhere/x.db"\n' + QUERY, TrueupError, "cannot be read"),
+        ('database = "sqlite:///shop.db"\nquery = "select nonsense"', TrueupError, "no such column"),
+        ('database = "sqlite:///shop.db"\nquery = "select 5 as key"', ConfigError, "without a usable key"),
+        ('database = "sqlite:///shop.db"\nquery = "select \'a\' as key"', ConfigError, "where its objects are"),
+        ('database = "sqlite:///shop.db"', ConfigError, "needs a query"),
+        ('query = "select 1"', ConfigError, "has no database"),
+        ('database = "x"\npreset = "nonsense"', ConfigError, "nonsense"),
+        ('database = "mysql://u:hunter2@127.0.0.1:1/x"\n' + QUERY, (TrueupError, MissingExtra), "needs|cannot"),
+    ],
+)
+def test_a_reference_that_cannot_be_used_is_said_so(shop: Shop, reference: str, error: type[TrueupError], said: str):
+    shop.settings(reference)
+    with pytest.raises(error, match=said) as caught:
+        trueup.reconcile("shop")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_unknown_reference_and_an_unknown_place_are_told(shop: Shop):
+    with pytest.raises(ConfigError, match="Known: shop"):
+        trueup.reconcile("nonsense")
+    shop.upload("a", provider="elsewhere")
+    run = trueup.reconcile("shop")
+    assert (run.status, run.providers[0].state) == ("failed", "unknown")
+    assert "elsewhere is not in the settings" in str(run.reason)
