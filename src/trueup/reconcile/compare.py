@@ -61,6 +61,9 @@ def matched(rows: Iterable[Believed], entries: Iterable[Entry]) -> Iterator[Matc
     """
     veils: list[Entry] = []
     for here, there in _groups(_ascending(rows), _ascending(entries)):
+        if not veils and len(here) == len(there) == 1 and here[0].key == there[0].key and not there[0].fault:
+            yield Match(here[0].key, here[0], there[0])  # nearly all are so
+            continue
         by_key = {entry.key: entry for entry in there}
         veils += [entry for entry in there if entry.fault and entry.fault != "marker"]
         if veils:  # a zero follows the slash: no key from there on lies below

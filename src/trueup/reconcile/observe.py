@@ -6,7 +6,6 @@ or an object may have gone, so a finding stands only when both agree.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -72,24 +71,24 @@ def first_look(provider: str, store: Store, reference: Reference, findings: Find
 
 
 def _merged(provider: str, store: Store, reference: Reference, findings: Findings, *, ordered: bool) -> Seen:
-    there: Counter[str] = Counter()
-    believed: Counter[str] = Counter()
-    ok = 0
+    files = size = rows_count = rows_size = ok = 0
 
     def listed() -> Iterator[Entry]:
+        nonlocal files, size
         for entry in store.list(ordered=ordered):
-            if entry.fault in {"", UNADDRESSABLE}:
-                there["files"] += 1
-                there["bytes"] += entry.size
+            if not entry.fault or entry.fault == UNADDRESSABLE:
+                files += 1
+                size += entry.size
             if entry.fault != "marker":
                 yield entry
 
     def told() -> Iterator[Believed]:
+        nonlocal rows_count, rows_size
         rows = reference.rows()
         for row in rows if ordered else sorted_rows(rows):
             if not row.lost:
-                believed["files"] += 1
-                believed["bytes"] += row.size or 0
+                rows_count += 1
+                rows_size += row.size or 0
             yield row
 
     for match in matched(told(), listed()):
@@ -99,7 +98,7 @@ def _merged(provider: str, store: Store, reference: Reference, findings: Finding
         else:
             detail = match.veil.detail if match.veil is not None else ""
             findings.put(Finding(provider, match.key, verdict, match.row, match.entry, detail=detail))
-    return Seen(Totals(believed["files"], believed["bytes"]), Totals(there["files"], there["bytes"]), ok)
+    return Seen(Totals(rows_count, rows_size), Totals(files, size), ok)
 
 
 def second_look(
