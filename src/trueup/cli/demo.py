@@ -28,7 +28,7 @@ def play(ui: Ui) -> int:
     """Run the whole session. Raises `TrueupError` when a step does not end as it should."""
     with tempfile.TemporaryDirectory(prefix="trueup-demo-") as folder:
         stage = _Stage(ui, Path(folder))
-        for scene in (_first, _again, _conflict, _undo, _guard, _pool):
+        for scene in (_first, _again, _conflict, _undo, _guard, _pool, _reconcile):
             scene(stage)
     ui.out()
     ui.out(
@@ -152,7 +152,7 @@ def _pool(stage: _Stage) -> None:
     (folder / "video.mp4").write_bytes(bytes(200_000))
     with _hook() as hook:
         alerts = f'[[alerts.webhooks]]\nurl = "{hook.url}"\nsecret = "only for the demo"\n'
-        pool = '[pool]\nquota = "300KiB"\nplacement = "most-free"\n'
+        pool = '[reconcile]\ngrace = "0s"\n[pool]\nquota = "300KiB"\nplacement = "most-free"\n'
         (folder / "trueup.toml").write_text(pool + providers + alerts, "utf-8")
         for number in (1, 2, 3):
             stage.trueup("pool", "put", "video.mp4", f"video-{number}.mp4")
@@ -166,6 +166,21 @@ def _pool(stage: _Stage) -> None:
         raise TrueupError(f"the demo's webhook was told {len(hook.told)} times instead of 3")
     for message in hook.told:
         stage.ui.out(("it got ", "dim"), message)
+
+
+def _reconcile(stage: _Stage) -> None:
+    clouds = stage.site.parent / "clouds"
+    stage.tell("Behind the pool's back: one object is deleted, one is cut short, and a stranger is added.")
+    lost, cut = (next(clouds.glob(f"*/video-{number}.mp4")) for number in (1, 2))
+    lost.unlink()
+    cut.write_bytes(b"cut short")
+    (lost.parent / "stranger.txt").write_text("whose is this?\n", encoding="utf-8")
+    stage.trueup("reconcile", "--check", "--quiet", expect=5)
+    stage.tell("The books are made true, and what they said is kept; nothing in a cloud is touched.")
+    stage.trueup("reconcile")
+    stage.trueup("backups", "ls")
+    stage.tell("Once more: nothing to do.")
+    stage.trueup("reconcile")
 
 
 class _Hook:
