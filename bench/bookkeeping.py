@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from trueup.catalog import database, open_catalog
 from trueup.catalog.base import Limits
-from trueup.config import StoreConfig
+from trueup.config import Settings, StoreConfig
+from trueup.downloads import downloads_config
 from trueup.pool.config import PoolConfig, ProviderConfig
 from trueup.pool.pool import Pool
 from trueup.pool.upload import Provider
@@ -127,7 +128,9 @@ def _pool(url: str) -> Pool:
         },
     )
     providers = {name: Provider(name=name, store=stores[name], limits=limits[name], weight=1.0) for name in PROVIDERS}
-    return Pool(config, open_catalog(url, limits), providers)
+    settings = Settings(home=Path("home"), environ={})
+    fetching = downloads_config(settings)
+    return Pool(config, open_catalog(url, limits), providers, home=settings.home, fetching=fetching)
 
 
 def _fill(url: str) -> None:
