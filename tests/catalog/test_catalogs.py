@@ -200,3 +200,13 @@ def test_a_password_is_not_shown() -> None:
     with pytest.raises(TrueupError) as caught:
         open_catalog("postgresql://me:hunter2@127.0.0.1:1/d", LIMITS)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_database_of_a_newer_version_is_said_so(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pool.db'}"
+    database.upgrade(url)
+    with sa.create_engine(url).begin() as db:
+        db.execute(sa.text("update alembic_version set version_num = '9999'"))
+    for ask in (lambda: open_catalog(url, LIMITS), lambda: database.upgrade(url), lambda: database.check(url)):
+        with pytest.raises(TrueupError, match=r"is of a newer trueup.*Update trueup"):
+            ask()

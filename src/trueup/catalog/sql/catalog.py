@@ -71,7 +71,7 @@ def check(url: str) -> str:
         if engine.dialect.name == "sqlite":
             if not (file and Path(file).exists()):
                 return f"{name} is made when it is first used"
-            if migrate.current(engine) != migrate.HEAD:
+            if migrate.known(engine) != migrate.HEAD:
                 return f"{name} is brought up to date when it is next used"
         migrate.require(engine)
     except SQLAlchemyError as error:

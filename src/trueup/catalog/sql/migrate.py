@@ -22,9 +22,21 @@ def current(engine: sa.Engine) -> str:
         return str(db.scalar(sa.text("select version_num from alembic_version")) or "")
 
 
+def known(engine: sa.Engine) -> str:
+    """The revision a database has. Raises `TrueupError` for one of a newer trueup."""
+    found = current(engine)
+    if found > HEAD:
+        name = engine.url.render_as_string(hide_password=True)
+        raise TrueupError(
+            f"the database {name} is of a newer trueup: it has revision {found}, and this version knows {HEAD}",
+            cure="Update trueup here too: pip install --upgrade trueup",
+        )
+    return found
+
+
 def require(engine: sa.Engine) -> None:
     """Raise `TrueupError` unless the database is up to date."""
-    found = current(engine)
+    found = known(engine)
     if found != HEAD:
         name = engine.url.render_as_string(hide_password=True)
         what = f"has the tables of revision {found}" if found else "has no tables of trueup yet"
@@ -33,7 +45,7 @@ def require(engine: sa.Engine) -> None:
 
 def upgrade(engine: sa.Engine) -> str:
     """Take every step that is missing; the revision it then has."""
-    if current(engine) != HEAD:
+    if known(engine) != HEAD:
         from alembic import command
         from alembic.config import Config
 
