@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-
 from bench import timing, tools
 from bench.synthetic_s3 import etag_at, key_at, size_at
+
 from trueup.catalog import database
 
 KEYS = 1_000_000

@@ -12,6 +12,7 @@ import pytest
 import trueup
 from tests.servers import Bucket
 from trueup.catalog.base import Reservation, now
+from trueup.cli import main
 from trueup.errors import Busy, UsageError
 from trueup.pool import Pool
 from trueup.reconcile.report import ReconcileRun
@@ -199,6 +200,43 @@ def test_a_dry_run_changes_nothing(world: World):
     assert (run.status, run.exit_code, run.findings) == ("dry-run", 0, True)
     assert [item["fix"] for item in run.items] == ["planned"]
     assert world.database() == before
+
+
+def test_orphans_can_be_moved_aside_and_back(world: World):
+    world.put("x")
+    foreign = world.folder / "a" / "deep" / "foreign"
+    foreign.parent.mkdir()
+    foreign.write_bytes(bytes(77))
+    run = trueup.reconcile(quarantine_orphans=True)
+    aside = world.folder / "a" / ".trueup" / "quarantine" / run.run / "deep" / "foreign"
+    assert (run.status, foreign.exists(), aside.read_bytes()) == ("ok", False, bytes(77))
+    assert [(item["key"], item["fix"]) for item in run.items] == [("deep/foreign", "done")]
+    assert trueup.reconcile().items == ()
+    assert main(["undo", run.run]) == 0
+    assert (foreign.read_bytes(), aside.exists()) == (bytes(77), False)
+    assert main(["undo", run.run]) == 2
+    assert verdicts(trueup.reconcile()) == {"a/deep/foreign": "orphan"}
+
+
+def test_an_orphan_whose_place_was_taken_stays_aside(world: World, capsys: pytest.CaptureFixture[str]):
+    (world.folder / "a" / "foreign").write_bytes(b"first")
+    run = trueup.reconcile(quarantine_orphans=True)
+    (world.folder / "a" / "foreign").write_bytes(b"second")
+    assert main(["undo", run.run]) == 1
+    assert "stays in quarantine" in capsys.readouterr().err
+    assert (world.folder / "a" / "foreign").read_bytes() == b"second"
+    (world.folder / "a" / "foreign").unlink()
+    assert main(["undo", run.run]) == 0
+    assert (world.folder / "a" / "foreign").read_bytes() == b"first"
+
+
+def test_a_bucket_full_of_orphans_is_not_moved(world: World):
+    for number in range(120):
+        (world.folder / "a" / f"foreign-{number}").write_bytes(b"?")
+    run = trueup.reconcile(quarantine_orphans=True)
+    assert (run.status, run.exit_code) == ("refused", 3)
+    assert "would be moved" in str(run.reason)
+    assert len(list((world.folder / "a").iterdir())) == 120
 
 
 # What it must not conclude

@@ -46,6 +46,10 @@ def reconcile(
     adopt_orphans: Annotated[
         bool, typer.Option("--adopt-orphans", help="Take what lies there unowned into the books.")
     ] = False,
+    quarantine_orphans: Annotated[
+        bool,
+        typer.Option("--quarantine-orphans", help="Move it aside within its store; trueup undo brings it back."),
+    ] = False,
     max_change: Annotated[
         str,
         typer.Option(
@@ -69,6 +73,7 @@ def reconcile(
         settings=ui.settings(),
         dry_run=dry_run or check,
         adopt_orphans=adopt_orphans,
+        quarantine_orphans=quarantine_orphans,
         max_change=max_change,
         force=force,
     )
@@ -132,6 +137,23 @@ def backups_restore(
     return 1 if stay else 0
 
 
+def undo_quarantine(ui: Ui, run: str) -> int | None:
+    """Bring back what a reconcile moved aside; None when the run is none of those."""
+    settings = ui.settings()
+    if not (settings.home / "reconcile").exists():
+        return None
+    from trueup.reconcile.quarantine import knows, undo
+
+    if not knows(run, settings.home):
+        return None
+    done = undo(run, settings=settings)
+    for problem in done.problems:
+        ui.say(f"warning: {problem}")
+    ui.out(f"{words.number(done.back, 'object')} brought back")
+    ui.document({"run": run, "job": "undo", "back": done.back, "problems": done.problems})
+    return 1 if done.problems else 0
+
+
 @contextmanager
 def _catalog(ui: Ui) -> Iterator[Catalog]:
     from trueup.catalog import open_catalog
@@ -175,6 +197,8 @@ def _block(ui: Ui, provider: ProviderReport, done: ReconcileRun) -> None:
         ui.out(("  [!] Not updated", "red"), f": {provider.reason}")
     elif provider.fixed:
         ui.out(("  [OK] Updated successfully!", "green"), (f"  backup {provider.backup}", "dim"))
+    elif provider.moved:
+        ui.out(("  [OK] Orphans moved aside", "green"), (f"  take it back with: trueup undo {done.run}", "dim"))
     elif not provider.mismatch:
         ui.out(("  [OK] Stats match - no sync needed", "green"))
     elif done.status == "dry-run":

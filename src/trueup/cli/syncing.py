@@ -209,11 +209,14 @@ def undo(
 
     What was taken back is held: later syncs skip it until a side changes, or --release.
     """
+    from trueup.cli.reconciling import undo_quarantine
     from trueup.sync.undo import undo as undo_run
 
+    settings = ui.settings()
+    if (code := undo_quarantine(ui, run)) is not None:
+        return code
     listener = Listener(ui)
     ui.failure_document = _failed("undo", listener, "", "", "two-way")
-    settings = ui.settings()
     with _running(ui, listener) as outputs:
         undone = undo_run(run, settings=settings, outputs=outputs)
     _report(ui, undone)

@@ -3,7 +3,6 @@ up in the transaction that replaces it, and only if it still is as it was read."
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -19,6 +18,7 @@ from trueup.reconcile.compare import (
     UNADDRESSABLE,
 )
 from trueup.reconcile.findings import Finding, Findings
+from trueup.reconcile.report import Totals
 
 _ALWAYS: Final = 100
 """Changes of so many rows are never refused."""
@@ -32,14 +32,28 @@ def too_much(findings: Findings, usage: Usage, max_change: str) -> str | None:
     counts = findings.counts(usage.provider)
     unowned, _ = findings.lying(usage.provider, UNOWNED)
     touched = sum(counts[verdict] for verdict in _ROWS) + max(0, usage.unowned_count - unowned)
-    share = int(re.sub(r"\D", "", max_change))
-    if touched <= _ALWAYS or touched * 100 <= share * usage.file_count:
+    if touched <= _ALWAYS or touched * 100 <= _share(max_change) * usage.file_count:
         return None
     return (
         f"{touched:,} of {usage.file_count:,} objects would be changed in the books, more than {max_change}: "
         "this may be the wrong bucket or prefix, credentials that show an empty one, or a database that is older than "
         "the bucket"
     )
+
+
+def too_many(orphans: int, actual: Totals | None, max_change: str) -> str | None:
+    """Why so many orphans should not be moved, or None."""
+    lying = actual.file_count if actual is not None else 0
+    if orphans <= _ALWAYS or orphans * 100 <= _share(max_change) * lying:
+        return None
+    return (
+        f"{orphans:,} of {lying:,} objects would be moved, more than {max_change}: this may be the wrong bucket or "
+        "prefix, or a database that is older than the bucket"
+    )
+
+
+def _share(text: str) -> int:
+    return int(text.rstrip("%"))
 
 
 class Fixing:

@@ -45,6 +45,8 @@ class ProviderReport:
     """Something on the books was not true."""
     refused: bool = False
     fixed: bool = False
+    moved: bool = False
+    """Orphans were put in quarantine."""
     backup: str | None = None
     verdicts: dict[str, int] = field(default_factory=dict)
 

@@ -11,13 +11,14 @@ from typing import Final
 
 from trueup.catalog import open_catalog
 from trueup.config import Settings, StoreConfig, load
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, UsageError
 from trueup.pool.config import pool_config
 from trueup.reconcile.books import PoolBooks
 from trueup.reconcile.compare import IN_FLIGHT, ORPHAN, VERDICTS
 from trueup.reconcile.config import reconcile_config, share
 from trueup.reconcile.findings import Findings
-from trueup.reconcile.fix import Fixing, too_much
+from trueup.reconcile.fix import Fixing, too_many, too_much
+from trueup.reconcile.quarantine import Journal, quarantine
 from trueup.reconcile.references import Table
 from trueup.reconcile.report import ProviderReport, ReconcileRun
 from trueup.reconcile.suspects import Suspects
@@ -33,14 +34,16 @@ def reconcile(
     settings: Settings | None = None,
     dry_run: bool = False,
     adopt_orphans: bool = False,
+    quarantine_orphans: bool = False,
     max_change: str = "",
     force: bool = False,
     heard: Callable[[str], None] = lambda _: None,
 ) -> ReconcileRun:
     """Compare books with what clouds hold: the pool's own, or those of `[reconcile.references.NAME]`. The pool's books
-    are made true; an application's own are only compared. Nothing in a cloud is changed.
+    are made true; an application's own are only compared. Nothing in a cloud is changed, unless it is asked for.
 
-    With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books. A fix of
+    With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books;
+    `quarantine_orphans` moves it aside within its store, and `quarantine.undo` brings it back. A fix of
     more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
     provider whose listing begins.
 
@@ -49,9 +52,11 @@ def reconcile(
     """
     settings = settings or load()
     if name:
-        if adopt_orphans:
-            raise ConfigError(f"the rows of {name} are an application's own", cure="Leave out --adopt-orphans")
+        if adopt_orphans or quarantine_orphans:
+            raise UsageError(f"the rows of {name} are an application's own", cure="Leave out what is done with orphans")
         return _compare(name, settings, dry_run=dry_run, heard=heard)
+    if adopt_orphans and quarantine_orphans:
+        raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
     change = share(max_change or config.max_change, "--max-change")
     limits = {provider.name: provider.limits for provider in pool.providers.values()}
@@ -63,18 +68,30 @@ def reconcile(
         books = PoolBooks(catalog)
         places = {provider.name: provider.store for provider in pool.providers.values()}
 
+        def aside(report: ProviderReport) -> None:
+            """Move orphans aside, unless there are suspiciously many."""
+            counts = findings.counts(report.provider)
+            why = None if force else too_many(counts[ORPHAN], report.actual, change)
+            if why is not None:
+                report.refused, report.reason = True, why
+                return
+            with closing(Journal(settings.home)) as journal:
+                report.moved = quarantine(run, report.provider, work.stores[report.provider], findings, journal)
+
         def settle(report: ProviderReport) -> None:
             fixing = Fixing(catalog.corrections, run, findings, adopt=adopt_orphans)
             usage = books.usages[report.provider]
+            if quarantine_orphans and not dry_run:
+                aside(report)
             report.wanting = fixing.plan(report.provider, usage)
             why = None if force or not report.wanting else too_much(findings, usage, change)
             if why is not None:
                 report.refused, report.reason = True, why
-            elif report.wanting and not dry_run and fixing.fix(report.provider, usage):
+            elif report.wanting and not dry_run and not report.refused and fixing.fix(report.provider, usage):
                 report.fixed, report.backup = True, fixing.backup_of(report.provider)
 
         work = Work(run, settings, places, books, findings, settle, heard)
-        done = work.run(dry_run=dry_run, stat_orphans=adopt_orphans)
+        done = work.run(dry_run=dry_run, stat_orphans=adopt_orphans or quarantine_orphans)
         if not dry_run:
             catalog.runs.add(_record(done, work.started))
         return done

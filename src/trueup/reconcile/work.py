@@ -46,6 +46,8 @@ class Work:
         self._findings = findings
         self._settle = settle
         self._heard = heard
+        self.stores: dict[str, Store] = {}
+        """Those that could be looked at; open while `settle` is called."""
         self._seen: dict[str, Seen] = {}
         self._well: dict[str, int] = {}
 
@@ -82,7 +84,7 @@ class Work:
             report.state, report.reason = "unknown", str(error)
             log.warning("nothing can be said of %s: %s", name, error)
             return
-        self._seen[name], report.actual = seen, seen.actual
+        self.stores[name], self._seen[name], report.actual = store, seen, seen.actual
 
     def _opened(self, name: str) -> Store:
         if name not in self._places:

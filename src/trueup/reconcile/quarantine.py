@@ -1,0 +1,130 @@
+"""Orphans moved out of the way, and back: within their own store, under `.trueup/quarantine/<run>/`.
+
+What is about to be moved is noted first, so that whatever a crash leaves can be undone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trueup import keys
+from trueup.config import Settings, load
+from trueup.errors import NotFound, StoreError, TrueupError, UsageError
+from trueup.pool.config import pool_config
+from trueup.reconcile.compare import ORPHAN
+from trueup.reconcile.findings import Finding, Findings
+from trueup.stores import open_store
+from trueup.stores.base import Store
+
+
+@dataclass(slots=True)
+class Restored:
+    """What an undo brought back."""
+
+    back: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Journal:
+    """What was moved by which run, on this machine."""
+
+    def __init__(self, home: Path) -> None:
+        (home / "reconcile").mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(home / "reconcile" / "quarantine.db", isolation_level=None, timeout=30)
+        self._db.execute(
+            "create table if not exists moved (run text, provider text, key blob, primary key (run, provider, key))"
+            " without rowid"
+        )
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._db.close()
+
+    def note(self, run: str, provider: str, moving: list[str]) -> None:
+        """Say what is about to be moved; it is on the disk when this returns."""
+        self._db.execute("begin immediate")
+        rows = [(run, provider, key.encode("utf-8", "surrogatepass")) for key in moving]
+        self._db.executemany("insert or ignore into moved values (?, ?, ?)", rows)
+        self._db.execute("commit")
+
+    def forget(self, run: str, provider: str, key: str) -> None:
+        """It is back, or never went."""
+        here = (run, provider, key.encode("utf-8", "surrogatepass"))
+        self._db.execute("delete from moved where run = ? and provider = ? and key = ?", here)
+
+    def rows(self, run: str) -> Iterator[tuple[str, str]]:
+        """Provider and key of what a run moved and is not back."""
+        found = self._db.execute("select provider, key from moved where run = ? order by provider, key", (run,))
+        for provider, key in found.fetchall():
+            yield provider, key.decode("utf-8", "surrogatepass")
+
+
+def place(run: str, key: str) -> str:
+    """Where an orphan goes."""
+    return f".trueup/quarantine/{run}/{key}"
+
+
+def quarantine(run: str, provider: str, store: Store, findings: Findings, journal: Journal) -> bool:
+    """Move the orphans of one provider, each only if it still is as it was looked at. Whether any was."""
+    moved = False
+    for page in findings.pages(provider):
+        orphans = [found for found in page if found.verdict == ORPHAN and found.row is None and found.entry]
+        journal.note(run, provider, [found.key for found in orphans])
+        for found in orphans:
+            moved |= _move(run, store, found, findings, journal)
+    return moved
+
+
+def _move(run: str, store: Store, found: Finding, findings: Findings, journal: Journal) -> bool:
+    to = place(run, found.key)
+    try:
+        store.move(found.key, to, if_match=found.entry)
+    except StoreError as error:
+        journal.forget(run, found.provider, found.key)
+        findings.put(found._replace(fix="skipped", detail=str(error)))
+        return False
+    findings.put(found._replace(fix="done", entry=None, detail=f"it is at {to} now"))
+    return True
+
+
+def knows(run: str, home: Path) -> bool:
+    """Whether a run of this id moved orphans that are not back."""
+    if not (home / "reconcile" / "quarantine.db").exists():
+        return False
+    with closing(Journal(home)) as journal:
+        return any(True for _ in journal.rows(run))
+
+
+def undo(run: str, *, settings: Settings | None = None) -> Restored:
+    """Bring back what a run moved. Where something else is in an orphan's place now, it stays in quarantine. Raises
+    `UsageError` for a run that moved nothing, and `ConfigError`."""
+    settings = settings or load()
+    providers = pool_config(settings).providers
+    done = Restored()
+    with ExitStack() as stack:
+        journal = stack.enter_context(closing(Journal(settings.home)))
+        rows = list(journal.rows(run))
+        if not rows:
+            raise UsageError(f"the run {run} moved nothing that is not back", cure="See the ids: trueup runs")
+        stores: dict[str, Store] = {}
+        for provider, key in rows:
+            try:
+                if provider not in providers:
+                    raise StoreError(f"{provider} is not in the settings")
+                if provider not in stores:
+                    stores[provider] = open_store(providers[provider].store, settings.environ)
+                    stack.callback(stores[provider].close)
+                stores[provider].move(place(run, key), key)
+            except NotFound:  # a crash came between the note and the move
+                pass
+            except TrueupError as error:
+                done.problems.append(f"'{keys.display(key)}' at {provider} stays in quarantine: {error}")
+                continue
+            else:
+                done.back += 1
+            journal.forget(run, provider, key)
+    return done
