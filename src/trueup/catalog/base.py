@@ -95,6 +95,8 @@ class Reservation(NamedTuple):
     lease_until: datetime
     """UTC. Until then somebody is at work; after it, a sweep settles the reservation."""
     idempotency: str = ""
+    removes: bool = False
+    """It is not for an upload: the object of its key is to go, and the key is nobody else's meanwhile."""
 
 
 class Message(NamedTuple):
@@ -144,9 +146,12 @@ class Ledger(Protocol):
         ...
 
     def reserve(self, wanted: Reservation) -> bool:
-        """Promise room, if all that is there and promised and this stays within the quota, or this is none. False, and
-        the provider is full, where it does not; nothing is promised then. Raises `Busy` when somebody else is uploading
-        this key there, or an upload of this idempotency token is under way or done."""
+        """Promise room, if all that is there and promised and this stays within the quota, or this is none. False where
+        it does not, and nothing is promised; the provider is full then, unless this is more than its whole quota.
+
+        Raises `Busy` when somebody else is uploading or removing this key there, when an upload of this idempotency
+        token is under way or done, and when the key has no stored object there as large as what `reserved` leaves out.
+        """
         ...
 
     def refuse(self, provider: str) -> None:
@@ -184,8 +189,19 @@ class Ledger(Protocol):
         """The object of an upload of this name."""
         ...
 
-    def remove(self, stored: Stored) -> bool:
-        """Strike an object off, or a missing one. Whether it was on the books; one that replaced it stays."""
+    def suspect(self, token: str) -> None:
+        """Nobody is at work on a reservation any more, and what became of it is not known: its lease ends now, and its
+        idempotency token is free. One that is gone is fine."""
+        ...
+
+    def remove(self, stored: Stored, token: str = "") -> bool:
+        """Strike an object off, or a missing one, and the reservation of this removal with it. Whether it was on the
+        books; one that replaced it stays. Raises `Busy`, and nothing changes, while its key is reserved there for
+        anything else."""
+        ...
+
+    def superseded(self) -> list[Stored]:
+        """Stored objects whose key has a newer one at another provider: an overwrite that moved did not end."""
         ...
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:

@@ -30,7 +30,7 @@ from trueup.pool.lease import Leases
 from trueup.pool.place import Room, order
 from trueup.pool.source import FileSource, Source, StreamSource
 from trueup.pool.sweep import Swept, sweep
-from trueup.pool.upload import Provider, Uploads, no_room
+from trueup.pool.upload import Provider, Uploads, no_room, remove
 from trueup.runs import RunRecord, new_run_id
 from trueup.stores import open_store
 from trueup.stores.cloud import CloudStore
@@ -189,7 +189,7 @@ class Pool:
         if idempotency and (known := self._ledger.known(idempotency)):
             return known
         before = self._ledger.find(key)
-        candidates = self._candidates(before, taken.size or 0)
+        candidates = self._candidates(before, taken.size if taken.size is not None else 1)
         return self._uploads.upload(taken, key, candidates, before, idempotency=idempotency)
 
     def fetch(self, url: str) -> Uploaded:
@@ -213,7 +213,8 @@ class Pool:
         usages = self._ledger.usage()
         for usage in usages:
             found = self._providers.get(usage.provider)
-            lacks = found is not None and usage.room(found.limits.quota) < size
+            # What is larger than all of it finds no room in an empty one either.
+            lacks = found is not None and usage.room(found.limits.quota) < size <= found.limits.quota
             if lacks and not usage.is_full and usage.provider not in here:
                 self._ledger.refuse(usage.provider)
         rooms = [
@@ -281,8 +282,8 @@ class Pool:
         if not found:
             raise NotFound(f"'{keys.display(key)}' is not in the pool")
         for stored in found:
-            self._provider(stored).store.delete(key)
-            self._ledger.remove(stored)
+            self._provider(stored)
+            remove(self._ledger, self._providers, stored, until=self._leases.end())
 
     def ls(self) -> Iterator[Stored]:
         """Every object by key."""
@@ -320,7 +321,13 @@ class Pool:
         finished within a day, where the cloud lists them, and send what waits in the outbox."""
         began, started = time.monotonic(), datetime.now(UTC)
         older = started - self._config.keep if self._config.keep is not None else None
-        swept = sweep(self._ledger, self._providers, older_than=older, begun_before=started - _UNFINISHED)
+        swept = sweep(
+            self._ledger,
+            self._providers,
+            older_than=older,
+            begun_before=started - _UNFINISHED,
+            until=self._leases.end(),
+        )
         for cleaned in (self.clean_old_downloads(), self.clean_failed_downloads()):
             swept.add(cleaned)
         delivered = deliver(self._catalog.outbox, self._to)

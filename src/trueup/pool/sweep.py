@@ -12,8 +12,8 @@ from typing import Final
 from trueup import keys
 from trueup.catalog.base import Ledger, Stored, now
 from trueup.downloads import Cleaned
-from trueup.errors import AccessDenied, NotFound, StoreError
-from trueup.pool.upload import Provider, settle
+from trueup.errors import AccessDenied, Busy, NotFound, StoreError
+from trueup.pool.upload import Provider, remove, settle
 from trueup.stores.cloud import CloudStore
 
 log = logging.getLogger("trueup.pool")
@@ -48,7 +48,12 @@ class Swept:
 
 
 def sweep(
-    ledger: Ledger, providers: Mapping[str, Provider], *, older_than: datetime | None, begun_before: datetime
+    ledger: Ledger,
+    providers: Mapping[str, Provider],
+    *,
+    older_than: datetime | None,
+    begun_before: datetime,
+    until: datetime,
 ) -> Swept:
     """Settle reservations whose lease has ended, remove objects created before `older_than`, and abort uploads in parts
     that were `begun_before` and that no reservation is for. Safe beside running uploads, whose leases have not ended.
@@ -71,10 +76,9 @@ def sweep(
         done.released += not booked
     if older_than is not None:
         for stored in ledger.objects(older_than):
-            try:
-                done.removed += _remove(ledger, providers, stored)
-            except (StoreError, KeyError) as error:
-                done.problems.append(f"'{keys.display(stored.key)}' at {stored.provider} was not removed: {error}")
+            done.removed += _removed(ledger, providers, stored, until, done)
+    for stored in ledger.superseded():
+        _removed(ledger, providers, stored, until, done)
     for provider in providers.values():
         try:
             done.aborted += _abort(ledger, provider, begun_before)
@@ -100,12 +104,14 @@ def _abort(ledger: Ledger, provider: Provider, begun_before: datetime) -> int:
     return len(old)
 
 
-def _remove(ledger: Ledger, providers: Mapping[str, Provider], stored: Stored) -> bool:
-    """Remove an object, unless another one took its place since it was read from the books."""
-    store = providers[stored.provider].store
-    with suppress(NotFound):
-        found = store.stat(stored.key)
-        if stored not in ledger.find(stored.key):
-            return False
-        store.delete(stored.key, if_match=found)
-    return ledger.remove(stored)
+def _removed(ledger: Ledger, providers: Mapping[str, Provider], stored: Stored, until: datetime, done: Swept) -> bool:
+    """Remove an object, unless another one took its place since it was read from the books. Whether it was."""
+    try:
+        found = None
+        with suppress(NotFound):
+            found = providers[stored.provider].store.stat(stored.key)
+        with suppress(Busy):  # somebody is at it
+            return remove(ledger, providers, stored, until=until, if_match=found)
+    except (StoreError, KeyError) as error:
+        done.problems.append(f"'{keys.display(stored.key)}' at {stored.provider} was not removed: {error}")
+    return False

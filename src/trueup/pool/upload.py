@@ -10,11 +10,12 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from trueup import keys
 from trueup.catalog.base import Ledger, Limits, Reservation, Stored, now
-from trueup.errors import Busy, NotFound, PoolFull, StoreError, UsageError
+from trueup.errors import Busy, NotFound, PoolFull, PreconditionFailed, StoreError, Unreachable, UsageError
 from trueup.pool.lease import Leases
 from trueup.pool.source import Source
 from trueup.stores.base import Entry, Metadata, Store
@@ -70,8 +71,7 @@ class Uploads:
             except NoRoom:
                 continue
             if stored is not None:
-                for older in self._ledger.find(key)[1:]:
-                    self._drop(older)
+                self._drop(self._ledger.find(key)[1:])
                 return stored
         if failure is not None:
             raise failure
@@ -101,27 +101,11 @@ class Uploads:
             lease_until=self._leases.end(),
             idempotency=idempotency,
         )
-        if not self._reserved(reservation):
+        if not reserved(self._ledger, self._providers, reservation):
             return None
         with self._leases.held(reservation.token):
             written = self._write(store, reservation, source, body, new=replaced is None)
             return self._commit(store, reservation, written)
-
-    def _reserved(self, reservation: Reservation) -> bool:
-        """Room for an upload. One that died over the same key is in the way, and settled."""
-        try:
-            return self._ledger.reserve(reservation)
-        except Busy:
-            dead = [
-                found
-                for found in self._ledger.overdue(now())
-                if (found.provider, found.key) == (reservation.provider, reservation.key)
-            ]
-            if not dead:
-                raise
-            for found in dead:
-                settle(self._ledger, self._providers[found.provider].store, found)
-            return self._ledger.reserve(reservation)
 
     def _write(
         self, store: Store, reservation: Reservation, source: Source, body: Iterator[bytes], *, new: bool
@@ -136,10 +120,15 @@ class Uploads:
                 metadata=Metadata(user={TOKEN: token}),
                 temporary=f"pool-{token}",
             )
-        except StoreError:
+        except StoreError as error:
             found = self._arrived(store, reservation)
             if found is not None:  # the answer was lost, not the upload
                 return found
+            if new and isinstance(error, PreconditionFailed):
+                raise StoreError(
+                    f"'{keys.display(key)}' is there already, and on nobody's books",
+                    cure="Take it into the books: trueup reconcile --adopt-orphans",
+                ) from error
             raise
         except BaseException:
             self._arrived(store, reservation)
@@ -161,11 +150,12 @@ class Uploads:
 
     def _arrived(self, store: Store, reservation: Reservation) -> Entry | None:
         """What a failed upload left: our object after all, or nothing, and then its room is given back. Where that
-        cannot be known now the reservation stays."""
+        cannot be known now the reservation stays, for whoever can find out."""
         try:
-            found = ours(store, reservation)
+            found = ours(store, reservation, self._row(reservation))
         except StoreError:
             log.warning("what became of %s is not known yet", keys.display(reservation.key))
+            self._ledger.suspect(reservation.token)
             return None
         if found is None:
             self._ledger.release(reservation.token)
@@ -181,19 +171,25 @@ class Uploads:
             if known.provider == reservation.provider and (known.size, known.md5) == (written.size, written.md5):
                 return known
         again = reservation._replace(size=written.size, reserved=written.size, lease_until=self._leases.end())
-        if self._ledger.reserve(again) and self._ledger.commit(again.token, written.size, written.md5, at):
-            return stored
+        try:
+            if self._ledger.reserve(again) and self._ledger.commit(again.token, written.size, written.md5, at):
+                return stored
+        except Busy:  # somebody has begun to replace it, or to remove it
+            store.delete(reservation.key, if_match=written)
+            raise
         store.delete(reservation.key, if_match=written)
         raise PoolFull(f"the room for '{keys.display(reservation.key)}' was given to others meanwhile")
 
-    def _drop(self, stored: Stored) -> None:
-        """Remove the older version of a key from another provider."""
-        try:
-            self._providers[stored.provider].store.delete(stored.key)
-        except (StoreError, KeyError) as error:
-            log.warning("the older %s at %s stays: %s", keys.display(stored.key), stored.provider, error)
-            return
-        self._ledger.remove(stored)
+    def _row(self, reservation: Reservation) -> Stored | None:
+        return row_of(self._ledger, reservation)
+
+    def _drop(self, older: list[Stored]) -> None:
+        """Remove older versions of a key from other providers. What cannot go now goes with a sweep."""
+        for stored in older:
+            try:
+                remove(self._ledger, self._providers, stored, until=self._leases.end())
+            except (StoreError, Busy) as error:
+                log.warning("the older %s at %s stays: %s", keys.display(stored.key), stored.provider, error)
 
 
 def no_room(what: str) -> PoolFull:
@@ -201,19 +197,84 @@ def no_room(what: str) -> PoolFull:
     return PoolFull(f"no provider has room for {what}", cure="Raise a quota, add a provider, or remove something")
 
 
+def reserved(ledger: Ledger, providers: Mapping[str, Provider], wanted: Reservation) -> bool:
+    """Reserve. An upload or a removal of the same key that died is in the way, and settled."""
+    try:
+        return ledger.reserve(wanted)
+    except Busy:
+        here = (wanted.provider, wanted.key)
+        dead = [found for found in ledger.overdue(now()) if (found.provider, found.key) == here]
+        if not dead:
+            raise
+        for found in dead:
+            settle(ledger, providers[found.provider].store, found)
+        return ledger.reserve(wanted)
+
+
+def remove(
+    ledger: Ledger,
+    providers: Mapping[str, Provider],
+    stored: Stored,
+    *,
+    until: datetime,
+    if_match: Entry | None = None,
+) -> bool:
+    """Remove an object from its cloud and from the books; its key is reserved meanwhile, so that a crash is settled
+    like that of an upload. Whether it was on the books; one that replaced it stays. Raises `Busy`, and the store's
+    `StoreError`."""
+    store = providers[stored.provider].store
+    removal = Reservation(secrets.token_hex(16), stored.provider, stored.key, 0, 0, "", until, removes=True)
+    reserved(ledger, providers, removal)
+    if stored not in ledger.find(stored.key, missing=True):
+        ledger.release(removal.token)
+        return False
+    try:
+        store.delete(stored.key, if_match=if_match)
+    except Unreachable:
+        ledger.suspect(removal.token)  # it may be gone
+        raise
+    except StoreError:
+        ledger.release(removal.token)
+        raise
+    return ledger.remove(stored, removal.token)
+
+
 def settle(ledger: Ledger, store: Store, reservation: Reservation) -> bool:
-    """Find out what became of an upload that died, and book it or give its room back. Whether it is booked. Raises
-    `StoreError` when that cannot be known now."""
-    found = ours(store, reservation)
-    if found is not None:
-        return ledger.commit(reservation.token, found.size, found.md5, now())
-    store.discard(reservation.key, f"pool-{reservation.token}")
-    ledger.release(reservation.token)
+    """Find out what became of an upload that died, and book it or give its room back; finish a removal. Whether an
+    upload is booked. Raises `StoreError` when that cannot be known now.
+
+    An upload that nobody was told of gives way to one of the same key at another provider, which somebody was.
+    """
+    row = row_of(ledger, reservation)
+    if reservation.removes:
+        store.delete(reservation.key)
+        found = None
+    else:
+        found = ours(store, reservation, row)
+        elsewhere = any(other.provider != reservation.provider for other in ledger.find(reservation.key))
+        if found is not None and not elsewhere:
+            return ledger.commit(reservation.token, found.size, found.md5, now())
+        if found is not None:
+            store.delete(reservation.key, if_match=found)
+        else:
+            row = None  # nothing has replaced it
+            store.discard(reservation.key, f"pool-{reservation.token}")
+    if row is not None:
+        ledger.remove(row, reservation.token)
+    else:
+        ledger.release(reservation.token)
     return False
 
 
-def ours(store: Store, reservation: Reservation) -> Entry | None:
-    """The object of a reservation, if it is there: by the token it carries, else by size and MD5."""
+def row_of(ledger: Ledger, reservation: Reservation) -> Stored | None:
+    """The row of a reservation's key at its provider."""
+    rows = ledger.find(reservation.key, missing=reservation.removes)
+    return next((row for row in rows if row.provider == reservation.provider), None)
+
+
+def ours(store: Store, reservation: Reservation, row: Stored | None) -> Entry | None:
+    """The object of a reservation, if it is there: by the token it carries, else by size and MD5. Where these were not
+    known before, it is what is not the `row` that it replaces."""
     try:
         found = store.stat(reservation.key)
         if store.features.metadata:
@@ -221,10 +282,12 @@ def ours(store: Store, reservation: Reservation) -> Entry | None:
             return found if carries else None
     except NotFound:
         return None
-    if found.size != reservation.size:
+    if reservation.md5 and found.size != reservation.size:
         return None
-    md5 = found.md5 or _read_md5(store, found)
-    return found._replace(md5=md5) if reservation.md5 in {"", md5} else None
+    found = found._replace(md5=found.md5 or _read_md5(store, found))
+    if reservation.md5:
+        return found if found.md5 == reservation.md5 else None
+    return found if row is None or (found.size, found.md5) != (row.size, row.md5) else None
 
 
 def _read_md5(store: Store, entry: Entry) -> str:

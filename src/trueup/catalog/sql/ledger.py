@@ -39,6 +39,7 @@ _STATE: Final = (
     _books.is_full,
     _books.alert_sent,
     _books.file_count,
+    _books.alert_limit,
 )
 _TAKE: Final = (
     storage_stats.update()
@@ -71,7 +72,11 @@ _SETTLE: Final = (
     )
     .returning(*_STATE)
 )
-_ALERT: Final = storage_stats.update().where(_books.provider == _of("provider")).values(alert_sent=_of("sent"))
+_ALERT: Final = (
+    storage_stats.update()
+    .where(_books.provider == _of("provider"))
+    .values(alert_sent=_of("sent"), alert_limit=_of("quota"))
+)
 _NAMED: Final = sa.select(objects.c.key).where(objects.c.idempotency == _of("idempotency"))
 _PROMISE: Final = reservations.insert()
 _PROMISED: Final = sa.select(*_RESERVATION).where(reservations.c.token == _of("token")).with_for_update()
@@ -84,14 +89,29 @@ _OVERDUE: Final = (
 )
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
 _REPLACED: Final = objects.delete().where(*_HERE).returning(objects.c.size, objects.c.state)
+_REPLACEABLE: Final = sa.select(objects.c.size).where(*_HERE, objects.c.state == STORED).with_for_update()
 # Two versions of a key may be of one millisecond.
 _STRIKE_THIS: Final = _REPLACED.where(
     objects.c.created_at == _of("created_at"), objects.c.size == _of("size"), objects.c.md5 == _of("md5")
+)
+_OTHERS: Final = sa.select(reservations.c.token).where(
+    reservations.c.provider == _of("provider"), reservations.c.key == _of("key"), reservations.c.token != _of("token")
+)
+_SUSPECT: Final = (
+    reservations.update()
+    .where(reservations.c.token == _of("token"))
+    .values(lease_until=_of("now"), idempotency=sa.null())
 )
 _BOOK: Final = objects.insert()
 _NEWEST: Final = sa.select(*_OBJECT).order_by(objects.c.created_at.desc())
 _BY_KEY: Final = _NEWEST.where(objects.c.key == _of("key"))
 _STORED_BY_KEY: Final = _BY_KEY.where(objects.c.state == STORED)
+_SEVERAL: Final = _NEWEST.where(
+    objects.c.state == STORED,
+    objects.c.key.in_(
+        sa.select(objects.c.key).where(objects.c.state == STORED).group_by(objects.c.key).having(sa.func.count() > 1)
+    ),
+)
 _BY_IDEMPOTENCY: Final = _NEWEST.where(objects.c.idempotency == _of("idempotency"))
 
 
@@ -123,24 +143,29 @@ class SqlLedger:
         try:
             with self._engine.begin() as db:
                 if wanted.idempotency and db.scalar(_NAMED, {"the_idempotency": wanted.idempotency}) is not None:
-                    raise _in_use(wanted)
+                    raise _in_use(wanted.key)
+                credit = wanted.size - wanted.reserved
+                here = {"the_provider": wanted.provider, "the_key": wanted.key}
+                # Locked, so that what it replaces stays until it does.
+                if credit > 0 and (db.scalar(_REPLACEABLE, here) or 0) < credit:
+                    raise _in_use(wanted.key)
                 # First, because a provider's row is what all wait for: it is locked as late as may be.
                 db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
                 taken = self._take(db, wanted.provider, wanted.reserved)
                 if not taken:
                     db.execute(_FULFILLED, {"the_token": wanted.token})
         except IntegrityError:  # of the reservation's key, or of its idempotency token
-            raise _in_use(wanted) from None
+            raise _in_use(wanted.key) from None
         return taken
 
     def _take(self, db: sa.Connection, provider: str, more: int) -> bool:
         """Take room if it is there, else mark the provider as full."""
         values = self._values(provider) | {"the_more": more}
         found = db.execute(_TAKE, values).one_or_none()
-        if found is None:
-            self._mark(db, provider)
-        else:
+        if found is not None:
             self._tell(db, provider, found)
+        elif (limits := self._limits.get(provider)) is not None and more <= limits.quota:
+            self._mark(db, provider)
         return found is not None
 
     def _mark(self, db: sa.Connection, provider: str) -> None:
@@ -151,23 +176,27 @@ class SqlLedger:
         with self._engine.begin() as db:
             self._mark(db, provider)
 
-    def _tell(self, db: sa.Connection, provider: str, now: Any) -> None:  # noqa: ANN401 - a row of `_STATE`
-        """Write a message when a provider has become full, once, until it has been emptied well."""
+    def _tell(self, db: sa.Connection, provider: str, now: Any, *, freed: bool = False) -> None:  # noqa: ANN401 - a row of `_STATE`
+        """Write a message when a provider has become full, once, until it has been emptied well. What never was so
+        full is only emptied when something is `freed`, or when its quota is another one."""
         limits = self._limits.get(provider)
         if limits is None:
             return
         used = now.total_size_bytes + now.reserved_bytes
+        here = {"the_provider": provider, "the_quota": limits.quota}
         if now.is_full and not now.alert_sent:
-            db.execute(_ALERT, {"the_provider": provider, "the_sent": True})
+            db.execute(_ALERT, here | {"the_sent": True})
             facts = {"used_bytes": used, "limit_bytes": limits.quota, "file_count": now.file_count}
             put(db, "pool.full", {"provider": provider, **facts})
-        elif now.alert_sent and not now.is_full and used < limits.rearm_below:
-            db.execute(_ALERT, {"the_provider": provider, "the_sent": False})
+        emptied = not now.is_full and used < limits.rearm_below and (freed or now.alert_limit != limits.quota)
+        if now.alert_sent and emptied:
+            db.execute(_ALERT, here | {"the_sent": False})
 
     def settle(self, db: sa.Connection, provider: str, *, reserved: int = 0, size: int = 0, count: int = 0) -> None:
         """Change a provider's sums by so much, in the transaction at hand."""
         changes = {"the_reserved": reserved, "the_size": size, "the_count": count}
-        self._tell(db, provider, db.execute(_SETTLE, self._values(provider) | changes).one())
+        found = db.execute(_SETTLE, self._values(provider) | changes).one()
+        self._tell(db, provider, found, freed=size < 0)
 
     def _values(self, provider: str) -> dict[str, object]:
         limits = self._limits.get(provider, Limits(quota=0, full_below=0))
@@ -233,17 +262,33 @@ class SqlLedger:
             row = db.execute(_BY_IDEMPOTENCY, {"the_idempotency": idempotency}).first()
             return _stored(row) if row is not None else None
 
-    def remove(self, stored: Stored) -> bool:
-        this = {
-            f"the_{name}": value for name, value in stored._asdict().items() if name not in {"idempotency", "state"}
-        }
+    def suspect(self, token: str) -> None:
         with self._engine.begin() as db:
+            db.execute(_SUSPECT, {"the_token": token, "the_now": datetime.now(UTC)})
+
+    def remove(self, stored: Stored, token: str = "") -> bool:
+        this = {f"the_{name}": getattr(stored, name) for name in ("provider", "key", "created_at", "size", "md5")}
+        with self._engine.begin() as db:
+            # First: an upload that would replace it waits for this row, or has reserved its key before.
             struck = db.execute(_STRIKE_THIS, this).one_or_none()
-            if struck is None:
-                return False
-            if struck.state == STORED:
+            here = {"the_provider": stored.provider, "the_key": stored.key, "the_token": token}
+            if db.scalar(_OTHERS, here) is not None:
+                raise _in_use(stored.key)
+            db.execute(_FULFILLED, {"the_token": token})
+            if struck is not None and struck.state == STORED:
                 self.settle(db, stored.provider, size=-struck.size, count=-1)
-            return True
+            return struck is not None
+
+    def superseded(self) -> list[Stored]:
+        newest: set[str] = set()
+        with reading(self._engine) as db:
+            rows = [_stored(row) for row in db.execute(_SEVERAL)]
+        older = []
+        for row in rows:  # the newest first
+            if row.key in newest:
+                older.append(row)
+            newest.add(row.key)
+        return older
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
         page = sa.select(*_OBJECT).order_by(objects.c.key, objects.c.provider).limit(_PAGE)
@@ -270,5 +315,5 @@ def _reservation(row: Any) -> Reservation:  # noqa: ANN401 - the same
     return Reservation(*row)._replace(idempotency=row.idempotency or "")
 
 
-def _in_use(wanted: Reservation) -> Busy:
-    return Busy(f"'{keys.display(wanted.key)}' is being uploaded already", cure="Wait for that to end")
+def _in_use(key: str) -> Busy:
+    return Busy(f"'{keys.display(key)}' is being uploaded or removed already", cure="Wait for that to end")

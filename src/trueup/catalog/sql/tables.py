@@ -40,6 +40,8 @@ storage_stats = sa.Table(
     sa.Column("is_full", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("unowned_count", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("unowned_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    # The quota of which the last alert told.
+    sa.Column("alert_limit", sa.BigInteger),
 )
 
 objects = sa.Table(
@@ -65,6 +67,7 @@ reservations = sa.Table(
     sa.Column("md5", sa.Text, nullable=False),
     sa.Column("lease_until", Moment, nullable=False, index=True),
     sa.Column("idempotency", sa.Text, unique=True),
+    sa.Column("removes", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("provider", "key"),
 )
 
