@@ -16,7 +16,9 @@ def upgrade() -> None:
         sa.Column("run", sa.Text, nullable=False),
         sa.Column("provider", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
-        sa.Column("before", sa.Text, nullable=False),
+        sa.Column("unowned_count", sa.BigInteger, nullable=False),
+        sa.Column("unowned_bytes", sa.BigInteger, nullable=False),
+        sa.Column("before", sa.Text),
         sa.Column("after", sa.Text, nullable=False),
         sa.Column("restored_at", sa.DateTime),
     )
