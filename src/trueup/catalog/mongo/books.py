@@ -1,14 +1,14 @@
 """What becomes of one provider's document: filters and pipelines (no I/O).
 
-The document holds the counters, the reservations, the removals under way and the messages, so that one update changes
-them together. Numbers that are missing count as 0: without that a document of another application would promise
-anything. Whatever comes from outside is `$literal`: a key may begin with `$`.
+The document holds the counters, the reservations, the removals and corrections under way and the messages, so that one
+update changes them together. Numbers that are missing count as 0: without that a document of another application would
+promise anything. Whatever comes from outside is `$literal`: a key may begin with `$`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -36,6 +36,18 @@ def _list(name: str) -> Expression:
     return {"$ifNull": [f"${name}", []]}
 
 
+SUMS: Final = (
+    "total_size_bytes",
+    "file_count",
+    "reserved_bytes",
+    "unowned_count",
+    "unowned_bytes",
+    "is_full",
+    "alert_sent",
+    "last_updated",
+)
+"""What a backup holds of a provider's document."""
+_SUMS: Final = {name: f"${name}" for name in SUMS}
 _USED: Final = {"$add": [_number("total_size_bytes"), _number("reserved_bytes")]}
 
 
@@ -53,6 +65,21 @@ def _each(name: str, condition: Expression, changes: Expression) -> Expression:
     changed = {"$cond": [condition, {"$mergeObjects": ["$$one", changes]}, "$$one"]}
     return {"$map": {"input": _list(name), "as": "one", "in": changed}}
 
+
+def _sum_of(condition: Expression, change: str) -> Expression:
+    """What some corrections change a number by."""
+    return {"$sum": {"$map": {"input": _only("corrections", condition), "as": "one", "in": f"$$one.change.{change}"}}}
+
+
+_TAKING: Final = ("reservations", "corrections")
+"""What a key may be in: one at a time."""
+_CHANGED: Final = {
+    "total_size_bytes": "size",
+    "file_count": "count",
+    "unowned_count": "unowned_count",
+    "unowned_bytes": "unowned_bytes",
+}
+"""Numbers of a provider's document, and what changes them in a correction."""
 
 TAKEN_OVER: Final[Pipeline] = [
     {"$set": {"unowned_bytes": _number("total_size_bytes"), "unowned_count": _number("file_count")}}
@@ -77,6 +104,28 @@ def booked(upload: str, size: int, md5: str, at: datetime) -> Pipeline:
     """A reservation that is to become an object."""
     facts = {"booked": {"$literal": {"size": size, "md5": md5, "at": at}}}
     return [{"$set": {"reservations": _each("reservations", _is(upload), facts)}}]
+
+
+def asked(corrections: Sequence[Mapping[str, Any]], unowned: tuple[int, int] | None) -> Pipeline:
+    """More corrections under way, but none whose key is taken; and, if that is given, only where so much lies there
+    unowned: objects, bytes."""
+    taken = [{"$map": {"input": _list(name), "as": "each", "in": "$$each.key"}} for name in _TAKING]
+    free: Expression = {"$not": [{"$in": ["$$one.key", {"$concatArrays": taken}]}]}
+    if unowned is not None:
+        numbers = zip(("unowned_count", "unowned_bytes"), unowned, strict=True)
+        free = {"$and": [free, *({"$eq": [_number(name), number]} for name, number in numbers)]}
+    following = {"$add": [_number("seq"), 1]}
+    chosen = {"$filter": {"input": {"$literal": list(corrections)}, "as": "one", "cond": free}}
+    new = {"$map": {"input": chosen, "as": "one", "in": {"$mergeObjects": ["$$one", {"seq": following}]}}}
+    return [{"$set": {"corrections": {"$concatArrays": [_list("corrections"), new]}, "seq": following}}]
+
+
+def decided(ids: Sequence[str], good: Sequence[str]) -> Pipeline:
+    """Of these corrections, those that are good are to be done, and the others are no more; if nobody has decided."""
+    is_open = {"$and": [{"$in": ["$$one.id", {"$literal": list(ids)}]}, {"$not": ["$$one.decided"]}]}
+    is_good = {"$in": ["$$one.id", {"$literal": list(good)}]}
+    kept = {"corrections": _only("corrections", {"$or": [{"$not": [is_open]}, is_good]})}
+    return [{"$set": kept}, {"$set": {"corrections": _each("corrections", is_good, {"decided": True})}}]
 
 
 def put_off(message: str, error: str, again: datetime) -> Pipeline:
@@ -147,6 +196,23 @@ class Books:
             "last_updated": now(),
         }
         return [{"$set": changes}, {"$set": {"is_full": self._full(provider)}}, *self._told(provider)]
+
+    def amended(self, provider: str, backup: str, ids: Sequence[str]) -> Pipeline:
+        """Corrections that are done, with what they make of the books; and what the sums were before the backup began,
+        unless somebody else has changed them since, and are now."""
+        mine = {"$in": ["$$one.id", {"$literal": list(ids)}]}
+        changes = {name: {"$add": [_number(name), _sum_of(mine, change)]} for name, change in _CHANGED.items()}
+        others = {"corrections": _only("corrections", {"$not": [mine]}), "last_updated": now()}
+        same, this = {"$eq": ["$undo.after", _SUMS]}, {"$eq": ["$undo.id", {"$literal": backup}]}
+        before = {"$cond": [this, {"$cond": [same, "$undo.before", None]}, _SUMS]}
+        begun = {"$mergeObjects": [{"id": {"$literal": backup}, "before": before}]}
+        return [
+            {"$set": {"undo": begun}},
+            {"$set": changes | others},
+            {"$set": {"is_full": self._full(provider)}},
+            *self._told(provider),
+            {"$set": {"undo": {"$mergeObjects": ["$undo", {"after": _SUMS}]}}},
+        ]
 
     def _told(self, provider: str) -> Pipeline:
         """The message that a provider has become full, once, until it has been emptied well."""

@@ -18,9 +18,10 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from trueup import keys
-from trueup.catalog.base import Limits, Reservation, Stored, Usage, now
+from trueup.catalog.base import MISSING, STORED, Limits, Reservation, Stored, Usage, now
 from trueup.catalog.mongo import books
-from trueup.catalog.mongo.settling import ARRIVED, EXPECTED, STORED, Settling
+from trueup.catalog.mongo.amending import Amending
+from trueup.catalog.mongo.settling import ARRIVED, EXPECTED, LIVE, Settling, unclaimed
 from trueup.catalog.mongo.trouble import plainly
 from trueup.errors import Busy
 
@@ -37,6 +38,7 @@ class MongoLedger:
         self._objects = database["objects"]
         self._books = books.Books(limits)
         self._settling = Settling(database, self._books)
+        self._amending = Amending(database, self._books)
         self._make_documents(limits)
 
     def _make_documents(self, limits: Mapping[str, Limits]) -> None:
@@ -48,7 +50,7 @@ class MongoLedger:
 
     @plainly()
     def usage(self) -> list[Usage]:
-        found = self._stats.find(_EVERY, {"reservations": 0, "removals": 0, "outbox": 0})
+        found = self._stats.find(_EVERY, {"reservations": 0, "removals": 0, "corrections": 0, "outbox": 0})
         return sorted(_usage(document) for document in found)
 
     @plainly()
@@ -77,7 +79,8 @@ class MongoLedger:
     def _take(self, provider: str, promised: dict[str, Any]) -> bool | None:
         """Take room if it is there, else mark the provider as full. None when the key is in use."""
         key, token = promised["key"], promised["token"]
-        free = {"reservations.key": {"$ne": key}, "reservations.token": {"$ne": token}}
+        free = {f"{name}.key": {"$ne": key} for name in ("reservations", "corrections")}
+        free["reservations.token"] = {"$ne": token}
         while True:
             after = self._stats.find_one_and_update(
                 {**books.of(provider), **free},
@@ -87,10 +90,12 @@ class MongoLedger:
             )
             if after is not None:
                 return any(each["id"] == promised["id"] for each in after["reservations"])
-            found = self._stats.find_one(books.of(provider), {"reservations": 1})
+            found = self._stats.find_one(books.of(provider), {"reservations": 1, "corrections": 1})
             if found is None:
                 return False
-            for other in found["reservations"]:
+            # A correction is over soon, and if its process died, it is carried through here.
+            self._amending.carry(provider, [each for each in found.get("corrections", []) if each["key"] == key])
+            for other in found.get("reservations", []):
                 if key == other["key"] or token == other["token"]:
                     if not other.get("booked"):
                         return None
@@ -167,34 +172,42 @@ class MongoLedger:
 
     @plainly()
     def overdue(self, now: datetime) -> list[Reservation]:
+        self._amending.tidy(now)
         late = [_reservation(provider, found) for provider, found in self._settling.tidy(now)]
         return sorted(late, key=lambda reservation: reservation.lease_until)
 
     @plainly()
-    def find(self, key: str) -> list[Stored]:
-        found = self._objects.find({"key": {"$eq": key}, "state": STORED}).sort("seq", ASCENDING)
+    def find(self, key: str, *, missing: bool = False) -> list[Stored]:
+        found = self._objects.find({"key": {"$eq": key}, "state": {"$in": LIVE}}).sort("seq", ASCENDING)
         # While an overwrite is carried through, both versions are there for a moment.
-        newest = {document["provider"]: _stored(document) for document in found}
-        return sorted(newest.values(), key=lambda stored: stored.created_at, reverse=True)
+        newest = {document["provider"]: stored_of(document) for document in found}
+        wanted = [stored for stored in newest.values() if missing or stored.state == STORED]
+        return sorted(wanted, key=lambda stored: stored.created_at, reverse=True)
 
     @plainly()
     def known(self, idempotency: str) -> Stored | None:
         found = self._objects.find_one({"idempotency": {"$eq": idempotency}, "state": STORED})
-        return _stored(found) if found is not None else None
+        return stored_of(found) if found is not None else None
 
     @plainly()
     def remove(self, stored: Stored) -> bool:
         same = {name: {"$eq": getattr(stored, name)} for name in ("key", "provider", "created_at", "size", "md5")}
         # The removal names the document, so that somebody late cannot strike off another one that looks like it.
-        found = self._objects.find_one({**same, "state": STORED}, {"_id": 1}, sort=[("seq", ASCENDING)])
+        these = {**same, "state": {"$in": LIVE}}
+        found = self._objects.find_one(these, sort=[("seq", ASCENDING)])
+        if found is not None and "by" in found:  # a correction is under way, or died
+            self._amending.carry(stored.provider, self._amending.pending(stored.provider))
+            found = self._objects.find_one(these, sort=[("seq", ASCENDING)])
         if found is None:
             return False
-        removal = {"id": uuid.uuid4().hex, "object": found["_id"], "at": now()}
+        if found["state"] == MISSING:  # it counts nothing, so there is nothing to carry through
+            return bool(self._objects.delete_one(unclaimed(found["_id"], found["seq"], MISSING)).deleted_count)
+        removal = {"id": uuid.uuid4().hex, "object": found["_id"], "seq": found["seq"], "at": now()}
         self._stats.update_one(books.of(stored.provider), {"$push": {"removals": removal}})
         return self._settling.strike(stored.provider, removal)
 
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
-        wanted: dict[str, Any] = {"state": STORED}
+        wanted: dict[str, Any] = {"state": {"$in": LIVE}}
         if older_than is not None:
             wanted["created_at"] = {"$lt": older_than}
         after: dict[str, Any] = {}
@@ -213,7 +226,7 @@ class MongoLedger:
     @plainly()
     def _page(self, wanted: dict[str, Any]) -> list[Stored]:
         order = [("key", ASCENDING), ("provider", ASCENDING), ("seq", DESCENDING)]
-        return [_stored(document) for document in self._objects.find(wanted).sort(order).limit(_PAGE)]
+        return [stored_of(document) for document in self._objects.find(wanted).sort(order).limit(_PAGE)]
 
 
 def _usage(document: Mapping[str, Any]) -> Usage:
@@ -226,7 +239,8 @@ def _usage(document: Mapping[str, Any]) -> Usage:
     )
 
 
-def _stored(document: Mapping[str, Any]) -> Stored:
+def stored_of(document: Mapping[str, Any]) -> Stored:
+    """A document as a row."""
     facts: dict[str, Any] = {name: document[name] for name in Stored._fields if name != "idempotency"}
     return Stored(**{**facts, "idempotency": document.get("idempotency", "")})
 

@@ -92,7 +92,7 @@ class SqlCorrections:
         """The provider's sums as JSON has them, which nobody else changes until the transaction ends."""
         found = db.execute(sa.select(storage_stats).where(_books.provider == provider).with_for_update())
         row = found.mappings().one_or_none()
-        return _plain(row) if row is not None else None
+        return _plain(dict(row)) if row is not None else None
 
     @staticmethod
     def _keep(db: sa.Connection, backup: str, run: str, provider: str, sums: dict[str, Any]) -> None:
@@ -211,6 +211,7 @@ def _possible(db: sa.Connection, provider: str, corrections: Sequence[Correction
         free = correction.key not in taken and _new_name(correction) not in used
         done.append(free and ours.get(correction.key) == correction.before)
         taken.add(correction.key)
+        used.add(_new_name(correction) or None)
     return done
 
 

@@ -29,3 +29,6 @@ def upgrade() -> None:
         sa.Column("before", sa.Text),
         sa.Column("after", sa.Text),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        # Its own order of text is not that of a listing, and without this every page would sort all that is left.
+        op.execute('create index ix_objects_provider_key on objects (provider, key collate "C")')
