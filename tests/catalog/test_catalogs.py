@@ -16,6 +16,8 @@ from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
 from trueup.cli import main
 from trueup.errors import ConfigError, TrueupError
+from trueup.testing import corrections
+from trueup.testing.corrections import CorrectionsContract
 from trueup.testing.downloads import DownloadsContract
 from trueup.testing.ledger import LIMITS, LedgerContract
 from trueup.testing.outbox import ALERTED, OutboxContract
@@ -34,6 +36,20 @@ class Ledgers(LedgerContract):
     def again(self) -> Ledger:
         self.opened.append(open_catalog(self.url, LIMITS))
         return self.opened[-1].ledger
+
+
+class Corrected(CorrectionsContract):
+    @pytest.fixture
+    def catalog(self, database_url: str) -> Iterator[Catalog]:
+        self.url = database_url
+        self.opened: list[Catalog] = []
+        yield self.again()
+        for catalog in self.opened:
+            catalog.close()
+
+    def again(self) -> Catalog:
+        self.opened.append(open_catalog(self.url, corrections.LIMITS))
+        return self.opened[-1]
 
 
 class Outboxes(OutboxContract):
@@ -82,6 +98,10 @@ class TestSqliteLedger(Sqlite, Ledgers):
     pass
 
 
+class TestSqliteCorrections(Sqlite, Corrected):
+    pass
+
+
 class TestSqliteOutbox(Sqlite, Outboxes):
     pass
 
@@ -98,6 +118,10 @@ class TestPostgresLedger(Postgres, Ledgers):
     pass
 
 
+class TestPostgresCorrections(Postgres, Corrected):
+    pass
+
+
 class TestPostgresOutbox(Postgres, Outboxes):
     pass
 
@@ -111,6 +135,10 @@ class TestPostgresRunLog(Postgres, Histories):
 
 
 class TestMongoLedger(Mongo, Ledgers):
+    pass
+
+
+class TestMongoCorrections(Mongo, Corrected):
     pass
 
 

@@ -266,6 +266,87 @@ class LedgerContract:
         assert (_used(ledger), ledger.usage()[0].file_count) == (0, 0)
         _check(ledger)
 
+    def test_what_an_overwrite_is_spared_must_be_there(self, ledger: Ledger) -> None:
+        with pytest.raises(Busy):
+            ledger.reserve(_wanted("1", 900)._replace(reserved=300))
+        assert ledger.reserve(_wanted("2", 600))
+        assert ledger.commit("2", 600, "", _NOW)
+        with pytest.raises(Busy):
+            ledger.reserve(_wanted("3", 900)._replace(reserved=200))
+        assert (_used(ledger), _reserved(ledger)) == (600, 0)
+        assert ledger.reserve(_wanted("4", 900)._replace(reserved=300))
+
+    def test_a_key_that_is_reserved_is_not_removed(self, ledger: Ledger) -> None:
+        ledger.reserve(_wanted("1", 600))
+        ledger.commit("1", 600, "", _NOW)
+        [stored] = ledger.find("k")
+        assert ledger.reserve(_wanted("2", 700)._replace(reserved=100))
+        with pytest.raises(Busy):
+            ledger.remove(stored)
+        assert ledger.find("k") == [stored]
+        ledger.release("2")
+        assert ledger.reserve(_wanted("3", 0)._replace(removes=True))
+        with pytest.raises(Busy):
+            ledger.reserve(_wanted("4", 1))
+        assert [found.removes for found in ledger.overdue(_NOW + timedelta(days=1))] == [True]
+        assert ledger.remove(stored, "3")
+        assert not ledger.remove(stored, "3")
+        assert (ledger.find("k"), _used(ledger), _reserved(ledger)) == ([], 0, 0)
+        assert ledger.overdue(_NOW + timedelta(days=1)) == []
+        _check(ledger)
+
+    def test_what_nobody_is_at_work_on_is_overdue_and_its_name_is_free(self, ledger: Ledger) -> None:
+        far = datetime.now(UTC) + timedelta(days=1)
+        assert ledger.reserve(_wanted("1", 600)._replace(idempotency="mine", lease_until=far))
+        ledger.suspect("1")
+        ledger.suspect("gone")
+        [late] = ledger.overdue(datetime.now(UTC) + timedelta(seconds=1))
+        assert (late.token, late.idempotency) == ("1", "")
+        assert _reserved(ledger) == 600
+        assert ledger.reserve(_wanted("2", 10)._replace(provider="b", idempotency="mine"))
+        assert ledger.commit("2", 10, "", _NOW)
+        assert ledger.commit("1", 600, "", _NOW)
+        assert ledger.known("mine") == ledger.find("k")[1 if ledger.find("k")[0].provider == "a" else 0]
+        _check(ledger)
+
+    def test_the_older_ones_of_a_key_are_told(self, ledger: Ledger) -> None:
+        for token, provider, key in (("1", "a", "k"), ("2", "b", "k"), ("3", "a", "alone")):
+            assert ledger.reserve(_wanted(token, 10, key=key)._replace(provider=provider))
+            assert ledger.commit(token, 10, "", _NOW + timedelta(seconds=int(token)))
+        assert [(stored.provider, stored.key) for stored in ledger.superseded()] == [("a", "k")]
+
+    def test_a_removal_and_an_overwrite_of_one_key_at_once_never_exceed_the_quota(self, ledger: Ledger) -> None:
+        other = self.again()
+        for number in range(20):
+            ledger.reserve(_wanted(f"{number}", 900))
+            ledger.commit(f"{number}", 900, "", _NOW + timedelta(seconds=number))
+            [stored] = ledger.find("k")
+            start = threading.Barrier(2)
+
+            def overwrite(number: int = number, start: threading.Barrier = start) -> bool:
+                start.wait()
+                try:
+                    return ledger.reserve(_wanted(f"o{number}", 1000)._replace(reserved=100))
+                except Busy:
+                    return False
+
+            def remove(stored: Stored = stored, start: threading.Barrier = start) -> bool:
+                start.wait()
+                try:
+                    return other.remove(stored)
+                except Busy:
+                    return False
+
+            with ThreadPoolExecutor(2) as pool:
+                first, second = pool.submit(overwrite), pool.submit(remove)
+                assert first.result() != second.result()
+            assert not ledger.reserve(_wanted(f"p{number}", 901, key="other")) or not first.result()
+            _check(ledger)
+            for token in (f"o{number}", f"p{number}"):
+                ledger.release(token)
+            for left in ledger.find("k"):
+                ledger.remove(left)
+
 
 def _wanted(token: str, size: int, *, key: str = "k") -> Reservation:
     return Reservation(token, "a", key, size, size, "", _NOW + timedelta(minutes=10))

@@ -1,14 +1,14 @@
 """What becomes of one provider's document: filters and pipelines (no I/O).
 
-The document holds the counters, the reservations, the removals under way and the messages, so that one update changes
-them together. Numbers that are missing count as 0: without that a document of another application would promise
-anything. Whatever comes from outside is `$literal`: a key may begin with `$`.
+The document holds the counters, the reservations, the removals and corrections under way and the messages, so that one
+update changes them together. Numbers that are missing count as 0: without that a document of another application would
+promise anything. Whatever comes from outside is `$literal`: a key may begin with `$`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -36,6 +36,18 @@ def _list(name: str) -> Expression:
     return {"$ifNull": [f"${name}", []]}
 
 
+SUMS: Final = (
+    "total_size_bytes",
+    "file_count",
+    "reserved_bytes",
+    "unowned_count",
+    "unowned_bytes",
+    "is_full",
+    "alert_sent",
+    "last_updated",
+)
+"""What a backup holds of a provider's document."""
+_SUMS: Final = {name: f"${name}" for name in SUMS}
 _USED: Final = {"$add": [_number("total_size_bytes"), _number("reserved_bytes")]}
 
 
@@ -53,6 +65,21 @@ def _each(name: str, condition: Expression, changes: Expression) -> Expression:
     changed = {"$cond": [condition, {"$mergeObjects": ["$$one", changes]}, "$$one"]}
     return {"$map": {"input": _list(name), "as": "one", "in": changed}}
 
+
+def _sum_of(condition: Expression, change: str) -> Expression:
+    """What some corrections change a number by."""
+    return {"$sum": {"$map": {"input": _only("corrections", condition), "as": "one", "in": f"$$one.change.{change}"}}}
+
+
+_TAKING: Final = ("reservations", "corrections")
+"""What a key may be in: one at a time."""
+_CHANGED: Final = {
+    "total_size_bytes": "size",
+    "file_count": "count",
+    "unowned_count": "unowned_count",
+    "unowned_bytes": "unowned_bytes",
+}
+"""Numbers of a provider's document, and what changes them in a correction."""
 
 TAKEN_OVER: Final[Pipeline] = [
     {"$set": {"unowned_bytes": _number("total_size_bytes"), "unowned_count": _number("file_count")}}
@@ -79,6 +106,34 @@ def booked(upload: str, size: int, md5: str, at: datetime) -> Pipeline:
     return [{"$set": {"reservations": _each("reservations", _is(upload), facts)}}]
 
 
+def asked(corrections: Sequence[Mapping[str, Any]], unowned: tuple[int, int] | None) -> Pipeline:
+    """More corrections under way, but none whose key is taken; and, if that is given, only where so much lies there
+    unowned: objects, bytes."""
+    taken = [{"$map": {"input": _list(name), "as": "each", "in": "$$each.key"}} for name in _TAKING]
+    free: Expression = {"$not": [{"$in": ["$$one.key", {"$concatArrays": taken}]}]}
+    if unowned is not None:
+        numbers = zip(("unowned_count", "unowned_bytes"), unowned, strict=True)
+        free = {"$and": [free, *({"$eq": [_number(name), number]} for name, number in numbers)]}
+    following = {"$add": [_number("seq"), 1]}
+    chosen = {"$filter": {"input": {"$literal": list(corrections)}, "as": "one", "cond": free}}
+    new = {"$map": {"input": chosen, "as": "one", "in": {"$mergeObjects": ["$$one", {"seq": following}]}}}
+    return [{"$set": {"corrections": {"$concatArrays": [_list("corrections"), new]}, "seq": following}}]
+
+
+def decided(ids: Sequence[str], good: Sequence[str]) -> Pipeline:
+    """Of these corrections, those that are good are to be done, and the others are no more; if nobody has decided."""
+    is_open = {"$and": [{"$in": ["$$one.id", {"$literal": list(ids)}]}, {"$not": ["$$one.decided"]}]}
+    is_good = {"$in": ["$$one.id", {"$literal": list(good)}]}
+    kept = {"corrections": _only("corrections", {"$or": [{"$not": [is_open]}, is_good]})}
+    return [{"$set": kept}, {"$set": {"corrections": _each("corrections", is_good, {"decided": True})}}]
+
+
+def suspected(upload: str) -> Pipeline:
+    """A reservation that nobody is at work on."""
+    facts = {"lease_until": now(), "idempotency": ""}
+    return [{"$set": {"reservations": _each("reservations", _is(upload), facts)}}]
+
+
 def put_off(message: str, error: str, again: datetime) -> Pipeline:
     """A message that could not be sent."""
     facts = {"attempts": {"$add": ["$$one.attempts", 1]}, "error": {"$literal": error}, "due_at": again}
@@ -101,7 +156,7 @@ class Books:
             "reserved_bytes": {"$add": [_number("reserved_bytes"), more]},
             "seq": following,
         }
-        return self._taken(provider, fits, changes)
+        return self._taken(provider, fits, changes, more)
 
     def grown(self, provider: str, upload: str, size: int, more: int) -> Pipeline:
         """A reservation for so many bytes where there is room for it, else a provider that is full."""
@@ -110,7 +165,7 @@ class Books:
             "reservations": _each("reservations", _is(upload), sizes),
             "reserved_bytes": {"$add": [_number("reserved_bytes"), more]},
         }
-        return self._taken(provider, self._fits(provider, more), changes)
+        return self._taken(provider, self._fits(provider, more), changes, more)
 
     def _of(self, provider: str) -> Limits:
         return self._limits.get(provider, Limits(quota=0, full_below=0))
@@ -120,11 +175,12 @@ class Books:
             return {"$literal": True}
         return {"$lte": [{"$add": [_USED, more]}, self._of(provider).quota]}
 
-    def _taken(self, provider: str, fits: Expression, changes: Expression) -> Pipeline:
+    def _taken(self, provider: str, fits: Expression, changes: Expression, more: int) -> Pipeline:
         """The changes where they fit. The flag comes first: with the changes, nobody could say whether they did."""
         before = {name: _list(name) if name == "reservations" else _number(name) for name in changes}
         chosen = {name: {"$cond": [fits, value, before[name]]} for name, value in changes.items()}
-        refused = {"is_full": {"$not": [fits]}}
+        # What is larger than the whole quota finds no room in an empty one either.
+        refused = {"is_full": {"$not": [fits]} if more <= self._of(provider).quota else {"$literal": False}}
         either = {"is_full": {"$or": ["$is_full", self._full(provider)]}}
         return [{"$set": refused | chosen}, {"$set": either | {"last_updated": now()}}, *self._told(provider)]
 
@@ -148,16 +204,36 @@ class Books:
             "file_count": {"$add": [_number("file_count"), count]},
             "last_updated": now(),
         }
-        return [{"$set": changes}, {"$set": {"is_full": self._full(provider)}}, *self._told(provider)]
+        full = {"is_full": self._full(provider)}
+        return [{"$set": changes}, {"$set": full}, *self._told(provider, freed=size < 0)]
 
-    def _told(self, provider: str) -> Pipeline:
-        """The message that a provider has become full, once, until it has been emptied well."""
+    def amended(self, provider: str, backup: str, ids: Sequence[str]) -> Pipeline:
+        """Corrections that are done, with what they make of the books; and what the sums were before the backup began,
+        unless somebody else has changed them since, and are now."""
+        mine = {"$in": ["$$one.id", {"$literal": list(ids)}]}
+        changes = {name: {"$add": [_number(name), _sum_of(mine, change)]} for name, change in _CHANGED.items()}
+        others = {"corrections": _only("corrections", {"$not": [mine]}), "last_updated": now()}
+        same, this = {"$eq": ["$undo.after", _SUMS]}, {"$eq": ["$undo.id", {"$literal": backup}]}
+        before = {"$cond": [this, {"$cond": [same, "$undo.before", None]}, _SUMS]}
+        begun = {"$mergeObjects": [{"id": {"$literal": backup}, "before": before}]}
+        return [
+            {"$set": {"undo": begun}},
+            {"$set": changes | others},
+            {"$set": {"is_full": self._full(provider)}},
+            *self._told(provider, freed=True),
+            {"$set": {"undo": {"$mergeObjects": ["$undo", {"after": _SUMS}]}}},
+        ]
+
+    def _told(self, provider: str, *, freed: bool = False) -> Pipeline:
+        """The message that a provider has become full, once, until it has been emptied well. What never was so full is
+        only emptied when something is `freed`, or when its quota is another one."""
         limits = self._limits.get(provider)
         if limits is None:
             return []
         sent = {"$eq": ["$alert_sent", True]}
         due = {"$and": ["$is_full", {"$not": [sent]}]}
-        over = {"$and": [{"$not": ["$is_full"]}, {"$lt": [_USED, limits.rearm_below]}]}
+        other = {"$ne": ["$alert_limit", limits.quota]}
+        over = {"$and": [{"$not": ["$is_full"]}, {"$lt": [_USED, limits.rearm_below]}, {"$or": [freed, other]}]}
         facts = {"used_bytes": _USED, "limit_bytes": limits.quota, "file_count": _number("file_count")}
         at = now()
         message = {
@@ -172,5 +248,6 @@ class Books:
         changes = {
             "outbox": {"$concatArrays": [_list("outbox"), {"$cond": [due, [message], []]}]},
             "alert_sent": {"$or": [due, {"$and": [sent, {"$not": [over]}]}]},
+            "alert_limit": {"$cond": [{"$or": [due, over]}, limits.quota, {"$ifNull": ["$alert_limit", None]}]},
         }
         return [{"$set": changes}]

@@ -12,6 +12,8 @@ from pymongo.errors import InvalidURI
 from pymongo.write_concern import WriteConcern
 
 from trueup.catalog.base import Catalog, Limits
+from trueup.catalog.mongo.books import Books
+from trueup.catalog.mongo.corrections import MongoCorrections
 from trueup.catalog.mongo.downloads import MongoDownloads
 from trueup.catalog.mongo.indexes import REVISION, make_indexes
 from trueup.catalog.mongo.ledger import MongoLedger
@@ -33,6 +35,7 @@ class MongoCatalog:
         database = _database(client)
         make_indexes(database)
         self.ledger = MongoLedger(database, limits)
+        self.corrections = MongoCorrections(database, Books(limits))
         self.outbox = MongoOutbox(database)
         self.downloads = MongoDownloads(database)
         self.runs = MongoRunLog(database)

@@ -17,6 +17,11 @@ _INDEXES: Final = {
         IndexModel("by", sparse=True),
         IndexModel("pending_since", sparse=True),
     ],
+    "backups": [IndexModel([("created_at", DESCENDING), ("_id", ASCENDING)])],
+    "backup_rows": [
+        IndexModel([("backup", ASCENDING), ("key", ASCENDING)], unique=True),
+        IndexModel("pending_since", sparse=True),
+    ],
     "downloads": [
         IndexModel([("url", ASCENDING), ("createdAt", DESCENDING)]),
         IndexModel([("status", ASCENDING), ("updatedAt", ASCENDING)]),

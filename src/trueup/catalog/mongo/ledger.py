@@ -18,9 +18,10 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from trueup import keys
-from trueup.catalog.base import Limits, Reservation, Stored, Usage, now
+from trueup.catalog.base import MISSING, STORED, Limits, Reservation, Stored, Usage, now
 from trueup.catalog.mongo import books
-from trueup.catalog.mongo.settling import ARRIVED, EXPECTED, STORED, Settling
+from trueup.catalog.mongo.amending import Amending
+from trueup.catalog.mongo.settling import ARRIVED, EXPECTED, LIVE, Settling, unclaimed
 from trueup.catalog.mongo.trouble import plainly
 from trueup.errors import Busy
 
@@ -37,6 +38,7 @@ class MongoLedger:
         self._objects = database["objects"]
         self._books = books.Books(limits)
         self._settling = Settling(database, self._books)
+        self._amending = Amending(database, self._books)
         self._make_documents(limits)
 
     def _make_documents(self, limits: Mapping[str, Limits]) -> None:
@@ -48,7 +50,7 @@ class MongoLedger:
 
     @plainly()
     def usage(self) -> list[Usage]:
-        found = self._stats.find(_EVERY, {"reservations": 0, "removals": 0, "outbox": 0})
+        found = self._stats.find(_EVERY, {"reservations": 0, "removals": 0, "corrections": 0, "outbox": 0})
         return sorted(_usage(document) for document in found)
 
     @plainly()
@@ -66,18 +68,27 @@ class MongoLedger:
         try:
             self._objects.insert_one(document | ({"idempotency": wanted.idempotency} if wanted.idempotency else {}))
         except DuplicateKeyError:
-            raise _in_use(wanted) from None
+            raise _in_use(wanted.key) from None
         got = self._take(wanted.provider, promised)
         if not got:
             self._settling.release(upload)
         if got is None:
-            raise _in_use(wanted)
+            raise _in_use(wanted.key)
+        # From here on nobody removes what it replaces, so this is the time to look.
+        credit = wanted.size - wanted.reserved
+        if got and credit > 0 and self._size(wanted.provider, wanted.key) < credit:
+            self.release(wanted.token)
+            raise _in_use(wanted.key)
         return got
+
+    def _size(self, provider: str, key: str) -> int:
+        return next((stored.size for stored in self.find(key) if stored.provider == provider), 0)
 
     def _take(self, provider: str, promised: dict[str, Any]) -> bool | None:
         """Take room if it is there, else mark the provider as full. None when the key is in use."""
         key, token = promised["key"], promised["token"]
-        free = {"reservations.key": {"$ne": key}, "reservations.token": {"$ne": token}}
+        free = {f"{name}.key": {"$ne": key} for name in ("reservations", "corrections", "removals")}
+        free["reservations.token"] = {"$ne": token}
         while True:
             after = self._stats.find_one_and_update(
                 {**books.of(provider), **free},
@@ -87,10 +98,15 @@ class MongoLedger:
             )
             if after is not None:
                 return any(each["id"] == promised["id"] for each in after["reservations"])
-            found = self._stats.find_one(books.of(provider), {"reservations": 1})
+            found = self._stats.find_one(books.of(provider), {"reservations": 1, "corrections": 1, "removals": 1})
             if found is None:
                 return False
-            for other in found["reservations"]:
+            # A correction is over soon, and if its process died, it is carried through here.
+            self._amending.carry(provider, [each for each in found.get("corrections", []) if each["key"] == key])
+            for removal in found.get("removals", []):
+                if removal.get("key") == key:
+                    self._settling.strike(provider, removal)
+            for other in found.get("reservations", []):
                 if key == other["key"] or token == other["token"]:
                     if not other.get("booked"):
                         return None
@@ -167,34 +183,84 @@ class MongoLedger:
 
     @plainly()
     def overdue(self, now: datetime) -> list[Reservation]:
+        self._amending.tidy(now)
         late = [_reservation(provider, found) for provider, found in self._settling.tidy(now)]
         return sorted(late, key=lambda reservation: reservation.lease_until)
 
     @plainly()
-    def find(self, key: str) -> list[Stored]:
-        found = self._objects.find({"key": {"$eq": key}, "state": STORED}).sort("seq", ASCENDING)
+    def find(self, key: str, *, missing: bool = False) -> list[Stored]:
+        found = self._objects.find({"key": {"$eq": key}, "state": {"$in": LIVE}}).sort("seq", ASCENDING)
         # While an overwrite is carried through, both versions are there for a moment.
-        newest = {document["provider"]: _stored(document) for document in found}
-        return sorted(newest.values(), key=lambda stored: stored.created_at, reverse=True)
+        newest = {document["provider"]: stored_of(document) for document in found}
+        wanted = [stored for stored in newest.values() if missing or stored.state == STORED]
+        return sorted(wanted, key=lambda stored: stored.created_at, reverse=True)
 
     @plainly()
     def known(self, idempotency: str) -> Stored | None:
         found = self._objects.find_one({"idempotency": {"$eq": idempotency}, "state": STORED})
-        return _stored(found) if found is not None else None
+        return stored_of(found) if found is not None else None
 
     @plainly()
-    def remove(self, stored: Stored) -> bool:
+    def suspect(self, token: str) -> None:
+        found = self._promise(token)
+        if found is not None:
+            provider, reservation = found
+            upload = reservation["id"]
+            self._stats.update_one({**books.of(provider), **books.unbooked(upload)}, books.suspected(upload))
+            self._objects.update_one({"_id": upload, "state": EXPECTED}, {"$unset": {"idempotency": ""}})
+
+    @plainly()
+    def superseded(self) -> list[Stored]:
+        several: list[dict[str, Any]] = [
+            {"$match": {"state": STORED}},
+            {"$group": {"_id": "$key", "count": {"$sum": 1}}},
+            {"$match": {"count": {"$gt": 1}}},
+        ]
+        with self._objects.aggregate(several, allowDiskUse=True) as found:
+            return [older for document in found for older in self.find(document["_id"])[1:]]
+
+    def remove(self, stored: Stored, token: str = "") -> bool:
+        struck = self._remove(stored, token)
+        self.release(token)
+        return struck
+
+    @plainly()
+    def _remove(self, stored: Stored, token: str) -> bool:
         same = {name: {"$eq": getattr(stored, name)} for name in ("key", "provider", "created_at", "size", "md5")}
         # The removal names the document, so that somebody late cannot strike off another one that looks like it.
-        found = self._objects.find_one({**same, "state": STORED}, {"_id": 1}, sort=[("seq", ASCENDING)])
+        these = {**same, "state": {"$in": LIVE}}
+        found = self._objects.find_one(these, sort=[("seq", ASCENDING)])
+        if found is not None and "by" in found:  # a correction is under way, or died
+            self._amending.carry(stored.provider, self._amending.pending(stored.provider))
+            found = self._objects.find_one(these, sort=[("seq", ASCENDING)])
         if found is None:
             return False
-        removal = {"id": uuid.uuid4().hex, "object": found["_id"], "at": now()}
-        self._stats.update_one(books.of(stored.provider), {"$push": {"removals": removal}})
+        if found["state"] == MISSING:  # it counts nothing, so there is nothing to carry through
+            return bool(self._objects.delete_one(unclaimed(found["_id"], found["seq"], MISSING)).deleted_count)
+        removal = {"id": uuid.uuid4().hex, "object": found["_id"], "seq": found["seq"], "at": now()}
+        if not self._intend(stored, removal | {"key": stored.key}, token):
+            return False
         return self._settling.strike(stored.provider, removal)
 
+    def _intend(self, stored: Stored, removal: dict[str, Any], token: str) -> bool:
+        """Decide about a removal, while nobody else has reserved the key."""
+        others = {"$elemMatch": {"key": {"$eq": stored.key}, "token": {"$ne": token}}}
+        free = {**books.of(stored.provider), "reservations": {"$not": others}}
+        while not self._stats.update_one(free, {"$push": {"removals": removal}}).matched_count:
+            found = self._stats.find_one({**books.of(stored.provider), "reservations": others}, {"reservations": 1})
+            if found is None:
+                if self._stats.find_one(books.of(stored.provider), {"_id": 1}) is None:
+                    return False
+                continue
+            for other in found["reservations"]:
+                if other["key"] == stored.key and other["token"] != token:
+                    if not other.get("booked"):
+                        raise _in_use(stored.key)
+                    self._settling.finish(stored.provider, other)
+        return True
+
     def objects(self, older_than: datetime | None = None) -> Iterator[Stored]:
-        wanted: dict[str, Any] = {"state": STORED}
+        wanted: dict[str, Any] = {"state": {"$in": LIVE}}
         if older_than is not None:
             wanted["created_at"] = {"$lt": older_than}
         after: dict[str, Any] = {}
@@ -213,7 +279,7 @@ class MongoLedger:
     @plainly()
     def _page(self, wanted: dict[str, Any]) -> list[Stored]:
         order = [("key", ASCENDING), ("provider", ASCENDING), ("seq", DESCENDING)]
-        return [_stored(document) for document in self._objects.find(wanted).sort(order).limit(_PAGE)]
+        return [stored_of(document) for document in self._objects.find(wanted).sort(order).limit(_PAGE)]
 
 
 def _usage(document: Mapping[str, Any]) -> Usage:
@@ -226,15 +292,16 @@ def _usage(document: Mapping[str, Any]) -> Usage:
     )
 
 
-def _stored(document: Mapping[str, Any]) -> Stored:
+def stored_of(document: Mapping[str, Any]) -> Stored:
+    """A document as a row."""
     facts: dict[str, Any] = {name: document[name] for name in Stored._fields if name != "idempotency"}
     return Stored(**{**facts, "idempotency": document.get("idempotency", "")})
 
 
 def _reservation(provider: str, document: Mapping[str, Any]) -> Reservation:
-    facts: dict[str, Any] = {name: document[name] for name in Reservation._fields if name != "provider"}
+    facts: dict[str, Any] = {name: document[name] for name in Reservation._fields if name in document}
     return Reservation(**{**facts, "provider": provider})
 
 
-def _in_use(wanted: Reservation) -> Busy:
-    return Busy(f"'{keys.display(wanted.key)}' is being uploaded already", cure="Wait for that to end")
+def _in_use(key: str) -> Busy:
+    return Busy(f"'{keys.display(key)}' is being uploaded or removed already", cure="Wait for that to end")

@@ -7,7 +7,8 @@ who was asleep for a day:
 
 - The counters change once: only with the operation still in the document, and its id never comes back.
 - An object's document goes `expected`, `arrived`, `stored`, `gone` and never back, and is only inserted before its
-  reservation. So nobody late can bring a removed object to life.
+  reservation. So nobody late can bring a removed object to life. What makes it `missing`, or `stored` again, gives it
+  another `seq`: see `amending`.
 - An operation marks with its own id what it makes `gone`, and then subtracts what carries its mark. Of two operations
   that want one object, one gets to mark it; and once an operation has looked for what it is to mark, there is nothing
   left that it could mark later: a key has one reservation at a time, so all that is older (`seq`) was stored before.
@@ -24,21 +25,22 @@ from typing import Any, Final
 
 from pymongo.database import Database
 
-from trueup.catalog.base import now
+from trueup.catalog.base import MISSING, STORED, now
 from trueup.catalog.mongo.books import Books, of
 
 EXPECTED: Final = "expected"
 """Its room is being asked for, or it is being uploaded."""
 ARRIVED: Final = "arrived"
 """It is about to be booked: its document is needed."""
-STORED: Final = "stored"
 GONE: Final = "gone"
+LIVE: Final = [STORED, MISSING]
+"""The rows of the books."""
 
-_PATIENCE: Final = timedelta(hours=1)
+PATIENCE: Final = timedelta(hours=1)
 """How long a document may belong to nothing yet. A shorter one would cost a slow upload a second try, never the books
 their truth."""
-_BREATH: Final = timedelta(minutes=1)
-"""After which a removal is one that died."""
+BREATH: Final = timedelta(minutes=1)
+"""After which a removal, or a correction, is one that died."""
 
 
 class Settling:
@@ -58,12 +60,14 @@ class Settling:
             {"$set": {"state": STORED, **facts}, "$unset": {"pending_since": ""}},
         )
         older = {"key": {"$eq": reservation["key"]}, **of(provider), "state": STORED, "seq": {"$lt": seq}}
-        self._objects.update_many(older, _gone(upload))
+        self._objects.update_many(older, gone(upload))
+        # It counts nothing.
+        self._objects.delete_many({**older, "state": MISSING})
         self._settle(provider, "reservations", upload, size=done["size"], count=1)
 
     def strike(self, provider: str, removal: dict[str, Any]) -> bool:
         """Strike off the object of a removal. Whether this removal got it."""
-        self._objects.update_one({"_id": removal["object"], "state": STORED}, _gone(removal["id"]))
+        self._objects.update_one(unclaimed(removal["object"], removal["seq"], STORED), gone(removal["id"]))
         return self._settle(provider, "removals", removal["id"], size=0, count=0)
 
     def _settle(self, provider: str, kind: str, one: str, *, size: int, count: int) -> bool:
@@ -83,11 +87,14 @@ class Settling:
         """Carry through what died on its way, and delete what nothing refers to. The reservations that are promises
         still and whose lease has ended, with their providers."""
         # In this order: what is decided after the documents were read is found in the reservations.
-        left = list(self._objects.find({"pending_since": {"$lt": at - _PATIENCE}}, {"state": 1, "by": 1}))
+        old = {"pending_since": {"$lt": at - PATIENCE}, "state": {"$nin": LIVE}}
+        left = list(self._objects.find(old, {"state": 1, "by": 1}))
         under_way: set[str] = set()
         late: list[tuple[str, dict[str, Any]]] = []
-        for books in self._stats.find({}, {"provider": 1, "reservations": 1, "removals": 1}):
+        wanted = ("provider", "reservations", "removals", "corrections.id")
+        for books in self._stats.find({}, dict.fromkeys(wanted, 1)):
             provider = books.get("provider", "")
+            under_way |= {correction["id"] for correction in books.get("corrections", [])}
             for reservation in books.get("reservations", []):
                 under_way.add(reservation["id"])
                 if reservation["lease_until"] >= at:
@@ -98,7 +105,7 @@ class Settling:
                     late.append((provider, reservation))
             for removal in books.get("removals", []):
                 under_way.add(removal["id"])
-                if removal["at"] < at - _BREATH:
+                if removal["at"] < at - BREATH:
                     self.strike(provider, removal)
         for found in left:
             if found.get("by", found["_id"]) not in under_way:
@@ -106,6 +113,11 @@ class Settling:
         return late
 
 
-def _gone(by: str) -> dict[str, Any]:
+def unclaimed(document: str, seq: int, *states: str) -> dict[str, Any]:
+    """A document as it was read, if no correction has claimed it."""
+    return {"_id": document, "seq": seq, "state": {"$in": list(states)}, "by": {"$exists": False}}
+
+
+def gone(by: str) -> dict[str, Any]:
     """An object that is no more; what its upload was called is free again."""
     return {"$set": {"state": GONE, "by": by, "pending_since": now()}, "$unset": {"idempotency": ""}}

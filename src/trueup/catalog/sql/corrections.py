@@ -1,9 +1,14 @@
-"""Looking at the books row by row, and making them true, in a SQL database."""
+"""Looking at the books row by row, and making them true, in a SQL database.
+
+Whoever corrects holds the provider's row of sums from the beginning. An upload takes that row last, both when it
+reserves and when it commits, and so does a removal: none of them ends meanwhile, and its object's row is never waited
+for, which would be for ever.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,8 +21,14 @@ from trueup.catalog.sql.tables import backup_rows, backups, objects, reservation
 from trueup.errors import UsageError
 
 _PAGE: Final = 5000
+_SOME: Final = 1000
+"""Values in one statement, and rows put back at once."""
 _OBJECT: Final = [objects.c[name] for name in Stored._fields]
 _books = storage_stats.c
+_HERE: Final = (objects.c.provider == sa.bindparam("the_provider"), objects.c.key == sa.bindparam("the_key"))
+_STRIKE: Final = objects.delete().where(*_HERE)
+_CHANGE: Final = objects.update().where(*_HERE)
+_BOOK: Final = objects.insert()
 
 
 class SqlCorrections:
@@ -41,80 +52,87 @@ class SqlCorrections:
 
     def again(self, provider: str, keys: Sequence[str]) -> dict[str, Stored]:
         with reading(self._engine) as db:
-            return self._rows(db, provider, keys)
-
-    @staticmethod
-    def _rows(db: sa.Connection, provider: str, keys: Sequence[str], *, lock: bool = False) -> dict[str, Stored]:
-        these = sa.select(*_OBJECT).where(objects.c.provider == provider, objects.c.key.in_(keys))
-        return {row.key: _stored(row) for row in db.execute(these.with_for_update() if lock else these)}
+            return _rows(db, provider, keys)
 
     def covered(self, provider: str, keys: Sequence[str]) -> set[str]:
         with reading(self._engine) as db:
-            return self._reserved(db, provider, keys)
-
-    @staticmethod
-    def _reserved(db: sa.Connection, provider: str, keys: Sequence[str]) -> set[str]:
-        here = (reservations.c.provider == provider, reservations.c.key.in_(keys))
-        return set(db.scalars(sa.select(reservations.c.key).where(*here)))
+            return _reserved(db, provider, keys)
 
     def correct(self, backup: str, run: str, provider: str, corrections: Sequence[Correction]) -> list[bool]:
-        keys = [correction.key for correction in corrections]
         with self._engine.begin() as db:
-            usage = self._locked(db, provider)
-            rows, reserved = self._rows(db, provider, keys, lock=True), self._reserved(db, provider, keys)
-            done = [
-                rows.get(correction.key) == correction.before and correction.key not in reserved
-                for correction in corrections
-            ]
+            sums = self._locked(db, provider)
+            if sums is None:
+                return [False] * len(corrections)
+            had = sa.select(backup_rows.c.key).where(backup_rows.c.backup == backup)
+            keys = [correction.key for correction in corrections]
+            before = {row.key for row in _among(db, had, backup_rows.c.key, keys)}
+            possible = _possible(db, provider, corrections)
+            done = [good and one.key not in before for one, good in zip(corrections, possible, strict=True)]
             chosen = [correction for correction, good in zip(corrections, done, strict=True) if good]
             if chosen:
-                self._keep(db, backup, run, provider, usage)
-                self._write(db, backup, chosen)
-                self._count(db, backup, provider, *_difference(chosen))
+                self._keep(db, backup, run, provider, sums)
+                kept = [{"key": one.key, "before": _json(one.before), "after": _json(one.after)} for one in chosen]
+                db.execute(backup_rows.insert(), [{"backup": backup, **row} for row in kept])
+                _apply(db, chosen)
+                size, count = _difference(chosen)
+                self._count(db, backup, provider, size=size, count=count)
         return done
-
-    @staticmethod
-    def _write(db: sa.Connection, backup: str, chosen: Sequence[Correction]) -> None:
-        kept = [
-            {"backup": backup, "key": one.key, "before": _json(one.before), "after": _json(one.after)} for one in chosen
-        ]
-        db.execute(backup_rows.insert(), kept)
-        for one in chosen:
-            _apply(db, one)
 
     def set_unowned(self, backup: str, run: str, provider: str, was: tuple[int, int], now: tuple[int, int]) -> bool:
         with self._engine.begin() as db:
-            usage = self._locked(db, provider)
-            if (usage["unowned_count"], usage["unowned_bytes"]) != was:
+            sums = self._locked(db, provider)
+            if sums is None or (sums["unowned_count"], sums["unowned_bytes"]) != was:
                 return False
-            self._keep(db, backup, run, provider, usage)
-            count, size = now[0] - was[0], now[1] - was[1]
-            self._count(db, backup, provider, size, count, unowned=(count, size))
+            self._keep(db, backup, run, provider, sums)
+            self._count(db, backup, provider, unowned=(now[0] - was[0], now[1] - was[1]))
             return True
 
     @staticmethod
-    def _locked(db: sa.Connection, provider: str) -> dict[str, Any]:
-        """The provider's sums, which nobody else changes until the transaction ends."""
+    def _locked(db: sa.Connection, provider: str) -> dict[str, Any] | None:
+        """The provider's sums as JSON has them, which nobody else changes until the transaction ends."""
         found = db.execute(sa.select(storage_stats).where(_books.provider == provider).with_for_update())
-        return dict(found.mappings().one())
+        row = found.mappings().one_or_none()
+        return _plain(dict(row)) if row is not None else None
 
     @staticmethod
-    def _keep(db: sa.Connection, backup: str, run: str, provider: str, usage: dict[str, Any]) -> None:
-        """Begin the backup, if this is the first that goes into it."""
-        if db.scalar(sa.select(backups.c.id).where(backups.c.id == backup)) is None:
-            sums = json.dumps(_plain(usage))
-            row = {"id": backup, "run": run, "provider": provider, "created_at": now(), "before": sums, "after": sums}
-            db.execute(backups.insert(), row)
+    def _keep(db: sa.Connection, backup: str, run: str, provider: str, sums: dict[str, Any]) -> None:
+        """Begin the backup, or go on with it: what somebody else did meanwhile is not to be undone with it."""
+        this = backups.c.id == backup
+        begun = db.execute(sa.select(backups.c.after).where(this)).one_or_none()
+        if begun is None:
+            text = json.dumps(sums)
+            row = {"id": backup, "run": run, "provider": provider, "created_at": now(), "before": text, "after": text}
+            db.execute(backups.insert(), row | {"unowned_count": 0, "unowned_bytes": 0})
+        elif json.loads(begun.after) != sums:
+            db.execute(backups.update().where(this).values(before=None))
 
     def _count(
-        self, db: sa.Connection, backup: str, provider: str, size: int, count: int, *, unowned: tuple[int, int] = (0, 0)
+        self,
+        db: sa.Connection,
+        backup: str,
+        provider: str,
+        *,
+        size: int = 0,
+        count: int = 0,
+        unowned: tuple[int, int] = (0, 0),
     ) -> None:
         """Change the sums, and note in the backup what they are then."""
-        more = {"unowned_count": _books.unowned_count + unowned[0], "unowned_bytes": _books.unowned_bytes + unowned[1]}
-        db.execute(storage_stats.update().where(_books.provider == provider).values(more))
-        self._ledger.settle(db, provider, size=size, count=count)
-        after = json.dumps(_plain(self._locked(db, provider)))
-        db.execute(backups.update().where(backups.c.id == backup).values(after=after))
+        self._change(db, provider, size, count, unowned)
+        more = {
+            "unowned_count": backups.c.unowned_count + unowned[0],
+            "unowned_bytes": backups.c.unowned_bytes + unowned[1],
+            "after": json.dumps(self._locked(db, provider)),
+        }
+        db.execute(backups.update().where(backups.c.id == backup).values(more))
+
+    def _change(self, db: sa.Connection, provider: str, size: int, count: int, unowned: tuple[int, int]) -> None:
+        if any(unowned):
+            more = {
+                "unowned_count": _books.unowned_count + unowned[0],
+                "unowned_bytes": _books.unowned_bytes + unowned[1],
+            }
+            db.execute(storage_stats.update().where(_books.provider == provider).values(more))
+        self._ledger.settle(db, provider, size=size + unowned[1], count=count + unowned[0])
 
     def backups(self) -> list[Backup]:
         rows = sa.func.count(backup_rows.c.key).label("rows")
@@ -130,49 +148,85 @@ class SqlCorrections:
             return [Backup(*row) for row in db.execute(listed)]
 
     def restore(self, backup: str) -> tuple[int, list[str]]:
+        this = backups.c.id == backup
         with self._engine.begin() as db:
-            found = db.execute(sa.select(backups).where(backups.c.id == backup).with_for_update()).mappings().first()
-            if found is None:
+            provider = db.scalar(sa.select(backups.c.provider).where(this))
+            if provider is None:
                 raise UsageError(f"there is no backup {backup}", cure="See them: trueup backups ls")
-            if found["restored_at"] is not None:
+            sums = self._locked(db, provider)
+            kept = db.execute(sa.select(backups).where(this)).one()
+            if kept.restored_at is not None:
                 raise UsageError(f"the backup {backup} was restored already")
-            self._locked(db, found["provider"])
-            kept = db.execute(sa.select(backup_rows).where(backup_rows.c.backup == backup).order_by(backup_rows.c.key))
-            back, stay = [], []
-            for row in kept.all():
-                undone = Correction(before=_from_json(row.after), after=_from_json(row.before))
-                here = self._rows(db, found["provider"], [row.key], lock=True).get(row.key)
-                if here != undone.before:
-                    stay.append(row.key)
-                    continue
-                back.append(undone)
-                _apply(db, undone)
-            before, after = json.loads(found["before"]), json.loads(found["after"])
-            self._restore_sums(db, found["provider"], before, after, back)
-            db.execute(backups.update().where(backups.c.id == backup).values(restored_at=now()))
-            return len(back), stay
-
-    def _restore_sums(
-        self,
-        db: sa.Connection,
-        provider: str,
-        before: dict[str, Any],
-        after: dict[str, Any],
-        back: Sequence[Correction],
-    ) -> None:
-        """As they were, where nothing else has changed them since; else by as much as goes back."""
-        here = storage_stats.update().where(_books.provider == provider)
-        if _plain(self._locked(db, provider)) == after:
-            db.execute(here.values(before | {"last_updated": datetime.fromisoformat(before["last_updated"])}))
-            return
-        size, count = _difference(back)
-        unowned = [before[name] - after[name] for name in ("unowned_count", "unowned_bytes")]
-        more = {"unowned_count": _books.unowned_count + unowned[0], "unowned_bytes": _books.unowned_bytes + unowned[1]}
-        db.execute(here.values(more))
-        self._ledger.settle(db, provider, size=size + unowned[1], count=count + unowned[0])
+            back, stay, size, count = 0, [], 0, 0
+            for undone in _undone(db, backup):
+                possible = _possible(db, provider, undone)
+                chosen = [one for one, good in zip(undone, possible, strict=True) if good]
+                _apply(db, chosen)
+                more = _difference(chosen)
+                back, size, count = back + len(chosen), size + more[0], count + more[1]
+                stay += [one.key for one, good in zip(undone, possible, strict=True) if not good]
+            if kept.before is not None and sums == json.loads(kept.after) and not stay:
+                before = json.loads(kept.before)
+                before["last_updated"] = datetime.fromisoformat(before["last_updated"])
+                db.execute(storage_stats.update().where(_books.provider == provider).values(before))
+            else:
+                self._change(db, provider, size, count, (-kept.unowned_count, -kept.unowned_bytes))
+            db.execute(backups.update().where(this).values(restored_at=now()))
+            return back, stay
 
 
-def _difference(corrections: Sequence[Correction]) -> tuple[int, int]:
+def _among(
+    db: sa.Connection, rows: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[str]
+) -> Iterator[Any]:
+    """The rows whose column has one of these values."""
+    rest = list(values)
+    for first in range(0, len(rest), _SOME):
+        yield from db.execute(rows.where(column.in_(rest[first : first + _SOME])))
+
+
+def _rows(db: sa.Connection, provider: str, keys: Sequence[str], *, lock: bool = False) -> dict[str, Stored]:
+    """Rows by key; with `lock`, those that nobody else is about to change."""
+    these = sa.select(*_OBJECT).where(objects.c.provider == provider)
+    if lock:
+        these = these.with_for_update(skip_locked=True)
+    return {row.key: _stored(row) for row in _among(db, these, objects.c.key, keys)}
+
+
+def _reserved(db: sa.Connection, provider: str, keys: Sequence[str]) -> set[str]:
+    here = sa.select(reservations.c.key).where(reservations.c.provider == provider)
+    return {row.key for row in _among(db, here, reservations.c.key, keys)}
+
+
+def _possible(db: sa.Connection, provider: str, corrections: Sequence[Correction]) -> list[bool]:
+    """Which rows are as they were read, with no upload of their key or their name under way. A key is corrected once.
+    The provider's sums are locked."""
+    keys = [correction.key for correction in corrections]
+    ours = _rows(db, provider, keys, lock=True)
+    others = _rows(db, provider, keys).keys() - ours.keys()
+    taken = others | _reserved(db, provider, keys)
+    names = [name for correction in corrections if (name := _new_name(correction))]
+    used = {row.idempotency for table in (objects, reservations) for row in _named(db, table, names)}
+    done = []
+    for correction in corrections:
+        free = correction.key not in taken and _new_name(correction) not in used
+        done.append(free and ours.get(correction.key) == correction.before)
+        taken.add(correction.key)
+        used.add(_new_name(correction) or None)
+    return done
+
+
+def _new_name(correction: Correction) -> str:
+    """The idempotency token that a row gets and did not have; else empty."""
+    before, after = correction
+    had = before.idempotency if before is not None else ""
+    return after.idempotency if after is not None and after.idempotency != had else ""
+
+
+def _named(db: sa.Connection, table: sa.Table, names: Sequence[str]) -> Iterator[Any]:
+    return _among(db, sa.select(table.c.idempotency), table.c.idempotency, names)
+
+
+def _difference(corrections: Iterable[Correction]) -> tuple[int, int]:
     """Bytes and objects that the corrections add to what is there."""
     size = count = 0
     for before, after in corrections:
@@ -183,18 +237,30 @@ def _difference(corrections: Sequence[Correction]) -> tuple[int, int]:
     return size, count
 
 
-def _apply(db: sa.Connection, correction: Correction) -> None:
-    before, after = correction
-    row = after if after is not None else before
-    assert row is not None
-    here = (objects.c.provider == row.provider, objects.c.key == row.key)
-    values = row._asdict() | {"idempotency": row.idempotency or None}
-    if after is None:
-        db.execute(objects.delete().where(*here))
-    elif before is None:
-        db.execute(objects.insert(), values)
-    else:
-        db.execute(objects.update().where(*here).values(values))
+def _apply(db: sa.Connection, corrections: Iterable[Correction]) -> None:
+    struck, changed, booked = [], [], []
+    for before, after in corrections:
+        here = {f"the_{name}": getattr(before or after, name) for name in ("provider", "key")}
+        if after is None:
+            struck.append(here)
+            continue
+        values = after._asdict() | {"idempotency": after.idempotency or None}
+        if before is None:
+            booked.append(values)
+        else:
+            changed.append(values | here)
+    for statement, rows in ((_STRIKE, struck), (_CHANGE, changed), (_BOOK, booked)):
+        if rows:
+            db.execute(statement, rows)
+
+
+def _undone(db: sa.Connection, backup: str) -> Iterator[list[Correction]]:
+    """What would undo a backup, some rows at a time."""
+    page = sa.select(backup_rows).where(backup_rows.c.backup == backup).order_by(backup_rows.c.key).limit(_SOME)
+    rows = db.execute(page).all()
+    while rows:
+        yield [Correction(before=_from_json(row.after), after=_from_json(row.before)) for row in rows]
+        rows = db.execute(page.where(backup_rows.c.key > rows[-1].key)).all()
 
 
 def _stored(row: Any) -> Stored:  # noqa: ANN401 - a row's columns have types of their own

@@ -142,8 +142,6 @@ class SqlLedger:
     def reserve(self, wanted: Reservation) -> bool:
         try:
             with self._engine.begin() as db:
-                if wanted.idempotency and db.scalar(_NAMED, {"the_idempotency": wanted.idempotency}) is not None:
-                    raise _in_use(wanted.key)
                 credit = wanted.size - wanted.reserved
                 here = {"the_provider": wanted.provider, "the_key": wanted.key}
                 # Locked, so that what it replaces stays until it does.
@@ -152,6 +150,9 @@ class SqlLedger:
                 # First, because a provider's row is what all wait for: it is locked as late as may be.
                 db.execute(_PROMISE, wanted._asdict() | {"idempotency": wanted.idempotency or None})
                 taken = self._take(db, wanted.provider, wanted.reserved)
+                # Only now can no other upload of this name end meanwhile, and no row of it be put back.
+                if wanted.idempotency and db.scalar(_NAMED, {"the_idempotency": wanted.idempotency}) is not None:
+                    raise _in_use(wanted.key)
                 if not taken:
                     db.execute(_FULFILLED, {"the_token": wanted.token})
         except IntegrityError:  # of the reservation's key, or of its idempotency token

@@ -120,8 +120,11 @@ backups = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
-    # The provider's row of `storage_stats` before the run, and after it: JSON.
-    sa.Column("before", sa.Text, nullable=False),
+    # How much of what lies there unowned the run added.
+    sa.Column("unowned_count", sa.BigInteger, nullable=False),
+    sa.Column("unowned_bytes", sa.BigInteger, nullable=False),
+    # The provider's row of `storage_stats` before the run, unless others changed it during the run, and after it: JSON.
+    sa.Column("before", sa.Text),
     sa.Column("after", sa.Text, nullable=False),
     sa.Column("restored_at", Moment),
 )

@@ -18,7 +18,9 @@ def upgrade() -> None:
         sa.Column("run", sa.Text, nullable=False),
         sa.Column("provider", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
-        sa.Column("before", sa.Text, nullable=False),
+        sa.Column("unowned_count", sa.BigInteger, nullable=False),
+        sa.Column("unowned_bytes", sa.BigInteger, nullable=False),
+        sa.Column("before", sa.Text),
         sa.Column("after", sa.Text, nullable=False),
         sa.Column("restored_at", sa.DateTime),
     )
@@ -29,3 +31,6 @@ def upgrade() -> None:
         sa.Column("before", sa.Text),
         sa.Column("after", sa.Text),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        # Its own order of text is not that of a listing, and without this every page would sort all that is left.
+        op.execute('create index ix_objects_provider_key on objects (provider, key collate "C")')
