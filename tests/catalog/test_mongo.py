@@ -219,7 +219,8 @@ def test_many_at_once_with_sweeps_that_take_everybody_for_dead_keep_exact_books(
                             ledger.release(token)
                     case "remove":
                         for stored in ledger.find(chance.choice("klm")):
-                            ledger.remove(stored)
+                            with suppress(Busy):
+                                ledger.remove(stored)
                     case "sweep":
                         for late in ledger.overdue(datetime.now(UTC) + LATER):
                             ledger.release(late.token)
@@ -332,9 +333,9 @@ def test_a_document_without_numbers_holds_nothing_and_its_quota_counts(
     with closing(open_catalog(mongo_url, LIMITS)) as catalog:
         assert catalog.ledger.usage()[0][1:7] == (0, 0, 0, 0, 0, False)
         assert not catalog.ledger.reserve(wanted("1", 1001))
-        assert catalog.ledger.usage()[0].is_full
         assert put(catalog.ledger, "2", 1000)
         assert not catalog.ledger.reserve(wanted("3", 1, key="other"))
+        assert catalog.ledger.usage()[0].is_full
         assert catalog.ledger.usage()[0].total_size_bytes == 1000
 
 

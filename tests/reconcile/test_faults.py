@@ -133,14 +133,18 @@ import os, signal, sys, trueup
 from trueup.catalog.sql import corrections
 
 number, seen = int(sys.argv[1]), 0
-for name in ("_keep", "_write", "_count"):
+for name in ("_keep", "_count"):
     real = getattr(corrections.SqlCorrections, name)
     def step(*arguments, real=real, **options):
         global seen
         seen += 1
         if seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments, **options)
+        result = real(*arguments, **options)
+        seen += 1
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
     kind = corrections.SqlCorrections.__dict__[name]
     setattr(corrections.SqlCorrections, name, staticmethod(step) if isinstance(kind, staticmethod) else step)
 trueup.reconcile()

@@ -78,7 +78,8 @@ def sweep(
         for stored in ledger.objects(older_than):
             done.removed += _removed(ledger, providers, stored, until, done)
     for stored in ledger.superseded():
-        _removed(ledger, providers, stored, until, done)
+        if stored.provider in providers:
+            _removed(ledger, providers, stored, until, done)
     for provider in providers.values():
         try:
             done.aborted += _abort(ledger, provider, begun_before)

@@ -188,7 +188,7 @@ class Uploads:
         for stored in older:
             try:
                 remove(self._ledger, self._providers, stored, until=self._leases.end())
-            except (StoreError, Busy) as error:
+            except (StoreError, Busy, KeyError) as error:
                 log.warning("the older %s at %s stays: %s", keys.display(stored.key), stored.provider, error)
 
 

@@ -193,7 +193,7 @@ class CorrectionsContract:
         assert catalog.corrections.correct("backup", "run", "a", new) == [True]
         assert _sums(catalog)[:2] == (5000, 1)
         assert catalog.ledger.usage()[0].is_full
-        assert not catalog.ledger.reserve(_wanted("other", 0))
+        assert not catalog.ledger.reserve(_wanted("other", 1))
         _check(catalog)
 
     def test_a_backup_puts_everything_back_bit_for_bit(self, catalog: Catalog) -> None:

@@ -9,7 +9,8 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Add the column, and make the tables."""
-    op.add_column("storage_stats", sa.Column("alert_limit", sa.BigInteger))
+    if "alert_limit" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("storage_stats")}:
+        op.add_column("storage_stats", sa.Column("alert_limit", sa.BigInteger))
     op.add_column("reservations", sa.Column("removes", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("objects", sa.Column("state", sa.Text, nullable=False, server_default="stored"))
     op.create_table(
