@@ -312,7 +312,7 @@ class Pool:
         finished within a day, where the cloud lists them, and send what waits in the outbox."""
         began, started = time.monotonic(), datetime.now(UTC)
         older = started - self._config.keep if self._config.keep is not None else None
-        swept = sweep(self._ledger, self._providers, older_than=older, begun_before=started - _UNFINISHED)
+        swept = sweep(self._catalog, self._providers, older_than=older, begun_before=started - _UNFINISHED)
         for cleaned in (self.clean_old_downloads(), self.clean_failed_downloads()):
             swept.add(cleaned)
         delivered = deliver(self._catalog.outbox, self._to)
