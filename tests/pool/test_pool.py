@@ -468,7 +468,7 @@ def test_uploads_in_parts_that_nobody_finished_are_aborted_but_not_those_at_work
         assert world.ledger.reserve(Reservation("t", "s3", "alive", KB, KB, "", ends))
         assert pool.sweep().aborted == 0  # none is a day old
         soon = datetime.now(UTC) + timedelta(minutes=5)
-        swept = sweep(world.ledger, pool._providers, older_than=None, begun_before=soon, until=soon)
+        swept = sweep(pool._catalog, pool._providers, older_than=None, begun_before=soon, until=soon)
         assert (swept.aborted, swept.problems) == (1, [])
         left = client.list_multipart_uploads(Bucket=seaweed_bucket.name)["Uploads"]
         assert sorted(upload["Key"] for upload in left) == ["other", "p/alive"]

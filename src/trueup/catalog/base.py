@@ -240,7 +240,12 @@ class Backup(NamedTuple):
 
 
 class Corrections(Protocol):
-    """Looking at the books row by row, and making them true. Each method is one transaction."""
+    """Looking at the books row by row, and making them true. Safe to use from many threads and processes at once, also
+    beside a ledger: each method is one transaction.
+
+    Where a database has none, what a crash left half done is carried through by whoever comes next, a correction or a
+    restore as far as it got; a restore may then be asked for again.
+    """
 
     def rows(self, provider: str) -> Iterator[Stored]:
         """Every row of a provider, the missing ones too, by key in the order of its UTF-8 bytes. Rows may change
@@ -256,9 +261,10 @@ class Corrections(Protocol):
         ...
 
     def correct(self, backup: str, run: str, provider: str, corrections: Sequence[Correction]) -> list[bool]:
-        """Replace rows, each only if it still is as it was read and no upload of its key is under way, and change the
-        provider's sums with them. Each row that is replaced is kept in the backup first, and the sums as well. Which
-        ones were done."""
+        """Replace rows, each only if it still is as it was read, no upload of its key is under way, and no other row or
+        upload has the idempotency token it is to get; and change the provider's sums with them. Each row that is
+        replaced is kept in the backup first, and the sums as well; a backup holds a key once, and a second correction
+        of it is not done. Which ones were done."""
         ...
 
     def set_unowned(self, backup: str, run: str, provider: str, was: tuple[int, int], now: tuple[int, int]) -> bool:
@@ -271,8 +277,9 @@ class Corrections(Protocol):
         ...
 
     def restore(self, backup: str) -> tuple[int, list[str]]:
-        """Put back what a backup holds: how many rows, and the keys of those that were changed since and stay. Raises
-        `UsageError` for an unknown backup, and for one that was restored."""
+        """Put back what a backup holds: how many rows, and the keys of those that stay, because they were changed since
+        or could not be corrected either. The sums change with the rows; where nobody else has changed them, they are
+        as they were to the last bit. Raises `UsageError` for an unknown backup, and for one that was restored."""
         ...
 
 

@@ -322,7 +322,7 @@ class Pool:
         began, started = time.monotonic(), datetime.now(UTC)
         older = started - self._config.keep if self._config.keep is not None else None
         swept = sweep(
-            self._ledger,
+            self._catalog,
             self._providers,
             older_than=older,
             begun_before=started - _UNFINISHED,

@@ -6,20 +6,16 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from trueup import keys
-from trueup.catalog.base import Ledger, Stored, now
+from trueup.catalog.base import Catalog, Corrections, Ledger, Stored, now
 from trueup.downloads import Cleaned
 from trueup.errors import AccessDenied, Busy, NotFound, StoreError
 from trueup.pool.upload import Provider, remove, settle
 from trueup.stores.cloud import CloudStore
 
 log = logging.getLogger("trueup.pool")
-
-_EVERY_LEASE: Final = timedelta(days=3650)
-"""Leases end sooner than that, those of the longest uploads as well."""
 
 
 @dataclass(slots=True)
@@ -48,7 +44,7 @@ class Swept:
 
 
 def sweep(
-    ledger: Ledger,
+    catalog: Catalog,
     providers: Mapping[str, Provider],
     *,
     older_than: datetime | None,
@@ -58,7 +54,7 @@ def sweep(
     """Settle reservations whose lease has ended, remove objects created before `older_than`, and abort uploads in parts
     that were `begun_before` and that no reservation is for. Safe beside running uploads, whose leases have not ended.
     """
-    done = Swept()
+    done, ledger = Swept(), catalog.ledger
     for reservation in ledger.overdue(now()):
         name = keys.display(reservation.key)
         provider = providers.get(reservation.provider)
@@ -82,7 +78,7 @@ def sweep(
             _removed(ledger, providers, stored, until, done)
     for provider in providers.values():
         try:
-            done.aborted += _abort(ledger, provider, begun_before)
+            done.aborted += _abort(catalog.corrections, provider, begun_before)
         except AccessDenied as error:
             # A right of its own, which a pool can do without.
             log.warning("%s", error)
@@ -91,14 +87,13 @@ def sweep(
     return done
 
 
-def _abort(ledger: Ledger, provider: Provider, begun_before: datetime) -> int:
+def _abort(corrections: Corrections, provider: Provider, begun_before: datetime) -> int:
     leftovers = provider.store.leftovers if isinstance(provider.store, CloudStore) else None
     if leftovers is None:
         return 0
     old = [found for found in leftovers.list() if found.began < begun_before]
     # Asked for after the listing: an upload that began meanwhile is not in it.
-    promised = ledger.overdue(now() + _EVERY_LEASE)
-    at_work = {reservation.key for reservation in promised if reservation.provider == provider.name}
+    at_work = corrections.covered(provider.name, [found.key for found in old])
     old = [found for found in old if found.key not in at_work]
     for found in old:
         leftovers.abort(found)

@@ -32,7 +32,10 @@ KEPT: Final = "kept"
 BACK: Final = "back"
 """A row of a backup that was put back."""
 
-_DUPLICATE_KEY: Final = 11000
+_BEFORE: Final = {KEPT: WANTED, BACK: KEPT}
+
+DUPLICATE_KEY: Final = 11000
+"""The server's code of an error."""
 
 Intent = dict[str, Any]
 
@@ -53,16 +56,18 @@ class Amending:
         return found["corrections"] if found is not None else []
 
     def tidy(self, at: datetime) -> None:
-        """Carry through what died on its way, and forget what nothing refers to."""
+        """Carry through what died on its way, and delete what nothing refers to."""
         # In this order: whatever is under way was written into its provider's document before.
         old = {"pending_since": {"$lt": at - PATIENCE}}
-        left = {row["by"] for row in self._objects.find({**old, "state": {"$in": LIVE}}, {"by": 1})}
-        left |= {row["_id"] for row in self._backup_rows.find(old, {"_id": 1})}
+        claims = {row["by"] for row in self._objects.find({**old, "state": {"$in": LIVE}}, {"by": 1})}
+        rows = {row["_id"] for row in self._backup_rows.find(old, {"_id": 1})}
         under_way: set[str] = set()
         for books in self._stats.find({"corrections.id": {"$exists": True}}, {"provider": 1, "corrections": 1}):
             under_way |= {each["id"] for each in books["corrections"]}
             self.carry(books["provider"], [each for each in books["corrections"] if each["at"] < at - BREATH])
-        self._forget(left - under_way)
+        self._unclaim(claims - under_way)
+        # Unless it is needed by now.
+        self._backup_rows.delete_many({**old, "_id": {"$in": sorted(rows - under_way)}, "state": WANTED})
 
     def carry(self, provider: str, intents: Sequence[Intent]) -> None:
         """Decide corrections that are under way, and do what is to be done."""
@@ -72,7 +77,7 @@ class Amending:
     def _carry(self, provider: str, backup: str, intents: list[Intent]) -> None:
         ids = {intent["id"] for intent in intents}
         open_ones = [intent for intent in intents if not intent["decided"]]
-        good = self._claimed(provider, open_ones)
+        good = self._good(provider, open_ones)
         after = self._stats.find_one_and_update(
             of(provider),
             decided([intent["id"] for intent in open_ones], good),
@@ -85,28 +90,36 @@ class Amending:
         if done:
             self._do(provider, backup, done)
 
-    def _claimed(self, provider: str, intents: Sequence[Intent]) -> list[str]:
-        """Claim the rows of corrections. Those that can be done."""
+    def _good(self, provider: str, intents: Sequence[Intent]) -> list[str]:
+        """Those that can be done; the rows they change are claimed then."""
+        if not intents:
+            return []
+        # From here on its row in the backup is needed: nobody may take it for one that a crash has left.
+        rows = {"_id": {"$in": [intent["row"] for intent in intents]}}
+        self._backup_rows.update_many({**rows, "state": WANTED}, {"$unset": {"pending_since": ""}})
+        states = {row["_id"]: row["state"] for row in self._backup_rows.find(rows, {"state": 1})}
+        ready = [intent for intent in intents if states.get(intent["row"]) == _BEFORE[intent["becomes"]]]
+        claimed = self._claimed([intent for intent in ready if intent["object"]])
+        vacant = self._vacant(provider, [intent for intent in ready if intent["adds"]])
+        return [*claimed, *vacant, *(intent["id"] for intent in ready if intent["key"] is None)]
+
+    def _claimed(self, intents: Sequence[Intent]) -> list[str]:
+        """Those that have claimed the rows they change."""
         if not intents:
             return []
         at = now()
-        changing = [intent for intent in intents if intent["object"]]
         claims: list[UpdateOne] = []
-        for intent in changing:
+        for intent in intents:
             claim = {"by": intent["id"], "pending_since": at}
             # The name is taken with the claim, because somebody else may have it; and lent until it is decided.
             name = {"idempotency": intent["after"]["idempotency"], "lent": True} if intent["named"] else {}
             claims.append(UpdateOne(unclaimed(intent["object"], intent["since"], *LIVE), {"$set": claim | name}))
-        if claims:
-            try:
-                self._objects.bulk_write(claims, ordered=False)
-            except BulkWriteError as error:
-                if any(each["code"] != _DUPLICATE_KEY for each in error.details["writeErrors"]):
-                    raise
-        claimed = {row["by"] for row in self._objects.find({"by": {"$in": [intent["id"] for intent in changing]}})}
-        return [*claimed, *self._vacant(provider, [intent for intent in intents if intent["adds"]])] + [
-            intent["id"] for intent in intents if not intent["adds"] and not intent["object"]
-        ]
+        try:
+            self._objects.bulk_write(claims, ordered=False)
+        except BulkWriteError as error:
+            if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
+                raise
+        return [row["by"] for row in self._objects.find({"by": {"$in": [intent["id"] for intent in intents]}})]
 
     def _vacant(self, provider: str, intents: Sequence[Intent]) -> list[str]:
         """Those that add a row where there is none."""
@@ -124,12 +137,16 @@ class Amending:
         """Leave nothing of corrections that came to nothing; of those that were carried through, this finds nothing."""
         if not ids:
             return
+        self._unclaim(ids)
         these = {"$in": sorted(ids)}
-        claimed = {"by": these, "state": {"$in": LIVE}}
-        self._objects.update_many({**claimed, "lent": True}, {"$unset": {**_CLAIM, "idempotency": ""}})
-        self._objects.update_many(claimed, {"$unset": _CLAIM})
         self._objects.delete_many({"_id": these, "state": {"$in": [EXPECTED, ARRIVED]}})
         self._backup_rows.delete_many({"_id": these, "state": WANTED})
+
+    def _unclaim(self, ids: set[str]) -> None:
+        """Let the rows go that such corrections have claimed."""
+        claimed = {"by": {"$in": sorted(ids)}, "state": {"$in": LIVE}}
+        self._objects.update_many({**claimed, "lent": True}, {"$unset": {**_CLAIM, "idempotency": ""}})
+        self._objects.update_many(claimed, {"$unset": _CLAIM})
 
     def _do(self, provider: str, backup: str, done: Sequence[Intent]) -> None:
         """Change rows, the backup and the counters."""
@@ -173,7 +190,7 @@ def _change(intent: Intent) -> UpdateOne | None:
 
 def _marks(done: Sequence[Intent]) -> Iterator[UpdateMany]:
     """Which rows of the backup a correction has made what they are."""
-    for was, state in ((WANTED, KEPT), (KEPT, BACK)):
+    for state, was in _BEFORE.items():
         rows = [intent["row"] for intent in done if intent["becomes"] == state]
         if rows:
             marked = {"$set": {"state": state}, "$unset": {"pending_since": ""}}

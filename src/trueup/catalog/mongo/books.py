@@ -66,9 +66,9 @@ def _each(name: str, condition: Expression, changes: Expression) -> Expression:
     return {"$map": {"input": _list(name), "as": "one", "in": changed}}
 
 
-def _sum_of(condition: Expression, change: str) -> Expression:
-    """What some corrections change a number by."""
-    return {"$sum": {"$map": {"input": _only("corrections", condition), "as": "one", "in": f"$$one.change.{change}"}}}
+def _sum_of(corrections: str, change: str) -> Expression:
+    """What corrections change a number by."""
+    return {"$sum": {"$map": {"input": f"${corrections}", "as": "one", "in": f"$$one.change.{change}"}}}
 
 
 _TAKING: Final = ("reservations", "corrections")
@@ -211,14 +211,15 @@ class Books:
         """Corrections that are done, with what they make of the books; and what the sums were before the backup began,
         unless somebody else has changed them since, and are now."""
         mine = {"$in": ["$$one.id", {"$literal": list(ids)}]}
-        changes = {name: {"$add": [_number(name), _sum_of(mine, change)]} for name, change in _CHANGED.items()}
+        changes = {name: {"$add": [_number(name), _sum_of("done", by)]} for name, by in _CHANGED.items()}
         others = {"corrections": _only("corrections", {"$not": [mine]}), "last_updated": now()}
         same, this = {"$eq": ["$undo.after", _SUMS]}, {"$eq": ["$undo.id", {"$literal": backup}]}
         before = {"$cond": [this, {"$cond": [same, "$undo.before", None]}, _SUMS]}
         begun = {"$mergeObjects": [{"id": {"$literal": backup}, "before": before}]}
         return [
-            {"$set": {"undo": begun}},
+            {"$set": {"undo": begun, "done": _only("corrections", mine)}},
             {"$set": changes | others},
+            {"$unset": "done"},
             {"$set": {"is_full": self._full(provider)}},
             *self._told(provider, freed=True),
             {"$set": {"undo": {"$mergeObjects": ["$undo", {"after": _SUMS}]}}},

@@ -14,19 +14,18 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from trueup.catalog.base import STORED, Backup, Correction, Stored, now
-from trueup.catalog.mongo.amending import BACK, KEPT, WANTED, Amending, Intent
+from trueup.catalog.mongo.amending import BACK, DUPLICATE_KEY, KEPT, WANTED, Amending, Intent
 from trueup.catalog.mongo.books import SUMS, Books, asked, of
 from trueup.catalog.mongo.ledger import stored_of
 from trueup.catalog.mongo.settling import EXPECTED, LIVE
 from trueup.catalog.mongo.trouble import plainly
 from trueup.errors import UsageError
 
-_PAGE: Final = 5000
+_PAGE: Final = 500
 _SOME: Final = 200
 """Corrections under way in one provider's document; it is written again with every upload meanwhile."""
 _MANY: Final = 1000
 _RESTORE: Final = "restore "
-_DUPLICATE_KEY: Final = 11000
 
 
 class MongoCorrections:
@@ -181,9 +180,7 @@ class MongoCorrections:
         self._amending.carry(provider, self._amending.pending(provider))
         self._keep_sums(backup, provider)
         stay = self._put_back(backup, provider)
-        for row in self._backup_rows.find({"backup": backup, "state": KEPT, "unowned": {"$ne": None}}):
-            count, size = row["unowned"]
-            self._under_way(provider, [_undoing(_unowned(-count, -size), backup, row["_id"])])
+        self._put_unowned_back(backup, provider)
         if not stay:
             self._as_before(backup, provider)
         over = {"_id": backup, "restored_at": None}
@@ -211,6 +208,13 @@ class MongoCorrections:
             stay += [row["key"] for row in self._backup_rows.find(these, {"key": 1}).sort("key", ASCENDING)]
             after = {"key": {"$gt": rows[-1]["key"]}}
         return stay
+
+    def _put_unowned_back(self, backup: str, provider: str) -> None:
+        kept = {"backup": backup, "state": KEPT, "unowned": {"$ne": None}}
+        while (row := self._backup_rows.find_one(kept)) is not None:
+            count, size = row["unowned"]
+            self._amending.carry(provider, self._amending.pending(provider))  # which may be what shut it out
+            self._under_way(provider, [_undoing(_unowned(-count, -size), backup, row["_id"])])
 
     def _keep_sums(self, backup: str, provider: str) -> None:
         """Note what the sums were before the backup and after it, if whoever made it died before he could."""
@@ -308,7 +312,7 @@ def _inserted(collection: Collection[dict[str, Any]], documents: Sequence[dict[s
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
         failed = error.details["writeErrors"]
-        if any(each["code"] != _DUPLICATE_KEY for each in failed):
+        if any(each["code"] != DUPLICATE_KEY for each in failed):
             raise
         ids -= {documents[each["index"]]["_id"] for each in failed}
     return ids
