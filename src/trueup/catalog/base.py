@@ -260,6 +260,10 @@ class Corrections(Protocol):
         ...
 
 
+OURS: Final = "dl_"
+"""How the ids of records begin that trueup made; the others are those of an application."""
+
+
 class Download(NamedTuple):
     """One URL that was fetched, or is being fetched."""
 
@@ -286,8 +290,8 @@ class Downloads(Protocol):
     transaction."""
 
     def begin(self, url: str, *, abandoned_before: datetime) -> Download:
-        """A new record, `running`. Raises `Busy` when the same URL is being fetched already; a record of that whose
-        last sign of life is older than `abandoned_before` becomes `failed` instead."""
+        """A new record, `running`, whose id begins with `OURS`. Raises `Busy` when the same URL is being fetched
+        already; a record of that whose last sign of life is older than `abandoned_before` becomes `failed` instead."""
         ...
 
     def alive(self, download: str) -> bool:
