@@ -238,6 +238,21 @@ def test_the_signature_is_that_of_the_published_example():
     assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+@pytest.mark.parametrize("status", [204, 500])
+def test_what_a_webhooks_url_holds_is_sent_and_not_shown(catalog: Catalog, http: ThreadingHTTPServer, status: int):
+    http.status = status
+    catalog.ledger.refuse("gcs")
+    url = f"http://me:hunt%C3%A9r2@127.0.0.1:{http.server_port}/hök?token=hush"
+    to = alerts(settings_of(webhooks=[{"url": url, "secret": "s3cret"}]))
+    done = deliver(catalog.outbox, to)
+    [(path, headers, _)] = http.requests
+    assert path == "/h%C3%B6k?token=hush"
+    assert headers["authorization"] == "Basic " + base64.b64encode("me:huntér2".encode()).decode()
+    assert headers["host"] == f"127.0.0.1:{http.server_port}"
+    assert done.problems == ([] if status == 204 else [f"the webhook at 127.0.0.1:{http.server_port} answered 500"])
+    assert not [secret for secret in ("hunt", "hush") if secret in repr(to)]
+
+
 @pytest.mark.parametrize("status", [500, 302, 404])
 def test_a_webhook_that_does_not_take_it_is_tried_again(catalog: Catalog, http: ThreadingHTTPServer, status: int):
     http.status = status
@@ -283,11 +298,35 @@ def test_a_providers_name_is_only_text():
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["", "ftp://h/x", "http://[bad", "http://me:hunter2@", "http://h:port/x", "http://h:0/x", f"http://{'a' * 64}.de/"],
+)
+def test_a_webhooks_url_that_is_none_is_refused_and_not_shown(url: str):
+    with pytest.raises(ConfigError, match="the url of one of") as caught:
+        alerts(settings_of(webhooks=[{"url": url, "secret": "s3cret"}]))
+    assert not url or url not in str(caught.value)
+
+
+def test_a_webhook_without_a_secret_is_named_by_its_host_alone():
+    with pytest.raises(ConfigError) as caught:
+        alerts(settings_of(webhooks=[{"url": "https://me:hunter2@hooks.example.com:8443/x?token=hush"}]))
+    assert caught.value.message == "the webhook at hooks.example.com:8443 has no secret"
+
+
+def test_what_is_left_empty_between_commas_is_nobody():
+    found = alerts(settings_of(email={"host": "h", "from": "a@example.com", "to": "a@example.com, ,"})).email
+    assert found is not None
+    assert found.to == ("a@example.com",)
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ('[alerts]\nmail = "x"', "nothing else"),
         ('[alerts.email]\nhost = "h"', "needs host and to"),
         ('[alerts.email]\nhost = "h"\nto = ["me"]', "no address"),
+        ('[alerts.email]\nhost = "h"\nto = 5', "no list of addresses"),
+        ('[alerts.email]\nhost = "h"\nto = ", "', "needs host and to"),
         ('[alerts.email]\nhost = "h"\nto = ["a@b"]\nfrom = "a@b"\ntls = "some"', "tls = 'some'"),
         ('[alerts.email]\nhost = "h"\nto = ["a@b"]\nfrom = "a@b"\nport = 0', "port"),
         ('[alerts.email]\nhots = "h"', "hots is unknown"),
