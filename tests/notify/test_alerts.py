@@ -38,6 +38,15 @@ class Mailbox:
         self.mails: list[EmailMessage] = []
         self.envelopes: list[Envelope] = []
         self.answer = "250 OK"
+        self.unknown: set[str] = set()
+
+    async def handle_RCPT(  # noqa: N802 - the server's name for it
+        self, _server: object, _session: Session, envelope: Envelope, address: str, _options: object
+    ) -> str:
+        if address in self.unknown:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(  # noqa: N802 - the server's name for it
         self, _server: object, _session: Session, envelope: Envelope
@@ -123,6 +132,12 @@ def later(catalog: Catalog) -> list[object]:
     return list(catalog.outbox.due(datetime.now(UTC) + timedelta(days=1)))
 
 
+def make_due(catalog: Catalog) -> None:
+    """Let the next try be now, with what is known of the last one."""
+    [message] = later(catalog)
+    catalog.outbox.failed(message.id, "", datetime.now(UTC) - timedelta(seconds=1), message.delivered)
+
+
 # When there is one
 
 
@@ -187,10 +202,44 @@ def test_what_cannot_be_sent_is_tried_again_later(catalog: Catalog, smtp: Contro
     assert deliver(catalog.outbox, to_mail(smtp)).sent == 0  # not yet
     [message] = catalog.outbox.due(datetime.now(UTC) + timedelta(minutes=1, seconds=5))
     assert message.attempts == 1
-    catalog.outbox.failed(message.id, "", datetime.now(UTC) - timedelta(seconds=1))
+    make_due(catalog)
     assert deliver(catalog.outbox, to_mail(smtp)).sent == 1
     [mail] = smtp.handler.mails
     assert mail["message-id"] == f"<{message.id}@example.com>"
+
+
+def test_who_has_a_message_does_not_hear_it_again_for_another_who_has_not(
+    catalog: Catalog, smtp: Controller, http: ThreadingHTTPServer
+):
+    both = Alerts(email=to_mail(smtp).email, webhooks=to_hook(http).webhooks)
+    catalog.ledger.refuse("gcs")
+    http.status = 500
+    assert len(deliver(catalog.outbox, both).problems) == 1
+    make_due(catalog)
+    assert len(deliver(catalog.outbox, both).problems) == 1
+    http.status = 204
+    make_due(catalog)
+    assert deliver(catalog.outbox, both).sent == 1
+    assert (len(smtp.handler.mails), len(http.requests), later(catalog)) == (1, 3, [])
+
+
+def test_an_address_that_the_server_refuses_is_said_and_tried_again_alone(catalog: Catalog, smtp: Controller):
+    to = to_mail(smtp, to=["b@example.com", "gone@example.com", "c@example.com"])
+    catalog.ledger.refuse("gcs")
+    smtp.handler.unknown = {"gone@example.com"}
+    assert deliver(catalog.outbox, to).problems == [
+        "127.0.0.1 refused the e-mail to gone@example.com: 550 no such user"
+    ]
+    make_due(catalog)
+    [problem] = deliver(catalog.outbox, to).problems
+    assert "refused for gone@example.com" in problem
+    smtp.handler.unknown = set()
+    make_due(catalog)
+    assert deliver(catalog.outbox, to).sent == 1
+    assert [envelope.rcpt_tos for envelope in smtp.handler.envelopes] == [
+        ["b@example.com", "c@example.com"],
+        ["gone@example.com"],
+    ]
 
 
 def test_with_nobody_to_tell_it_waits(catalog: Catalog):
@@ -204,7 +253,7 @@ def test_a_login_that_is_refused_is_said_without_the_password(catalog: Catalog, 
     [problem] = deliver(catalog.outbox, to_mail(smtp, user="me", password="wrong-one")).problems
     assert "does not let me in" in problem
     assert "wrong-one" not in problem
-    catalog.outbox.failed(later(catalog)[0].id, "", datetime.now(UTC) - timedelta(seconds=1))
+    make_due(catalog)
     assert deliver(catalog.outbox, to_mail(smtp, user="me", password="hunter2")).sent == 1
 
 

@@ -108,6 +108,8 @@ class Message(NamedTuple):
     """UTC."""
     attempts: int
     """How often sending it has failed."""
+    delivered: tuple[str, ...] = ()
+    """Receivers who have it already."""
 
 
 class Outbox(Protocol):
@@ -121,8 +123,8 @@ class Outbox(Protocol):
         """A message has arrived."""
         ...
 
-    def failed(self, message: str, error: str, again: datetime) -> None:
-        """A message could not be sent, and is due again then."""
+    def failed(self, message: str, error: str, again: datetime, delivered: Sequence[str]) -> None:
+        """A message could not be sent to everybody, and is due again then; `delivered` is who has it by now."""
         ...
 
 
