@@ -26,6 +26,8 @@ _SECTIONS: Final = frozenset(
 _PLACE: Final = "Write a folder, a URL or the name of a store, in quotes"
 _FILES: Final = frozenset({"key_file", "known_hosts"})
 """Options of a store that name a file, relative to the settings file."""
+_LONGEST: Final = 36500 * 86400
+"""Seconds: a hundred years, so that whatever is counted from now has a date."""
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -121,13 +123,15 @@ def parse_size(text: str) -> int:
 
 
 def parse_seconds(text: str, *, where: str) -> float:
-    """Seconds from `500ms`, `30s`, `5m`, `24h`, `7d` or a bare number. Raises `ConfigError`; `where` begins its
-    message."""
+    """Seconds from `500ms`, `30s`, `5m`, `24h`, `7d` or a bare number, at most 36,500 days. Raises `ConfigError`;
+    `where` begins its message."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip())
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
     seconds = float(found[1]) * units[found[2]] if found else 0.0
     if not seconds:
         raise ConfigError(f"{where} = '{text}' is unusable", cure="Write it like 30s")
+    if seconds > _LONGEST:
+        raise ConfigError(f"{where} = '{text}' is too long", cure="Write 36500d or less")
     return seconds
 
 

@@ -215,6 +215,7 @@ def test_totals_of_an_application_that_had_books_are_taken_over(tmp_path: Path) 
     ("url", "said"),
     [
         ("nonsense", "no database URL"),
+        ("sqlite://p.db", "no database URL"),
         ("mysql://h/d", "names mysql"),
         ("sqlite:////nowhere/at/all.db", "cannot be used"),
     ],
@@ -224,9 +225,10 @@ def test_a_database_that_cannot_be_used_is_said_so(url: str, said: str) -> None:
         open_catalog(url, LIMITS)
 
 
-def test_a_password_is_not_shown() -> None:
+@pytest.mark.parametrize("port", ["1", "abc"])
+def test_a_password_is_not_shown(port: str) -> None:
     with pytest.raises(TrueupError) as caught:
-        open_catalog("postgresql://me:hunter2@127.0.0.1:1/d", LIMITS)
+        open_catalog(f"postgresql://me:hunter2@127.0.0.1:{port}/d", LIMITS)
     assert "hunter2" not in str(caught.value)
 
 

@@ -22,6 +22,7 @@ from trueup.catalog.base import COMPLETED, RUNNING, Limits, Reservation, Stored,
 from trueup.catalog.mongo.catalog import MongoCatalog
 from trueup.catalog.mongo.ledger import MongoLedger
 from trueup.errors import Busy, ConfigError, MissingExtra, TrueupError
+from trueup.runs import RunRecord
 
 LIMITS = {"a": Limits(quota=1000, full_below=10, rearm_below=900), "b": Limits(quota=500, full_below=0)}
 AT = datetime(2026, 11, 21, 12, 0, 0, 123000, tzinfo=UTC)
@@ -337,6 +338,17 @@ def test_a_document_without_numbers_holds_nothing_and_its_quota_counts(
         assert not catalog.ledger.reserve(wanted("3", 1, key="other"))
         assert catalog.ledger.usage()[0].is_full
         assert catalog.ledger.usage()[0].total_size_bytes == 1000
+
+
+def test_runs_of_an_application_are_not_told(mongo_url: str, behind: Database[dict[str, Any]]):
+    ours = RunRecord(run="2026-b", job="sweep", name="pool", status="ok", started="2026-b", seconds=1.5, summary={})
+    theirs = {"run": "2026-c", "job": "j", "name": "n", "status": "ok", "started": "2026-c", "seconds": 1}
+    with closing(open_catalog(mongo_url, {})) as catalog:
+        catalog.runs.add(ours)
+        behind["runs"].insert_many([{"_id": "2026-a"}, {"started": AT}, theirs, {**theirs, "summary": "{}"}])
+        assert catalog.runs.latest(1) == [ours]
+        assert catalog.runs.get("2026") == ours
+        assert catalog.runs.get("2026-a") is None
 
 
 def test_records_of_an_application_are_read_as_they_are(mongo_url: str, behind: Database[dict[str, Any]]):

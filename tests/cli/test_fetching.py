@@ -41,6 +41,7 @@ def test_the_command_prints_a_url_of_ours(cli: Cli):
     ("url", "code", "said"),
     [
         ("nonsense", 2, "has no scheme"),
+        ("http://example.com/\udcff", 2, "not a URL"),
         ("ftp://example.com/a", 2, "'ftp' is not fetched"),
         ("http://127.0.0.1:9/a", 1, "could not be fetched"),
         ("http://[::ffff:169.254.169.254]/latest", 3, "169.254.169.254"),

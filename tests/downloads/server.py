@@ -118,7 +118,8 @@ class Held:
 
 @dataclass
 class File:
-    """A page that is a file: it honours `Range` and `If-Range`, and breaks off where `cuts` say, one a request."""
+    """A page that is a file: it honours `Range`, `If-Range`, `If-None-Match` and `If-Modified-Since`, and breaks off
+    where `cuts` say, one a request."""
 
     data: bytes
     etag: str = '"v1"'
@@ -131,6 +132,10 @@ class File:
     breaking: Callable[[BaseHTTPRequestHandler], None] = lambda _: None
 
     def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        known = request.headers.get("If-None-Match") or request.headers.get("If-Modified-Since")
+        if known in {self.etag, self.modified} - {""}:
+            answer(request, 304)
+            return
         start, size = 0, len(self.data)
         wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         proven = not self.proof or request.headers.get("If-Range") in {self.etag, self.modified} - {""}

@@ -106,12 +106,47 @@ def test_a_body_of_unknown_length_is_complete_when_it_ends(site: Site, folder: P
     assert get(site.url(), folder).path.read_bytes() == DATA
 
 
-def test_a_complete_body_is_not_asked_for_again(site: Site, folder: Path):
-    site.pages["/file.bin"] = File(DATA)
+DAY_BEFORE = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
+
+
+@pytest.mark.parametrize("proof", [{}, {"etag": "", "modified": DAY_BEFORE}], ids=["etag", "date"])
+def test_a_complete_body_is_kept_if_the_server_says_that_it_is_the_same(
+    site: Site, folder: Path, proof: dict[str, str]
+):
+    page = site.pages["/file.bin"] = File(DATA, **proof)
     first = get(site.url(), folder)
-    del site.pages["/file.bin"]
+    page.data = b"sent only to who does not ask whether it changed"
     assert get(site.url(), folder) == first
-    assert len(site.seen) == 1
+    assert first.path.read_bytes() == DATA
+    assert len(site.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"etag": '"v2"'}),
+        ({"etag": ""}, {"etag": ""}),
+        ({"etag": "", "modified": DAY_BEFORE}, {"etag": "", "modified": "Sun, 22 Nov 2020 10:00:00 GMT"}),
+    ],
+    ids=["other etag", "no proof", "other date"],
+)
+def test_a_complete_body_that_may_have_changed_is_fetched_anew(
+    site: Site, folder: Path, before: dict[str, str], after: dict[str, str]
+):
+    site.pages["/file.bin"] = File(DATA, **before)
+    get(site.url(), folder)
+    site.pages["/file.bin"] = File(DATA[::-1], cuts=[1_000_000], **after)
+    assert get(site.url(), folder).path.read_bytes() == DATA[::-1]
+
+
+def test_a_complete_body_is_held_to_the_rules_of_now(site: Site, folder: Path):
+    site.pages["/file.bin"] = File(DATA)
+    get(site.url(), folder)
+    with pytest.raises(AddressRefused):
+        get(site.url(), folder, Rules(max_size=RULES.max_size, timeout=RULES.timeout))
+    with pytest.raises(FetchError, match="more than the 1000 bytes"):
+        get(site.url(), folder, Rules(max_size=1000, timeout=RULES.timeout, allow_private=True))
+    assert not (folder / "body").exists()
 
 
 @pytest.mark.parametrize(

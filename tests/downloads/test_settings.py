@@ -38,7 +38,9 @@ def test_the_file_and_the_environment_say_otherwise(monkeypatch: pytest.MonkeyPa
         ("[downloads]\nmax_size = 0", "lets nothing through"),
         ('[downloads]\nmax_size = "much"', "not a size"),
         ("[downloads]\ntimeout = 0", "timeout"),
-        ('[downloads]\nkeep = "999999999999d"', "too long"),
+        ('[downloads]\nkeep = "36501d"', "keep = '36501d' is too long.*Write 36500d"),
+        ('[downloads]\nkeep = "999999d"', "too long"),
+        (f'[downloads]\ntimeout = "{"9" * 400}d"', "too long"),
         ('[downloads]\nallow_private_addresses = "perhaps"', "neither true nor false"),
     ],
 )

@@ -38,6 +38,15 @@ class Mailbox:
         self.mails: list[EmailMessage] = []
         self.envelopes: list[Envelope] = []
         self.answer = "250 OK"
+        self.unknown: set[str] = set()
+
+    async def handle_RCPT(  # noqa: N802 - the server's name for it
+        self, _server: object, _session: Session, envelope: Envelope, address: str, _options: object
+    ) -> str:
+        if address in self.unknown:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(  # noqa: N802 - the server's name for it
         self, _server: object, _session: Session, envelope: Envelope
@@ -123,6 +132,12 @@ def later(catalog: Catalog) -> list[object]:
     return list(catalog.outbox.due(datetime.now(UTC) + timedelta(days=1)))
 
 
+def make_due(catalog: Catalog) -> None:
+    """Let the next try be now, with what is known of the last one."""
+    [message] = later(catalog)
+    catalog.outbox.failed(message.id, "", datetime.now(UTC) - timedelta(seconds=1), message.delivered)
+
+
 # When there is one
 
 
@@ -187,10 +202,44 @@ def test_what_cannot_be_sent_is_tried_again_later(catalog: Catalog, smtp: Contro
     assert deliver(catalog.outbox, to_mail(smtp)).sent == 0  # not yet
     [message] = catalog.outbox.due(datetime.now(UTC) + timedelta(minutes=1, seconds=5))
     assert message.attempts == 1
-    catalog.outbox.failed(message.id, "", datetime.now(UTC) - timedelta(seconds=1))
+    make_due(catalog)
     assert deliver(catalog.outbox, to_mail(smtp)).sent == 1
     [mail] = smtp.handler.mails
     assert mail["message-id"] == f"<{message.id}@example.com>"
+
+
+def test_who_has_a_message_does_not_hear_it_again_for_another_who_has_not(
+    catalog: Catalog, smtp: Controller, http: ThreadingHTTPServer
+):
+    both = Alerts(email=to_mail(smtp).email, webhooks=to_hook(http).webhooks)
+    catalog.ledger.refuse("gcs")
+    http.status = 500
+    assert len(deliver(catalog.outbox, both).problems) == 1
+    make_due(catalog)
+    assert len(deliver(catalog.outbox, both).problems) == 1
+    http.status = 204
+    make_due(catalog)
+    assert deliver(catalog.outbox, both).sent == 1
+    assert (len(smtp.handler.mails), len(http.requests), later(catalog)) == (1, 3, [])
+
+
+def test_an_address_that_the_server_refuses_is_said_and_tried_again_alone(catalog: Catalog, smtp: Controller):
+    to = to_mail(smtp, to=["b@example.com", "gone@example.com", "c@example.com"])
+    catalog.ledger.refuse("gcs")
+    smtp.handler.unknown = {"gone@example.com"}
+    assert deliver(catalog.outbox, to).problems == [
+        "127.0.0.1 refused the e-mail to gone@example.com: 550 no such user"
+    ]
+    make_due(catalog)
+    [problem] = deliver(catalog.outbox, to).problems
+    assert "refused for gone@example.com" in problem
+    smtp.handler.unknown = set()
+    make_due(catalog)
+    assert deliver(catalog.outbox, to).sent == 1
+    assert [envelope.rcpt_tos for envelope in smtp.handler.envelopes] == [
+        ["b@example.com", "c@example.com"],
+        ["gone@example.com"],
+    ]
 
 
 def test_with_nobody_to_tell_it_waits(catalog: Catalog):
@@ -204,7 +253,7 @@ def test_a_login_that_is_refused_is_said_without_the_password(catalog: Catalog, 
     [problem] = deliver(catalog.outbox, to_mail(smtp, user="me", password="wrong-one")).problems
     assert "does not let me in" in problem
     assert "wrong-one" not in problem
-    catalog.outbox.failed(later(catalog)[0].id, "", datetime.now(UTC) - timedelta(seconds=1))
+    make_due(catalog)
     assert deliver(catalog.outbox, to_mail(smtp, user="me", password="hunter2")).sent == 1
 
 
@@ -236,6 +285,21 @@ def test_the_signature_is_that_of_the_published_example():
     secret = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     found = signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}')
     assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("status", [204, 500])
+def test_what_a_webhooks_url_holds_is_sent_and_not_shown(catalog: Catalog, http: ThreadingHTTPServer, status: int):
+    http.status = status
+    catalog.ledger.refuse("gcs")
+    url = f"http://me:hunt%C3%A9r2@127.0.0.1:{http.server_port}/hök?token=hush"
+    to = alerts(settings_of(webhooks=[{"url": url, "secret": "s3cret"}]))
+    done = deliver(catalog.outbox, to)
+    [(path, headers, _)] = http.requests
+    assert path == "/h%C3%B6k?token=hush"
+    assert headers["authorization"] == "Basic " + base64.b64encode("me:huntér2".encode()).decode()
+    assert headers["host"] == f"127.0.0.1:{http.server_port}"
+    assert done.problems == ([] if status == 204 else [f"the webhook at 127.0.0.1:{http.server_port} answered 500"])
+    assert not [secret for secret in ("hunt", "hush") if secret in repr(to)]
 
 
 @pytest.mark.parametrize("status", [500, 302, 404])
@@ -283,11 +347,35 @@ def test_a_providers_name_is_only_text():
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["", "ftp://h/x", "http://[bad", "http://me:hunter2@", "http://h:port/x", "http://h:0/x", f"http://{'a' * 64}.de/"],
+)
+def test_a_webhooks_url_that_is_none_is_refused_and_not_shown(url: str):
+    with pytest.raises(ConfigError, match="the url of one of") as caught:
+        alerts(settings_of(webhooks=[{"url": url, "secret": "s3cret"}]))
+    assert not url or url not in str(caught.value)
+
+
+def test_a_webhook_without_a_secret_is_named_by_its_host_alone():
+    with pytest.raises(ConfigError) as caught:
+        alerts(settings_of(webhooks=[{"url": "https://me:hunter2@hooks.example.com:8443/x?token=hush"}]))
+    assert caught.value.message == "the webhook at hooks.example.com:8443 has no secret"
+
+
+def test_what_is_left_empty_between_commas_is_nobody():
+    found = alerts(settings_of(email={"host": "h", "from": "a@example.com", "to": "a@example.com, ,"})).email
+    assert found is not None
+    assert found.to == ("a@example.com",)
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ('[alerts]\nmail = "x"', "nothing else"),
         ('[alerts.email]\nhost = "h"', "needs host and to"),
         ('[alerts.email]\nhost = "h"\nto = ["me"]', "no address"),
+        ('[alerts.email]\nhost = "h"\nto = 5', "no list of addresses"),
+        ('[alerts.email]\nhost = "h"\nto = ", "', "needs host and to"),
         ('[alerts.email]\nhost = "h"\nto = ["a@b"]\nfrom = "a@b"\ntls = "some"', "tls = 'some'"),
         ('[alerts.email]\nhost = "h"\nto = ["a@b"]\nfrom = "a@b"\nport = 0', "port"),
         ('[alerts.email]\nhots = "h"', "hots is unknown"),

@@ -214,6 +214,14 @@ def test_a_file_that_is_none_is_refused(world: World, tmp_path: Path):
     world.check()
 
 
+@pytest.mark.parametrize(("source", "cure"), [(b"abc", "io.BytesIO"), (io.StringIO("abc"), '"rb"')])
+def test_what_only_looks_like_a_stream_is_refused(world: World, source: object, cure: str):
+    with pytest.raises(UsageError) as caught:
+        world.pool.upload(source, "k")
+    assert cure in str(caught.value.cure)
+    assert list(world.pool.ls()) == []
+
+
 def test_the_same_verbs_work_in_an_event_loop(world: World, file: Callable[..., Path], tmp_path: Path):
     async def all_of_them() -> None:
         assert (await world.pool.aupload(file(KB), "k")).file_size == KB

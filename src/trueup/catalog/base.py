@@ -110,6 +110,8 @@ class Message(NamedTuple):
     """UTC."""
     attempts: int
     """How often sending it has failed."""
+    delivered: tuple[str, ...] = ()
+    """Receivers who have it already."""
 
 
 class Outbox(Protocol):
@@ -123,8 +125,8 @@ class Outbox(Protocol):
         """A message has arrived."""
         ...
 
-    def failed(self, message: str, error: str, again: datetime) -> None:
-        """A message could not be sent, and is due again then."""
+    def failed(self, message: str, error: str, again: datetime, delivered: Sequence[str]) -> None:
+        """A message could not be sent to everybody, and is due again then; `delivered` is who has it by now."""
         ...
 
 
@@ -283,6 +285,10 @@ class Corrections(Protocol):
         ...
 
 
+OURS: Final = "dl_"
+"""How the ids of records begin that trueup made; the others are those of an application."""
+
+
 class Download(NamedTuple):
     """One URL that was fetched, or is being fetched."""
 
@@ -309,8 +315,8 @@ class Downloads(Protocol):
     transaction."""
 
     def begin(self, url: str, *, abandoned_before: datetime) -> Download:
-        """A new record, `running`. Raises `Busy` when the same URL is being fetched already; a record of that whose
-        last sign of life is older than `abandoned_before` becomes `failed` instead."""
+        """A new record, `running`, whose id begins with `OURS`. Raises `Busy` when the same URL is being fetched
+        already; a record of that whose last sign of life is older than `abandoned_before` becomes `failed` instead."""
         ...
 
     def alive(self, download: str) -> bool:

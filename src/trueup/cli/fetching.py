@@ -38,7 +38,7 @@ def fetch(
     ui.document(
         {
             "id": fetched.download.id,
-            "source": fetched.download.url,
+            "source": fetched.source,
             "new": fetched.new,
             "key": stored.key,
             "provider": stored.provider,

@@ -66,6 +66,8 @@ def put(
 
     if file == "-" and not key:
         raise UsageError("standard input has no name", cure="Give a KEY: trueup pool put - dumps/today.sql")
+    for text in (key or "", idempotency_key):
+        _require_text(text)
     with open_pool(ui) as pool:
         stored = pool.put(sys.stdin.buffer if file == "-" else file, key or "", idempotency=idempotency_key)
         url, ends = pool.signed(stored)
@@ -91,6 +93,7 @@ def get(
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="A file, or a folder.", show_default=False)],
 ) -> int:
     """Download an object."""
+    _require_text(key)
     with open_pool(ui) as pool:
         stored, path = pool.get(key, dest)
     ui.out(f"{keys.display(str(path))}  {words.size(stored.size)}  from {stored.provider}")
@@ -100,6 +103,7 @@ def get(
 
 def remove(ui: Ui, key: _Key) -> int:
     """Remove an object from its cloud and from the books."""
+    _require_text(key)
     with open_pool(ui) as pool:
         pool.delete(key)
     ui.out(f"removed {keys.display(key)}")
@@ -119,6 +123,7 @@ def url(
     """Print a URL that reads one object for a while, and can do nothing else."""
     from trueup.config import parse_seconds
 
+    _require_text(key)
     age = timedelta(seconds=parse_seconds(ttl, where="--ttl")) if ttl is not None else None
     with open_pool(ui) as pool:
         found, ends = pool.link(key, ttl=age)
@@ -191,6 +196,14 @@ def open_pool(ui: Ui) -> Pool:
     for name, problem in pool.problems.items():
         ui.warn(f"the provider {name} cannot be used: {problem}")
     return pool
+
+
+def _require_text(word: str) -> None:
+    """Raise `UsageError` for a word that no database can keep: a byte that is no UTF-8 arrives as half a character."""
+    from trueup.errors import UsageError
+
+    if any("\ud800" <= char <= "\udfff" for char in word):
+        raise UsageError(f"'{keys.display(word)}' is not valid Unicode", cure="Write it in UTF-8")
 
 
 def _document(stored: Stored) -> dict[str, object]:

@@ -1,4 +1,8 @@
-"""Removing what was fetched long ago, and what fetches that failed have left."""
+"""Removing what was fetched long ago, and what fetches that failed have left.
+
+The table may be that of an application that had it before. Its records are its own: of those only one goes whose object
+the pool's books have as well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from trueup.catalog.base import COMPLETED, FAILED, RUNNING, Download, Downloads, now
+from trueup.catalog.base import COMPLETED, FAILED, OURS, RUNNING, Download, Downloads, now
 from trueup.downloads.fetch import Holder
 from trueup.errors import Busy, NotFound, TrueupError
 from trueup.runs import run_lock
@@ -30,7 +34,7 @@ class Cleaned:
     partial: int = 0
     """Folders with bytes of fetches that came to nothing."""
     left: int = 0
-    """Old records that name no object of ours: those of another application."""
+    """Old records of another application that name no object of the pool."""
     problems: list[str] = field(default_factory=list)
     """What could not be removed now."""
 
@@ -40,12 +44,17 @@ def clean_old(downloads: Downloads, holder: Holder, *, keep: timedelta) -> Clean
     record."""
     done = Cleaned()
     for download in downloads.older(COMPLETED, now() - keep):
-        if not download.key:
+        try:
+            ours = _is_ours(download) or holder.held(download.key, download.provider) is not None
+        except TrueupError as error:
+            done.problems.append(f"the download {download.id} was not removed: {error}")
+            continue
+        if not ours:
             done.left += 1
         elif _dropped(holder, download, download.key, download.provider, done):
             downloads.remove(download.id)
             done.removed += 1
-    for download in downloads.older(FAILED, now() - max(keep, OVER)):
+    for download in filter(_is_ours, downloads.older(FAILED, now() - max(keep, OVER))):
         if _orphaned(holder, download, done):
             downloads.remove(download.id)
             done.removed += 1
@@ -56,15 +65,19 @@ def clean_failed(downloads: Downloads, holder: Holder, *, home: Path) -> Cleaned
     """Mark what nobody goes on with as failed, and remove what failed fetches left: objects that no record names, and
     the bytes on this machine."""
     done = Cleaned()
-    for download in downloads.older(RUNNING, now() - OVER):
+    for download in filter(_is_ours, downloads.older(RUNNING, now() - OVER)):
         downloads.fail(download.id, "nobody went on with it")
         done.failed += 1
         _orphaned(holder, download, done)
-    for download in downloads.older(FAILED, now() - OVER):
+    for download in filter(_is_ours, downloads.older(FAILED, now() - OVER)):
         _orphaned(holder, download, done)
     for folder in sorted(home.glob("downloads/*")):
         done.partial += _swept(folder)
     return done
+
+
+def _is_ours(download: Download) -> bool:
+    return download.id.startswith(OURS)
 
 
 def _orphaned(holder: Holder, download: Download, done: Cleaned) -> bool:

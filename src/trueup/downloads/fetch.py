@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urldefrag, urlsplit, urlunsplit
 
 from trueup.catalog.base import Download, Downloads, Stored, now
 from trueup.downloads import http, site
@@ -50,7 +50,8 @@ class Holder(Protocol):
         ...
 
     def held(self, key: str, provider: str) -> Stored | None:
-        """An object that is on the books and in its cloud."""
+        """An object that is on the books and in its cloud; None where nobody could hand it out. Raises `StoreError`
+        when the cloud does not say."""
         ...
 
     def delete(self, key: str, provider: str | None = None) -> None:
@@ -65,6 +66,11 @@ class Fetched(NamedTuple):
     stored: Stored
     new: bool
     """False where it had been fetched before, and is still there."""
+
+    @property
+    def source(self) -> str:
+        """The URL it came from, without user and password."""
+        return urldefrag(self.download.url).url
 
     def left(self, keep: timedelta) -> timedelta:
         """How long it stays, when it is kept for `keep`."""
@@ -83,8 +89,7 @@ class Fetcher:
     def fetch(self, url: str, heard: Heard = lambda _done, _total: None) -> Fetched:
         """Fetch a URL, or find it among what was fetched. Raises `FetchError`, `AddressRefused`, `Busy` when somebody
         is at it, `UsageError` for what is no URL, `PoolFull` and `StoreError`."""
-        Target.parse(url)
-        named = without_password(url)
+        named = recorded_name(url)
         if found := self._before(named):
             return found
         folder = folder_of(self._home, named)
@@ -168,10 +173,17 @@ class Fetcher:
             thread.join()
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be kept and shown: without what stands before its host."""
+def recorded_name(url: str) -> str:
+    """What a URL is called in its record: without what stands before its host. Who logs in may get what nobody else
+    does, so the same URL with a user is another name. Raises `UsageError` for what is no URL."""
+    credentials = Target.parse(url).credentials
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    if not credentials:
+        return plain
+    # Slow on purpose: whoever reads the database must not find a weak password by trying many.
+    digest = hashlib.scrypt(credentials.encode(), salt=plain.encode(), n=1 << 14, r=8, p=1, dklen=8)
+    return f"{plain}#user-{digest.hex()}"
 
 
 def folder_of(home: Path, url: str) -> Path:

@@ -39,7 +39,8 @@ class _Broken(Exception):
 
 def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
     """The URL's body in `folder`, which is the fetch's own: what an earlier fetch of the same URL left there is gone on
-    with where the server lets us, and a body that is complete there is not asked for again.
+    with where the server lets us, and a body that is complete there is kept where the server says that it has not
+    changed.
 
     A connection that breaks is tried again, with growing waits, as long as that brings something new. At most ten
     redirects are followed, each checked like the URL itself. The body is what the server sent, byte for byte.
@@ -50,11 +51,11 @@ def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
     target = Target.parse(url)
     watch = Watch(target.shown, rules, heard)
     body = Body(folder, url)
-    most, tries = body.size, 0
+    # A complete one waited for room, perhaps for days, and may have to begin anew: all of that is progress.
+    most, tries = 0 if body.complete else body.size, 0
     while True:
         try:
-            if not body.complete:
-                _take(target, body, rules, watch)
+            _take(target, body, rules, watch)
             if name := body.differs():
                 body.clear()
                 raise _Broken(f"what came does not have the {name} digest that the server tells")
@@ -73,14 +74,20 @@ def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
 
 
 def _take(target: Target, body: Body, rules: Rules, watch: Watch) -> None:
-    """One try, from where the body ends. Raises `_Broken` unless it is complete after it."""
+    """One try, from where the body ends; about a complete one the server is only asked. Raises `_Broken` unless it is
+    complete after it."""
     sent = {"User-Agent": f"trueup/{version('trueup')}", "Accept": "*/*", "Accept-Encoding": "identity"}
     sent["Connection"] = "close"
-    if body.size and body.validator:
+    kept = 0  # the code that lets us keep what is there
+    if body.complete and body.validator:
+        kept = 304
+        sent["If-None-Match" if body.validator.startswith('"') else "If-Modified-Since"] = body.validator
+    elif body.size and body.validator:
+        kept = 206
         sent |= {"Range": f"bytes={body.size}-", "If-Range": body.validator}
     try:
         with _followed(target, sent, rules, watch) as (final, answer):
-            _accept(final, answer, body, rules, asked="Range" in sent)
+            _accept(final, answer, body, rules, kept=kept)
             _stream(answer, body, rules, watch)
     except HTTPException as error:
         raise _Broken(f"the answer broke off or made no sense ({type(error).__name__})") from error
@@ -104,16 +111,26 @@ def _followed(
     raise FetchError(f"{target.shown} redirects more than {_REDIRECTS} times")
 
 
-def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, asked: bool) -> None:
+def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, kept: int) -> None:
     """Judge an answer by its header, and make the body ready for what it brings."""
     code = answer.status
     if code in _OVERLOADED or code >= 500:
         raise _Broken(f"the server answered {code}", wait=headers.retry_after(answer.headers))
-    if asked and code == 416:
+    if kept == 206 and code == 416:
         body.clear()
         raise _Broken("the server has no such part of it any more")
-    if code != 200 and not (asked and code == 206):
+    if code not in {200, kept}:
         raise FetchError(f"{final.shown} cannot be fetched: the server answered {code}")
+    if code != 304:
+        _begin(final, answer, body)
+    if body.total is not None and body.total > rules.max_size:
+        total = body.total
+        body.clear()
+        raise too_large(final.shown, total, rules)
+
+
+def _begin(final: Target, answer: HTTPResponse, body: Body) -> None:
+    """Make the body ready for what an answer brings: all of it, or the part that was asked for."""
     name = name_of(
         disposition=answer.headers.get("Content-Disposition", ""),
         path=final.path,
@@ -123,7 +140,7 @@ def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, as
     # Some servers say so of a file which is itself compressed, and such a file is wanted as it is.
     if encoding not in {"", "identity"} and not name.lower().endswith(_COMPRESSED):
         raise FetchError(f"{final.shown} comes compressed ({encoding!r}), though it was asked for as it is")
-    if code == 206:
+    if answer.status == 206:
         _goes_on(answer, body)
     else:
         body.begin(
@@ -132,10 +149,6 @@ def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, as
             name=name,
             digests=headers.digests(answer.headers),
         )
-    if body.total is not None and body.total > rules.max_size:
-        total = body.total
-        body.clear()
-        raise too_large(final.shown, total, rules)
 
 
 def _goes_on(answer: HTTPResponse, body: Body) -> None:

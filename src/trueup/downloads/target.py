@@ -32,6 +32,7 @@ class Target:
     def parse(cls, url: str) -> Self:
         """Raises `UsageError`, which shows no more of the URL than its scheme."""
         try:
+            url.encode()  # a byte that is no UTF-8, on a command line, is half a character here
             parts = urlsplit(url)
             port = parts.port
             host = _ascii(parts)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
 
 from trueup.config import Settings, resolve_secret
 from trueup.errors import ConfigError
@@ -15,6 +16,8 @@ from trueup.errors import ConfigError
 _TLS: Final = ("starttls", "tls", "none")
 _EMAIL: Final = frozenset({"host", "port", "tls", "user", "password", "from", "to"})
 _WEBHOOK: Final = frozenset({"url", "secret"})
+_SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+"""What stands in a URL as it is (RFC 3986), the `%` of what is escaped already included."""
 # The names that Mailgun's own examples use, and ours for the rest.
 _VARIABLES: Final = {
     "host": "MAILGUN_SMTP_HOST",
@@ -43,7 +46,12 @@ class Email:
 class Webhook:
     """A URL that is told, and the key its messages are signed with."""
 
-    url: str
+    url: str = field(repr=False)
+    """As it is asked for, without user and password. Its path and query may hold a secret."""
+    host: str
+    """With the port where one is named: all that is shown of the URL."""
+    authorization: str = field(repr=False)
+    """The value of the header of that name, or empty."""
     secret: bytes = field(repr=False)
 
 
@@ -76,7 +84,10 @@ def _email(table: object, settings: Settings) -> Email | None:
         if settings.environ.get(variable):
             given[name] = settings.environ[variable]
     to = given.get("to", ())
-    receivers = tuple(part.strip() for part in (to.split(",") if isinstance(to, str) else map(str, to)))
+    if not isinstance(to, str | list | tuple):
+        raise ConfigError(f"{where} to = {to!r} is no list of addresses", cure='Write to = ["me@example.com"]')
+    listed = to.split(",") if isinstance(to, str) else map(str, to)
+    receivers = tuple(dict.fromkeys(address for part in listed if (address := part.strip())))
     if not given.get("host") or not receivers:
         if table:
             raise ConfigError(
@@ -106,20 +117,37 @@ def _email(table: object, settings: Settings) -> Email | None:
 
 def _webhook(table: object, settings: Settings) -> Webhook:
     given = _checked(table, _WEBHOOK, "[[alerts.webhooks]]")
-    url = str(given.get("url", ""))
-    if not url.startswith(("https://", "http://")):
+    try:
+        url, host, authorization = _place(str(given.get("url", "")))
+    except ValueError:
+        # Not shown: it may hold a password.
         raise ConfigError(
-            f"[[alerts.webhooks]] url = {url!r} is none", cure="Write it like https://hooks.example.com/x"
-        )
+            "the url of one of [[alerts.webhooks]] is none", cure="Write it like https://hooks.example.com/x"
+        ) from None
     secret = _secret(given.get("secret", ""), settings)
     if not secret:
-        raise ConfigError(f"the webhook {url} has no secret", cure='Write secret = "env:HOOK_SECRET"')
+        raise ConfigError(f"the webhook at {host} has no secret", cure='Write secret = "env:HOOK_SECRET"')
     try:
         # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
         key = secret.encode()
-    return Webhook(url=url, secret=key)
+    return Webhook(url=url, host=host, authorization=authorization, secret=key)
+
+
+def _place(url: str) -> tuple[str, str, str]:
+    """The URL as it is asked for, its host, and its user and password as they are sent. Raises `ValueError` for what no
+    request can be made of."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError
+    name = parts.hostname.encode("idna").decode()
+    host = f"[{name}]" if ":" in name else name
+    host = host if parts.port is None else f"{host}:{parts.port}"
+    path, query = (quote(part, safe=_SAFE) for part in (parts.path or "/", parts.query))
+    user = b":".join((unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")))
+    authorization = "" if user == b":" else f"Basic {base64.b64encode(user).decode()}"
+    return urlunsplit((parts.scheme, host, path, query, "")), host, authorization
 
 
 def _secret(value: object, settings: Settings) -> str:

@@ -35,6 +35,7 @@ def post(hook: Webhook, *, message_id: str, kind: str, at: datetime, data: Mappi
     """Raises `StoreError` unless the answer is a 2xx."""
     body = json.dumps({"type": kind, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}).encode()
     now = str(int(time.time()))
+    authorization = {"authorization": hook.authorization} if hook.authorization else {}
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked with the settings
         hook.url,
         data=body,
@@ -45,17 +46,17 @@ def post(hook: Webhook, *, message_id: str, kind: str, at: datetime, data: Mappi
             "webhook-id": message_id,
             "webhook-timestamp": now,
             "webhook-signature": signature(hook.secret, message_id, now, body),
+            **authorization,
         },
     )
-    host = request.host
     try:
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT):
             return
     except urllib.error.HTTPError as error:
         with error:
-            raise StoreError(f"the webhook at {host} answered {error.code}") from None
+            raise StoreError(f"the webhook at {hook.host} answered {error.code}") from None
     except (OSError, HTTPException) as error:
-        raise StoreError(f"the webhook at {host} could not be told: {getattr(error, 'reason', error)}") from None
+        raise StoreError(f"the webhook at {hook.host} could not be told: {getattr(error, 'reason', error)}") from None
 
 
 def signature(secret: bytes, message_id: str, timestamp: str, body: bytes) -> str:

@@ -268,11 +268,15 @@ class Pool:
         return self._ledger.known(idempotency)
 
     def held(self, key: str, provider: str) -> Stored | None:
-        """An object that is on the books and in its cloud, which is asked."""
+        """An object that is on the books and in its cloud, which is asked. None at a provider that cannot be used.
+        Raises `StoreError` when the cloud does not say."""
+        opened = self._providers.get(provider)
+        if opened is None:
+            return None
         for stored in self._ledger.find(key):
             if stored.provider == provider:
                 with suppress(NotFound):
-                    self._provider(stored).store.stat(key)
+                    opened.store.stat(key)
                     return stored
         return None
 

@@ -59,9 +59,10 @@ class FileSource:
 
 
 class StreamSource:
-    """Bytes that come once: an open file, a pipe, an iterable."""
+    """Bytes that come once: an open file, a pipe, an iterable. Raises `UsageError` for what only looks like one."""
 
     def __init__(self, stream: BinaryIO | Iterable[bytes]) -> None:
+        _refuse_lookalikes(stream)
         self.size: int | None = None
         self._taken = False
         self._pieces = iter(lambda: stream.read(CHUNK), b"") if isinstance(stream, io.IOBase) else iter(stream)
@@ -76,3 +77,10 @@ class StreamSource:
     def md5(self) -> str:
         """Not known before."""
         return ""
+
+
+def _refuse_lookalikes(stream: object) -> None:
+    if isinstance(stream, bytes | bytearray | memoryview):  # whose parts are numbers
+        raise UsageError("bytes are not taken as they are", cure="Wrap them: io.BytesIO(data)")
+    if isinstance(stream, io.TextIOBase):
+        raise UsageError("this file is open for text, and gives no bytes", cure='Open it with the mode "rb"')

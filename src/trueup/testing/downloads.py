@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from trueup.catalog.base import COMPLETED, FAILED, RUNNING, Download, Downloads
+from trueup.catalog.base import COMPLETED, FAILED, OURS, RUNNING, Download, Downloads
 from trueup.errors import Busy
 
 _URL: Final = "https://example.com/watch?v=$1"
@@ -41,6 +41,7 @@ class DownloadsContract:
     def test_a_record_is_running_until_its_object_is_there(self, downloads: Downloads) -> None:
         new = downloads.begin(_URL, abandoned_before=_LONG_AGO)
         assert (new.url, new.status, new.provider, new.key, new.size, new.error) == (_URL, RUNNING, "", "", 0, "")
+        assert new.id.startswith(OURS)
         assert abs(datetime.now(UTC) - new.created_at) < timedelta(minutes=5)
         assert new.created_at == new.updated_at
         assert downloads.get(new.id) == new

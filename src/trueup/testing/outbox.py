@@ -85,15 +85,16 @@ class OutboxContract:
         catalog.outbox.sent(first.id)
         assert _waiting(catalog) == [second]
 
-    def test_what_could_not_be_sent_is_due_again_when_it_was_said(self, catalog: Catalog) -> None:
+    def test_what_could_not_be_sent_is_due_again_when_it_was_said_and_knows_who_has_it(self, catalog: Catalog) -> None:
         catalog.ledger.refuse("$a")
         [message] = _waiting(catalog)
-        for attempts in (1, 2):
+        assert message.delivered == ()
+        for attempts, delivered in ((1, ()), (2, ("$one", "two")), (3, ("$one", "two", "three"))):
             again = _soon() + timedelta(hours=attempts)
-            catalog.outbox.failed(message.id, "$error: 451", again)
+            catalog.outbox.failed(message.id, "$error: 451", again, delivered)
             assert catalog.outbox.due(again - timedelta(seconds=1)) == []
-            assert catalog.outbox.due(again) == [message._replace(attempts=attempts)]
-        catalog.outbox.failed("msg_1", "no such message", _soon())
+            assert catalog.outbox.due(again) == [message._replace(attempts=attempts, delivered=delivered)]
+        catalog.outbox.failed("msg_1", "no such message", _soon(), [])
         assert len(_waiting(catalog)) == 1
 
 

@@ -134,9 +134,10 @@ def suspected(upload: str) -> Pipeline:
     return [{"$set": {"reservations": _each("reservations", _is(upload), facts)}}]
 
 
-def put_off(message: str, error: str, again: datetime) -> Pipeline:
-    """A message that could not be sent."""
-    facts = {"attempts": {"$add": ["$$one.attempts", 1]}, "error": {"$literal": error}, "due_at": again}
+def put_off(message: str, error: str, again: datetime, delivered: Iterable[str]) -> Pipeline:
+    """A message that could not be sent to everybody."""
+    told = {"error": {"$literal": error}, "delivered": {"$literal": list(delivered)}}
+    facts = {"attempts": {"$add": ["$$one.attempts", 1]}, "due_at": again, **told}
     return [{"$set": {"outbox": _each("outbox", _is(message), facts)}}]
 
 

@@ -16,7 +16,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from trueup.catalog.base import COMPLETED, FAILED, RUNNING, Download, now
+from trueup.catalog.base import COMPLETED, FAILED, OURS, RUNNING, Download, now
 from trueup.catalog.mongo.trouble import plainly
 from trueup.errors import Busy
 
@@ -45,7 +45,7 @@ class MongoDownloads:
     def begin(self, url: str, *, abandoned_before: datetime) -> Download:
         at = now()
         running = hashlib.sha256(url.encode()).hexdigest()
-        new = Download(f"dl_{uuid.uuid4().hex}", url, RUNNING, "", "", 0, "", at, at)
+        new = Download(f"{OURS}{uuid.uuid4().hex}", url, RUNNING, "", "", 0, "", at, at)
         self._downloads.update_one(
             # Only where the kind is said as well does the server look into the index.
             {"running": {"$eq": running, "$type": "string"}, "updatedAt": {"$lt": abandoned_before}},

@@ -3,6 +3,7 @@ writes both. What was sent is taken out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ class MongoOutbox:
     @plainly()
     def due(self, now: datetime) -> list[Message]:
         found = [
-            Message(*(message[name] for name in Message._fields))
+            _message(message)
             for document in self._stats.find({"outbox.due_at": {"$lte": now}}, {"outbox": 1})
             for message in document["outbox"]
             if message["due_at"] <= now
@@ -34,5 +35,10 @@ class MongoOutbox:
         self._stats.update_one({"outbox.id": {"$eq": message}}, {"$pull": {"outbox": {"id": {"$eq": message}}}})
 
     @plainly()
-    def failed(self, message: str, error: str, again: datetime) -> None:
-        self._stats.update_one({"outbox.id": {"$eq": message}}, books.put_off(message, error, again))
+    def failed(self, message: str, error: str, again: datetime, delivered: Sequence[str]) -> None:
+        self._stats.update_one({"outbox.id": {"$eq": message}}, books.put_off(message, error, again, delivered))
+
+
+def _message(element: Mapping[str, Any]) -> Message:
+    facts = {name: element[name] for name in Message._fields if name != "delivered"}
+    return Message(**facts, delivered=tuple(element.get("delivered", ())))  # written with the first failure

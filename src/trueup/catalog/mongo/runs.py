@@ -1,16 +1,26 @@
-"""The history of runs, in MongoDB."""
+"""The history of runs, in MongoDB.
+
+The collection may be that of an application which keeps runs of its own: those are not told.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from pymongo import DESCENDING
 from pymongo.database import Database
 
 from trueup.catalog.mongo.trouble import plainly
 from trueup.runs import RunRecord
+
+_TEXTS: Final = ("run", "job", "name", "status", "started", "summary")
+_OURS: Final[dict[str, Any]] = {
+    **{name: {"$type": "string"} for name in _TEXTS},
+    "seconds": {"$type": "number"},
+    "$expr": {"$eq": ["$_id", "$run"]},
+}
 
 
 class MongoRunLog:
@@ -27,12 +37,13 @@ class MongoRunLog:
 
     @plainly()
     def latest(self, limit: int = 50) -> list[RunRecord]:
-        found = self._runs.find().sort([("started", DESCENDING), ("_id", DESCENDING)]).limit(limit)
+        found = self._runs.find(_OURS).sort([("started", DESCENDING), ("_id", DESCENDING)]).limit(limit)
         return [_record(document) for document in found]
 
     @plainly()
     def get(self, run: str) -> RunRecord | None:
-        found = list(self._runs.find({"_id": {"$gte": run, "$lte": f"{run}\U0010ffff"}}).sort("_id").limit(2))
+        begins = {"_id": {"$gte": run, "$lte": f"{run}\U0010ffff"}}
+        found = list(self._runs.find(_OURS | begins).sort("_id").limit(2))
         exact = [document for document in found if document["_id"] == run] or found
         return _record(exact[0]) if len(exact) == 1 and run else None
 

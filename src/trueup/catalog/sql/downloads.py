@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from trueup.catalog.base import COMPLETED, FAILED, RUNNING, Download, now
+from trueup.catalog.base import COMPLETED, FAILED, OURS, RUNNING, Download, now
 from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.tables import downloads
 from trueup.errors import Busy
@@ -31,7 +31,7 @@ class SqlDownloads:
 
     def begin(self, url: str, *, abandoned_before: datetime) -> Download:
         at = now()
-        new = Download(f"dl_{uuid.uuid4().hex}", url, RUNNING, "", "", 0, "", at, at)
+        new = Download(f"{OURS}{uuid.uuid4().hex}", url, RUNNING, "", "", 0, "", at, at)
         running = hashlib.sha256(url.encode()).hexdigest()
         row = {name: getattr(new, name) for name in ("id", "url", "status", "key", "error", "created_at", "updated_at")}
         try:

@@ -28,8 +28,8 @@ def engine_of(url: str) -> sa.Engine:
     """The engine of a URL; nothing is contacted. Raises `ConfigError` and `MissingExtra`."""
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
-        raise ConfigError("[database] url is no database URL", cure="Write it like sqlite:///trueup.db") from None
+    except (ArgumentError, ValueError):
+        raise _no_url() from None
     driver = _DRIVERS.get(parsed.get_backend_name())
     if driver is None:
         raise ConfigError(
@@ -39,10 +39,17 @@ def engine_of(url: str) -> sa.Engine:
     parsed = parsed.set(drivername=driver)
     try:
         engine = _sqlite(parsed) if driver == "sqlite" else _postgres(parsed)
+    except ArgumentError:  # a form that only the driver knows to be wrong
+        raise _no_url() from None
     except ModuleNotFoundError:
         raise MissingExtra("a PostgreSQL database", "postgres") from None
     _say_plainly(engine)
     return engine
+
+
+def _no_url() -> ConfigError:
+    # Without its words: they may hold a password.
+    return ConfigError("[database] url is no database URL", cure="Write it like sqlite:///trueup.db")
 
 
 def _say_plainly(engine: sa.Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -47,16 +47,21 @@ class SqlOutbox:
     def due(self, now: datetime) -> list[Message]:
         with reading(self._engine) as db:
             rows = db.execute(_DUE, {"the_now": now})
-            return [Message(*row)._replace(payload=json.loads(row.payload)) for row in rows]
+            return [
+                Message(*row)._replace(payload=json.loads(row.payload), delivered=tuple(json.loads(row.delivered)))
+                for row in rows
+            ]
 
     def sent(self, message: str) -> None:
         with self._engine.begin() as db:
             db.execute(outbox.update().where(outbox.c.id == message).values(sent_at=datetime.now(UTC), error=""))
 
-    def failed(self, message: str, error: str, again: datetime) -> None:
+    def failed(self, message: str, error: str, again: datetime, delivered: Sequence[str]) -> None:
         with self._engine.begin() as db:
             db.execute(
                 outbox.update()
                 .where(outbox.c.id == message)
-                .values(attempts=outbox.c.attempts + 1, error=error, due_at=again)
+                .values(
+                    attempts=outbox.c.attempts + 1, error=error, due_at=again, delivered=json.dumps(list(delivered))
+                )
             )

@@ -82,6 +82,8 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("sent_at", Moment),
+    # Receivers who have it, while others do not: a JSON list.
+    sa.Column("delivered", sa.Text, nullable=False, server_default="[]"),
 )
 
 downloads = sa.Table(

@@ -1,4 +1,4 @@
-"""Which objects are missing, and what a reconcile replaced."""
+"""Which objects are missing, what a reconcile replaced, and who has a message already."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,11 +8,12 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the column, and make the tables."""
+    """Add the columns, and make the tables."""
     if "alert_limit" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("storage_stats")}:
         op.add_column("storage_stats", sa.Column("alert_limit", sa.BigInteger))
     op.add_column("reservations", sa.Column("removes", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("objects", sa.Column("state", sa.Text, nullable=False, server_default="stored"))
+    op.add_column("outbox", sa.Column("delivered", sa.Text, nullable=False, server_default="[]"))
     op.create_table(
         "backups",
         sa.Column("id", sa.Text, primary_key=True),
