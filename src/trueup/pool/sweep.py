@@ -68,8 +68,11 @@ def sweep(
         except StoreError as error:
             done.problems.append(f"the upload of '{name}' to {reservation.provider} cannot be settled: {error}")
             continue
-        done.committed += booked
-        done.released += not booked
+        if reservation.removes:
+            done.removed += 1
+        else:
+            done.committed += booked
+            done.released += not booked
     if older_than is not None:
         for stored in ledger.objects(older_than):
             done.removed += _removed(ledger, providers, stored, until, done)
