@@ -223,6 +223,18 @@ def test_a_move_to_another_provider_that_was_killed_is_finished(
     world.check()
 
 
+def test_two_that_put_a_new_key_at_one_moment_are_one_object_after_a_sweep(world: World, file: File, tmp_path: Path):
+    def during(_: str) -> None:
+        assert world.pool.upload(file(55 * KB, b"2"), "k").provider == "b"
+
+    world.stores["a"].on("write", during, key="k", nth=1)
+    assert world.pool.upload(file(45 * KB, b"1"), "k").provider == "a"
+    assert world.pool.sweep().problems == []
+    assert len(world.ledger.find("k")) == 1
+    assert read(world, "k", tmp_path) == b"1" * 45 * KB
+    world.check()
+
+
 def test_a_removal_whose_answer_was_lost_is_finished_by_a_sweep(alone: World, file: File):
     alone.pool.upload(file(10 * KB), "k")
     alone.stores["a"].fail("delete", Unreachable("reset"), after=True, nth=1)

@@ -71,7 +71,9 @@ class Uploads:
             except NoRoom:
                 continue
             if stored is not None:
-                self._drop(self._ledger.find(key)[1:])
+                # One that came to another provider at the same moment is found by a sweep.
+                if any(older.provider != name for older in before):
+                    self._drop(self._ledger.find(key)[1:])
                 return stored
         if failure is not None:
             raise failure
