@@ -19,7 +19,10 @@ from trueup.catalog import database
 KEYS = 1_000_000
 SHARE = 1.5
 MEMORY_MB = 150.0
-_LISTING = "import sys; from trueup.stores import open_store; print(sum(1 for _ in open_store(sys.argv[1], {}).list()))"
+_LISTING = (
+    "import os, sys; from trueup.config import StoreConfig; from trueup.stores import open_store; "
+    "print(sum(1 for _ in open_store(StoreConfig(url=sys.argv[1]), dict(os.environ)).list()))"
+)
 _ROWS = (
     "import sys; from trueup.catalog import open_catalog; "
     "print(sum(1 for _ in open_catalog(sys.argv[1], {}).corrections.rows('s3')))"
@@ -53,17 +56,13 @@ def measure(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None
         f'[database]\nurl = "{url}"\n[pool]\nquota = "1000TiB"\n[pool.providers.s3]\nurl = "s3://keys-{KEYS}-left"\n'
     )
     environ = tools.environ(facts, home)
-    listing = timing.run([sys.executable, "-c", _alone(facts), f"s3://keys-{KEYS}-left/"], environ, folder=home)
+    listing = timing.run([sys.executable, "-c", _LISTING, f"s3://keys-{KEYS}-left/"], environ, folder=home)
     rows = timing.run([sys.executable, "-c", _ROWS, url], environ, folder=home)
-    both = timing.run([str(tools.BIN / "trueup"), "reconcile", "--json"], environ, folder=home)
+    both = timing.run([str(tools.BIN / "trueup"), "reconcile", "--json", "--config", str(home / "trueup.toml")], environ, folder=home)
     [told] = json.loads(both.output)["providers"]
     if told["verdicts"] != {"ok": KEYS} or told["mismatch"]:
         raise AssertionError(f"the reconcile found differences: {told}")
     return Reconciled(keys=KEYS, listing=listing, rows=rows, both=both)
-
-
-def _alone(_facts: Mapping[str, str]) -> str:
-    return _LISTING.replace("{}).list()", "dict(__import__('os').environ)).list()")
 
 
 def _fill(url: str) -> None:

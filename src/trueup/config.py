@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -267,6 +267,20 @@ def _place(table: Mapping[str, Any], key: str, where: str, base: Path, names: Co
         return place
     path = local_path(place, where=f"{where} {key} = ")
     return place if "://" in place or re.match(r"[A-Za-z]:[\\/]", place) else str(base / path)
+
+
+def table_of(value: object, where: str) -> dict[str, Any]:
+    """A value that must be a table. Raises `ConfigError`."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table")
+    return value
+
+
+def check_names(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise `ConfigError` for a name that is not known there."""
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{where} {name} is unknown", cure=f"Known: {', '.join(sorted(known))}")
 
 
 def resolve_secret(value: str, environ: Mapping[str, str], base: Path) -> str:

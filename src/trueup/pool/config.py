@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trueup.catalog.base import Limits
 from trueup.catalog.database import database_of
-from trueup.config import Settings, StoreConfig, parse_seconds, parse_size
+from trueup.config import Settings, StoreConfig, check_names, parse_seconds, parse_size, table_of
 from trueup.errors import ConfigError
 
 PLACEMENTS: Final = ("random", "most-free", "round-robin", "weighted")
@@ -48,12 +48,12 @@ class PoolConfig:
 
 def pool_config(settings: Settings) -> PoolConfig:
     """Raises `ConfigError`."""
-    section = _table(settings.sections.get("pool", {}), "[pool]")
-    _check(section, _KNOWN, "[pool]")
+    section = table_of(settings.sections.get("pool", {}), "[pool]")
+    check_names(section, _KNOWN, "[pool]")
     placement = str(section.get("placement", "random"))
     if placement not in PLACEMENTS:
         raise ConfigError(f"[pool] placement = {placement!r} is unknown", cure=f"Use one of: {', '.join(PLACEMENTS)}")
-    tables = _table(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ)
+    tables = table_of(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ)
     if not tables:
         raise ConfigError(
             "the pool has no provider", cure="Write a [pool.providers.NAME] with a url, or set GCS_BUCKET_NAME"
@@ -72,8 +72,8 @@ def pool_config(settings: Settings) -> PoolConfig:
 
 def _provider(name: str, given: object, pool: Mapping[str, Any], settings: Settings) -> ProviderConfig:
     where = f"[pool.providers.{name}]"
-    table = _table(given, where)
-    _check(table, _OF_A_PROVIDER, where)
+    table = table_of(given, where)
+    check_names(table, _OF_A_PROVIDER, where)
     url = table.get("url")
     if not isinstance(url, str) or not url:
         raise ConfigError(f"{where} has no url", cure="Write a URL, or the name of a store")
@@ -123,15 +123,3 @@ def _share(text: str, quota: int, where: str) -> int:
 
 def _age(table: Mapping[str, Any], name: str, default: str) -> timedelta:
     return timedelta(seconds=parse_seconds(str(table.get(name, default)), where=f"[pool] {name}"))
-
-
-def _check(table: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    for name in table:
-        if name not in known:
-            raise ConfigError(f"{where} {name} is unknown", cure=f"Known: {', '.join(sorted(known))}")
-
-
-def _table(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where} must be a table")
-    return value

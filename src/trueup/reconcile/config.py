@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from trueup.config import Settings, parse_seconds, resolve_secret
+from trueup.config import Settings, check_names, parse_seconds, resolve_secret, table_of
 from trueup.errors import ConfigError
 
 _KNOWN: Final = frozenset({"grace", "max_change", "references"})
@@ -46,9 +46,9 @@ class ReconcileConfig:
 
 def reconcile_config(settings: Settings) -> ReconcileConfig:
     """Raises `ConfigError`."""
-    section = _table(settings.sections.get("reconcile", {}), "[reconcile]")
-    _check(section, _KNOWN, "[reconcile]")
-    references = _table(section.get("references", {}), "[reconcile.references]")
+    section = table_of(settings.sections.get("reconcile", {}), "[reconcile]")
+    check_names(section, _KNOWN, "[reconcile]")
+    references = table_of(section.get("references", {}), "[reconcile.references]")
     grace = str(section.get("grace", "1h"))
     seconds = 0.0 if grace in {"0", "0s"} else parse_seconds(grace, where="[reconcile] grace")
     return ReconcileConfig(
@@ -68,8 +68,8 @@ def share(text: str, where: str) -> str:
 
 def _reference(name: str, given: object, settings: Settings) -> ReferenceConfig:
     where = f"[reconcile.references.{name}]"
-    table = _table(given, where)
-    _check(table, _OF_A_REFERENCE, where)
+    table = table_of(given, where)
+    check_names(table, _OF_A_REFERENCE, where)
     database, query, collection, preset = (
         str(table.get(key, "")) for key in ("database", "query", "collection", "preset")
     )
@@ -86,18 +86,6 @@ def _reference(name: str, given: object, settings: Settings) -> ReferenceConfig:
         query=query,
         collection=collection,
         preset=preset,
-        fields={key: str(value) for key, value in _table(table.get("fields", {}), f"{where} fields").items()},
+        fields={key: str(value) for key, value in table_of(table.get("fields", {}), f"{where} fields").items()},
         provider=str(table.get("provider", "")),
     )
-
-
-def _check(table: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    for name in table:
-        if name not in known:
-            raise ConfigError(f"{where} {name} is unknown", cure=f"Known: {', '.join(sorted(known))}")
-
-
-def _table(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where} must be a table")
-    return value

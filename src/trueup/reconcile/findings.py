@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from trueup.reconcile.compare import Believed
-from trueup.reconcile.sort import believed, plain
+from trueup.reconcile.sort import believed, plain, scratch
 from trueup.stores.base import Entry, storable_size
 
 _PAGE: Final = 500
@@ -33,10 +32,7 @@ class Findings:
     """Every finding of one run. Used by one thread."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = off")
-        self._db.execute("pragma synchronous = off")
-        self._db.execute("pragma cache_size = -8192")
+        self._db = scratch()
         self._db.execute(
             "create table finding (provider text, key blob, verdict text, size integer, row_size integer,"
             " believed text, entry text, fix text, detail text, primary key (provider, key)) without rowid"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from trueup.reconcile.compare import Believed
 from trueup.reconcile.config import ReferenceConfig
 from trueup.reconcile.observe import Reference
 from trueup.reconcile.report import Totals
-from trueup.reconcile.sort import believed, plain
+from trueup.reconcile.sort import believed, plain, scratch
 
 _COLUMNS: Final = ("provider", "key", "size", "md5", "created_at")
 _CHUNK: Final = 5000
@@ -33,10 +32,7 @@ class Table:
 
     def __init__(self, config: ReferenceConfig) -> None:
         self._config = config
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = off")
-        self._db.execute("pragma synchronous = off")
-        self._db.execute("pragma cache_size = -8192")
+        self._db = scratch()
         self._db.execute(
             "create table row (provider text, normal blob, key blob, size integer, text text,"
             " primary key (provider, normal, key)) without rowid"

@@ -11,6 +11,14 @@ from trueup.keys import normal
 from trueup.reconcile.compare import Believed
 
 
+def scratch() -> sqlite3.Connection:
+    """A temporary database in a file that SQLite removes by itself; what is in it is never written for good."""
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    for setting in ("journal_mode = off", "synchronous = off", "cache_size = -8192"):
+        database.execute(f"pragma {setting}")
+    return database
+
+
 def plain(row: Believed | None) -> str:
     """A row as text."""
     return json.dumps(row, default=datetime.isoformat)
@@ -26,13 +34,9 @@ def believed(text: str) -> Believed | None:
 
 
 def sorted_rows(rows: Iterable[Believed]) -> Iterator[Believed]:
-    """The rows in ascending order of the normal form of their keys. All of them are read before the first comes out;
-    they lie in a temporary file that SQLite removes by itself."""
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    """The rows in ascending order of the normal form of their keys. All of them are read before the first comes out."""
+    database = scratch()
     try:
-        database.execute("pragma journal_mode = off")
-        database.execute("pragma synchronous = off")
-        database.execute("pragma cache_size = -8192")
         database.execute("create table row (normal blob, key blob, text text)")
         database.execute("begin")
         database.executemany(
