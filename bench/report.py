@@ -14,6 +14,7 @@ from statistics import median
 from bench.bookkeeping import GROWTH, MANY, PUT_MS, PUTS, WRITERS, Books
 from bench.comparison import Case, Target
 from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
+from bench.reconciling import MEMORY_MB, SHARE, Reconciled
 from bench.timing import Timing
 from bench.tools import PEERS, TOOLS
 
@@ -84,6 +85,7 @@ def markdown(
     rows: Sequence[Planning],
     large: Sequence[Large],
     books: Sequence[Books],
+    reconciled: Sequence[Reconciled],
 ) -> str:
     """The result as a page of tables."""
     lines = [*_header(facts)]
@@ -96,6 +98,8 @@ def markdown(
         lines += ["", "### Very large files at once", "", *_large(large)]
     if books:
         lines += ["", "### The books of the pool", "", *_books(books)]
+    if reconciled:
+        lines += ["", "### Reconciling", "", *_reconciled(reconciled)]
     return "\n".join(lines) + "\n"
 
 
@@ -209,6 +213,27 @@ def _books(books: Sequence[Books]) -> Iterable[str]:
             yield _row("", *[""] * 5, *_verdict(*further))
 
 
+def reconciled_verdicts(row: Reconciled) -> list[tuple[str, bool]]:
+    """Each target, and whether it is met."""
+    return [
+        (f"at most {SHARE} of listing and reading one after the other", row.share <= SHARE),
+        (f"under {MEMORY_MB:.0f} MB", row.both.peak_mb < MEMORY_MB),
+    ]
+
+
+def _reconciled(rows: Sequence[Reconciled]) -> Iterable[str]:
+    yield "`trueup reconcile` over books and a bucket that agree, beside merely listing and merely reading the rows."
+    yield ""
+    yield _row("objects", "listing, s", "rows, s", "reconcile, s", "share", "MB", "target", "")
+    yield _row("---:", *["---:"] * 5, "---", "---")
+    for row in rows:
+        seconds = [f"{taken.seconds:.1f}" for taken in (row.listing, row.rows, row.both)]
+        first, *others = reconciled_verdicts(row)
+        yield _row(f"{row.keys:,}", *seconds, f"{row.share:.2f}", f"{row.both.peak_mb:.0f}", *_verdict(*first))
+        for further in others:
+            yield _row("", *[""] * 5, *_verdict(*further))
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -243,7 +268,11 @@ def storage(folder: str) -> str:
 
 
 def raw(
-    cases: Sequence[Case], rows: Sequence[Planning], large: Sequence[Large], books: Sequence[Books]
+    cases: Sequence[Case],
+    rows: Sequence[Planning],
+    large: Sequence[Large],
+    books: Sequence[Books],
+    reconciled: Sequence[Reconciled],
 ) -> dict[str, object]:
     """Everything measured, without what the commands printed."""
     tools = {
@@ -270,6 +299,12 @@ def raw(
             name: [{"target": wanted, "met": met} for wanted, met in books_verdicts(taken)]
             for name, taken in books_by_database(books).items()
         },
+        "reconciled": [
+            {"keys": row.keys, "share": row.share}
+            | {name: _figures(getattr(row, name)) for name in ("listing", "rows", "both")}
+            | {"targets": [{"target": wanted, "met": met} for wanted, met in reconciled_verdicts(row)]}
+            for row in reconciled
+        ],
     }
 
 

@@ -38,13 +38,14 @@ def main() -> None:
     finally:
         shared.close_house()
     facts = report.machine() | {"versions": tools.versions(), "minutes": round(minutes, 1), "full": asked.full}
-    page = report.markdown(facts, suite.cases, suite.plannings, suite.larges, suite.books)
+    measured = (suite.cases, suite.plannings, suite.larges, suite.books, suite.reconciled)
+    page = report.markdown(facts, *measured)
     print(page)
     if asked.only:
         return
     name = f"{facts['date']}-{sys.platform}-{facts['cpus']}cpu{'-full' if asked.full else ''}"
     (RESULTS / f"{name}.md").write_text(page)
-    found = facts | report.raw(suite.cases, suite.plannings, suite.larges, suite.books)
+    found = facts | report.raw(*measured)
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     print(f"Written to {(RESULTS / name).relative_to(ROOT)}.md and .json after {minutes:.1f} minutes.")
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import bookkeeping, inputs, limits, over_ssh
+from bench import bookkeeping, inputs, limits, over_ssh, reconciling
 from bench.comparison import Case, Rounds, Target
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
@@ -42,6 +42,7 @@ class Suite:
         self.plannings: list[limits.Planning] = []
         self.larges: list[limits.Large] = []
         self.books: list[bookkeeping.Books] = []
+        self.reconciled: list[reconciling.Reconciled] = []
         self._folder = folder
         self._only = only
         self._full = full
@@ -60,6 +61,9 @@ class Suite:
             self.larges.append(limits.large(facts, self._folder, files=4, size=size, say=say))
         if self._wanted("bookkeeping"):
             self.books = bookkeeping.measure(self._folder, rounds=self._times(1), say=say)
+        if self._wanted("reconciling"):
+            facts = shared("synthetic", script("synthetic_s3"))
+            self.reconciled.append(reconciling.measure(facts, self._folder, say=say))
         self._compare()
         self._over_ssh()
 
