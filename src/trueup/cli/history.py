@@ -124,7 +124,7 @@ def _row(record: RunRecord) -> list[str | tuple[str, str]]:
     return [
         record.run,
         "   ",
-        (f"{record.job:<5}", "dim"),
+        (f"{record.job:<4} ", "dim"),
         (f"{record.status:<11}", _STATUS_STYLES.get(record.status, "red")),
         f" {_places(record)}",
         (f"   {effects}" if effects else "", "dim"),
