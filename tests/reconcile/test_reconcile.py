@@ -15,6 +15,7 @@ from trueup.catalog.base import Reservation, now
 from trueup.cli import main
 from trueup.errors import Busy, UsageError
 from trueup.pool import Pool
+from trueup.reconcile.fix import Fixing
 from trueup.reconcile.report import ReconcileRun
 
 SETTINGS = """
@@ -301,6 +302,24 @@ def test_a_change_of_very_much_is_refused_and_explained(world: World):
     assert "wrong bucket" in str(run.reason)
     assert world.states() == before
     assert trueup.reconcile(max_change="100%").status == "ok"
+    world.check()
+
+
+def test_what_was_put_again_after_it_was_judged_is_not_marked(world: World, monkeypatch: pytest.MonkeyPatch):
+    [path] = world.put("x").values()
+    path.unlink()
+    plan = Fixing.plan
+
+    def late(self: Fixing, provider: str, usage: object) -> bool:
+        planned = plan(self, provider, usage)
+        if provider == path.parent.name:
+            world.put("x", size=70)
+        return planned
+
+    monkeypatch.setattr(Fixing, "plan", late)
+    run = trueup.reconcile()
+    assert [item["fix"] for item in run.items] == ["skipped"]
+    assert list(world.states().values()) == [("stored", 70)]
     world.check()
 
 

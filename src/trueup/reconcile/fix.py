@@ -110,6 +110,10 @@ class Fixing:
 
     def _rows(self, provider: str, page: list[Finding]) -> bool:
         rows = self._corrections.again(provider, [found.key for found in page])
+        changed = [found for found in page if not _as_judged(found, rows.get(found.key))]
+        for found in changed:
+            self._findings.put(found._replace(fix="skipped"))
+        page = [found for found in page if found not in changed]
         for found in page:
             if found.verdict == MISPLACED and found.key in rows:
                 self._move(found, rows[found.key])
@@ -142,6 +146,13 @@ class Fixing:
             case "orphan" if entry is not None and self._adopt:
                 return Correction(None, Stored(found.provider, found.key, entry.size, entry.md5, now()))
         return None
+
+
+def _as_judged(found: Finding, row: Stored | None) -> bool:
+    """Whether a row still says what it said when it was judged: an upload may have ended since."""
+    if row is None or found.row is None:
+        return row is None and found.row is None
+    return (row.size, row.md5, row.created_at, row.state == LOST) == found.row[1:]
 
 
 def items(findings: Findings) -> Iterator[dict[str, object]]:

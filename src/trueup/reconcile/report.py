@@ -6,14 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from trueup.reconcile.compare import DUPLICATE, HASH_MISMATCH, MISPLACED, MISSING, ORPHAN, SIZE_MISMATCH, UNVERIFIABLE
-
 SHOWN: Final = 10_000
 """Items in the result; the counts hold all."""
-
-FIXABLE: Final = (MISSING, SIZE_MISMATCH, HASH_MISMATCH, MISPLACED, ORPHAN)
-"""What a reconcile makes true in the books."""
-FOR_A_PERSON: Final = (DUPLICATE, UNVERIFIABLE)
 
 
 class Totals(NamedTuple):
