@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.sync.world import World, done, nothing_to_do, outcomes, scratch
 from trueup.errors import UsageError
+from trueup.filters import Scope
 from trueup.sync import explain
-from trueup.sync.filters import Scope
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from trueup import keys
 from trueup.config import Settings, SyncConfig, load
 from trueup.errors import Hidden, NotFound, StoreError
+from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.stores.base import Entry
 from trueup.sync.content import Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
-from trueup.sync.filters import Scope
 from trueup.sync.pair import Agreed, Pair
 from trueup.sync.session import Session, session
 

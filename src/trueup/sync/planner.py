@@ -14,13 +14,13 @@ from typing import Final
 from trueup import events
 from trueup.config import SyncConfig
 from trueup.errors import Interrupted, ListingUnfinished, NotFound, Refused, StoreError
+from trueup.filters import Scope
 from trueup.stores.base import Entry, Store
 from trueup.stores.stopping import OFTEN, apart, heeded, heeding
 from trueup.sync.casing import Casing
 from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
-from trueup.sync.filters import Scope
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
@@ -195,7 +195,7 @@ class _Builder:
         left = self._listing("left", ordered="left" not in unordered)
         right = self._listing("right", ordered="right" not in unordered)
         try:
-            pairs = pair(left, right, self._scope.agreed(self._view.part.agreed(self._state)))
+            pairs = pair(left, right, self._scope.rows(self._view.part.agreed(self._state)))
             self._decide_all(pairs, pool)
         finally:
             for listing in (left, right):

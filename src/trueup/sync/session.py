@@ -12,9 +12,9 @@ from trueup.config import Settings
 from trueup.errors import UsageError
 from trueup.runs import run_lock
 from trueup.stores import open_store
-from trueup.sync.filters import without
 from trueup.sync.planner import Sides
 from trueup.sync.state import PairState, pair_id, said_plainly
+from trueup.sync.without import without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

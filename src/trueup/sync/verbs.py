@@ -14,11 +14,11 @@ from typing import TextIO
 from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
 from trueup.errors import Refused, UsageError
+from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.sync import guards, trash
 from trueup.sync.apply import Applied, recover
 from trueup.sync.apply import apply as apply_items
-from trueup.sync.filters import Scope
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan

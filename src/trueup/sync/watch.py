@@ -20,10 +20,10 @@ from typing import Final
 from trueup import events
 from trueup.config import Settings, SyncConfig, load
 from trueup.errors import Busy, Interrupted, ListingUnfinished, Refused, TrueupError, Unreachable, UsageError
+from trueup.filters import Scope
 from trueup.stores.stopping import heeding
 from trueup.sync.changes import Touched, Watcher, gathered
 from trueup.sync.content import RACY_NS
-from trueup.sync.filters import Scope
 from trueup.sync.outputs import Outputs
 from trueup.sync.pair import SideOutOfOrder, pair
 from trueup.sync.part import Part, Unclear
@@ -256,7 +256,7 @@ class _Watch:
         for side in self._folders():
             entries = self._scope.entries(part.entries(self._opened()[side]))
             try:
-                for _, entry, _, base, _ in pair(entries, (), self._scope.agreed(part.agreed(state))):
+                for _, entry, _, base, _ in pair(entries, (), self._scope.rows(part.agreed(state))):
                     if entry is None or base is None or entry.fault or entry.size != base.size:
                         return False
                     if entry.fingerprint != (base.left_print if side == "left" else base.right_print):

@@ -1,31 +1,41 @@
-"""Which keys are in scope: gitignore patterns, a function of the key alone, applied to both sides and the baseline."""
+"""Which keys are in scope: gitignore patterns, a function of the key alone, so that all sides of a job agree on it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
-from typing import Final, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from trueup import keys
-from trueup.errors import Hidden, UsageError
-from trueup.stores.base import Entry, Store
-from trueup.sync.pair import Agreed
+from trueup.errors import UsageError
+
+if TYPE_CHECKING:
+    from trueup.stores.base import Entry
 
 _SETS: Final = re.compile(r"\\.|\[([!^]?\]?[^]]*)\]", re.DOTALL)
 """The inside of each `[…]` of a pattern; what is escaped is skipped."""
 _UNSURE: Final = re.compile(r"\[[:.=]|^[!^]?\[|--|&&|~~|\|\|")
 
 
+class _Keyed(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_Keyed)
+
+
 class Scope:
     """In scope: no include pattern is given or one matches, and no exclude pattern matches.
 
-    What lies below `.trueup`, or is a `.trueup-…` temporary, never is.
+    What lies below `.trueup`, or is a `.trueup-…` temporary, never is. `where` is what an error calls the patterns,
+    with a place for the words `include` and `exclude`.
     """
 
-    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
-        self._include = _matcher(include, "--include")
-        self._exclude = _matcher(exclude, "--exclude")
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = (), *, where: str = "--{}") -> None:
+        self._where = where
+        self._include = _matcher(include, where.format("include"))
+        self._exclude = _matcher(exclude, where.format("exclude"))
         self.everything = self._include is None and self._exclude is None
         """Whether no pattern narrows the scope."""
 
@@ -37,9 +47,9 @@ class Scope:
         if keys.is_reserved(key):
             return "it belongs to trueup itself"
         if self._include is not None and not self._include(key):
-            return "no --include pattern matches it"
+            return f"no {self._where.format('include')} pattern matches it"
         if self._exclude is not None and self._exclude(key):
-            return "an --exclude pattern matches it"
+            return f"an {self._where.format('exclude')} pattern matches it"
         return ""
 
     def entries(self, entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -59,45 +69,14 @@ class Scope:
             return False
         return self._include is None or fault.fault == "unreadable" or any(map(self._include, names))
 
-    def agreed(self, rows: Iterator[Agreed]) -> Iterator[Agreed]:
-        """The baseline rows in scope."""
+    def rows(self, rows: Iterator[_Row]) -> Iterator[_Row]:
+        """Those rows whose key, in its normal form, is in scope."""
         return rows if self.everything else (row for row in rows if self._narrowed(row.key))
 
     def _narrowed(self, key: str) -> bool:
         if self._include is not None and not self._include(key):
             return False
         return self._exclude is None or not self._exclude(key)
-
-
-def without(store: Store, folder: str) -> Store:
-    """The store as if nothing were at the key `folder` or below it. Used on both sides of a run, so that neither takes
-    for new or deleted what the other has there."""
-    return cast("Store", _Without(store, folder))
-
-
-class _Without:
-    """Everything else is the store's own, whatever methods it has."""
-
-    def __init__(self, store: Store, folder: str) -> None:
-        self._store = store
-        self._folder = keys.normal(folder)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
-
-    def _covers(self, key: str) -> bool:
-        return f"{keys.normal(key)}/".startswith(f"{self._folder}/")
-
-    def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
-        with closing(self._store.list(start, ordered=ordered)) as entries:
-            for entry in entries:
-                if not self._covers(entry.key):
-                    yield entry
-
-    def stat(self, key: str) -> Entry:
-        if self._covers(key):  # never "not found": an absence would be a reason to delete it on the other side
-            raise Hidden(f"'{keys.display(key)}' belongs to trueup's own state")
-        return self._store.stat(key)
 
 
 def _matcher(patterns: Sequence[str], option: str) -> Callable[[str], bool] | None:
