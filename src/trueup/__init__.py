@@ -17,6 +17,7 @@ from types import ModuleType
 TYPE_CHECKING = False  # importing `typing` would take longer than all the rest of `trueup --version`
 if TYPE_CHECKING:
     from trueup import errors
+    from trueup.ingest.verbs import ingest, should_process
     from trueup.notify import send_storage_alert
     from trueup.pool import Pool
     from trueup.reconcile.verbs import reconcile
@@ -31,10 +32,12 @@ __all__ = [
     "__version__",
     "apply",
     "errors",
+    "ingest",
     "open_store",
     "plan",
     "reconcile",
     "send_storage_alert",
+    "should_process",
     "sync",
     "undo",
 ]
@@ -45,10 +48,11 @@ _HOMES = {
     "open_store": "trueup.stores",
     "plan": "trueup.sync.verbs",
     "send_storage_alert": "trueup.notify",
+    "should_process": "trueup.ingest",
     "undo": "trueup.sync.undo",
 }
-_MODULES = ("errors", "reconcile", "sync")
-_VERBS = ("reconcile", "sync")
+_MODULES = ("errors", "ingest", "reconcile", "sync")
+_VERBS = ("ingest", "reconcile", "sync")
 """Packages that are called by their own name: `trueup.sync(...)` is `trueup.sync.sync(...)`."""
 
 

@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trueup.catalog.base import Catalog, Limits
 from trueup.config import Settings
 from trueup.errors import ConfigError, MissingExtra
 from trueup.runs import RunRecord
+
+if TYPE_CHECKING:
+    from trueup.catalog.sql.processed import Processed
 
 _DEFAULT: Final = "sqlite:///trueup.db"
 
@@ -53,6 +56,18 @@ def open_catalog(url: str, limits: Mapping[str, Limits]) -> Catalog:
     from trueup.catalog.sql import open_sql
 
     return open_sql(url, limits)
+
+
+def open_processed(url: str, source: str) -> Processed:
+    """Which files of a source were taken. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
+    if _is_mongo(url):
+        raise ConfigError(
+            "files are taken with the help of a SQL database, in which a handler writes as well",
+            cure='Name one for the job: [ingest.NAME] database = "sqlite:///ingest.db"',
+        )
+    from trueup.catalog.sql.processed import open_sql
+
+    return open_sql(url, source)
 
 
 def upgrade(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trueup import __version__
-from trueup.cli import fetching, history, pool, reconciling, setup, syncing, ui_command
+from trueup.cli import fetching, history, ingesting, pool, reconciling, setup, syncing, ui_command
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
 
@@ -46,6 +46,7 @@ history.register(app)
 pool.register(app)
 fetching.register(app)
 reconciling.register(app)
+ingesting.register(app)
 setup.register(app)
 ui_command.register(app)
 

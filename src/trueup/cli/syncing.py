@@ -167,7 +167,7 @@ def sync(
         return _watch(ui, listener, settings, left, right, config, poll)
     from trueup.sync import verbs
 
-    with _running(ui, listener, plan_out, items_out) as outputs:
+    with running(ui, listener, plan_out, items_out) as outputs:
         run = verbs.sync(left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs)
     _report(ui, run, undoable=config.trash)
     return 5 if check and run.differences and run.exit_code == 0 else run.exit_code
@@ -195,7 +195,7 @@ def apply(
     with lines, Plan.load(lines, folder=settings.home / "plans", run=new_run_id()) as plan:
         header = plan.header
         ui.failure_document = _failed("sync", listener, header.left, header.right, header.config.mode)
-        with _running(ui, listener) as outputs:
+        with running(ui, listener) as outputs:
             run = verbs.apply(plan, settings=settings, outputs=outputs)
     _report(ui, run, undoable=header.config.trash)
     return run.exit_code
@@ -217,7 +217,7 @@ def undo(
         return code
     listener = Listener(ui)
     ui.failure_document = _failed("undo", listener, "", "", "two-way")
-    with _running(ui, listener) as outputs:
+    with running(ui, listener) as outputs:
         undone = undo_run(run, settings=settings, outputs=outputs)
     _report(ui, undone)
     return undone.exit_code
@@ -257,7 +257,7 @@ def _watch(
         )
     pace = Pace() if poll is None else Pace(poll=parse_seconds(poll, where="--poll"))
     shown = Shown(ui, listener, undoable=config.trash)
-    with _running(ui, listener) as outputs:
+    with running(ui, listener) as outputs:
         return watch(
             left,
             right,
@@ -270,7 +270,7 @@ def _watch(
 
 
 @contextmanager
-def _running(
+def running(
     ui: Ui, listener: Listener, plan_out: Path | None = None, items_out: Path | None = None
 ) -> Iterator[Outputs]:
     """What a run needs from its surroundings: a listener, a stop switch, files to write."""

@@ -20,13 +20,13 @@ from urllib.parse import quote
 from trueup import keys
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Catalog, Stored, Usage
+from trueup.catalog.lease import Leases
 from trueup.config import Settings, load
 from trueup.downloads import Cleaned, DownloadsConfig, Fetched, Fetcher, clean_failed, clean_old, downloads_config
 from trueup.errors import ConfigError, NotFound, StoreError, TrueupError, UsageError
 from trueup.notify import deliver
 from trueup.notify.config import Alerts, alerts
 from trueup.pool.config import PoolConfig, pool_config
-from trueup.pool.lease import Leases
 from trueup.pool.place import Room, order
 from trueup.pool.source import FileSource, Source, StreamSource
 from trueup.pool.sweep import Swept, sweep
@@ -101,7 +101,7 @@ class Pool:
         self._catalog = catalog
         self._ledger = catalog.ledger
         self._providers = providers
-        self._leases = Leases(self._ledger, config.reservation_ttl)
+        self._leases = Leases(self._ledger.renew, config.reservation_ttl)
         self._uploads = Uploads(self._ledger, providers, self._leases)
         self._turn = itertools.count()
         self._chance = random.Random()  # noqa: S311 - where a file goes is no secret

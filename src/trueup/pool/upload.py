@@ -15,8 +15,8 @@ from typing import Final
 
 from trueup import keys
 from trueup.catalog.base import Ledger, Limits, Reservation, Stored, now
+from trueup.catalog.lease import Leases
 from trueup.errors import Busy, NotFound, PoolFull, PreconditionFailed, StoreError, Unreachable, UsageError
-from trueup.pool.lease import Leases
 from trueup.pool.source import Source
 from trueup.stores.base import Entry, Metadata, Store
 

@@ -17,6 +17,7 @@ from trueup.errors import TrueupError
 _BOOKS: Final = "storage_stats"
 _NUMBERS: Final = ("total_size_bytes", "file_count", "reserved_bytes", "unowned_count", "unowned_bytes")
 _FLAGS: Final = ("alert_sent", "is_full")
+_PROCESSED: Final = "processed_files"
 _ELSEWHERE: Final = "Name another database in [database] url"
 
 
@@ -119,3 +120,44 @@ def _name_each_once() -> None:
     keys += [list(found["column_names"]) for found in there.get_indexes(_BOOKS) if found["unique"]]
     if ["provider"] not in keys:
         op.create_index("ux_storage_stats_provider", _BOOKS, ["provider"], unique=True)
+
+
+def adopt_processed(*missing: sa.Column[Any]) -> bool:
+    """Make an application's `processed_files` fit to be written by us, and say whether there is one. Its rows stay as
+    they are and belong to every source. Raises `TrueupError` where a column stands in the way."""
+    if not sa.inspect(op.get_bind()).has_table(_PROCESSED):
+        return False
+    columns = {column["name"]: column for column in sa.inspect(op.get_bind()).get_columns(_PROCESSED)}
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    fits: dict[str, tuple[type[Any], ...]] = {
+        "filename": (sa.String,),
+        "success": (sa.Boolean, sa.Integer) if sqlite else (sa.Boolean,),
+    }
+    for name in fits:
+        if name not in columns:
+            raise TrueupError(f"the table '{_PROCESSED}' has no column '{name}'", cure=_ELSEWHERE)
+    for name, column in columns.items():
+        where = f"the column '{name}' of the table '{_PROCESSED}'"
+        wanted = next((one for one in missing if one.name == name), None)
+        kinds = fits.get(name) or (_kinds(wanted, sqlite=sqlite) if wanted is not None else None)
+        if kinds and not isinstance(column["type"], kinds):
+            raise TrueupError(f"{where} is of type {column['type']}, which cannot be used", cure=_ELSEWHERE)
+        if kinds is None and not column["nullable"] and not _fills_itself(column):
+            raise TrueupError(
+                f"{where} must have a value, and trueup has none for it", cure=f"Give it a default. {_ELSEWHERE} else"
+            )
+    for absent in missing:
+        if absent.name not in columns:
+            op.add_column(_PROCESSED, absent)
+    rows = sa.table(_PROCESSED, sa.column("success", sa.Boolean), sa.column("version", sa.Integer))
+    op.execute(rows.update().where(rows.c.success.is_(None)).values(success=sa.false()))
+    op.execute(rows.update().where(rows.c.success.is_(sa.true())).values(version=1))
+    op.create_index("ux_processed_files_source_filename", _PROCESSED, ["source", "filename"], unique=True)
+    return True
+
+
+def _kinds(column: sa.Column[Any], *, sqlite: bool) -> tuple[type[Any], ...]:
+    """The types a column of this name may have."""
+    if isinstance(column.type, sa.DateTime):
+        return (sa.DateTime, sa.String, sa.NUMERIC) if sqlite else (sa.DateTime,)
+    return (sa.Integer,) if isinstance(column.type, sa.Integer) else (sa.String,)

@@ -24,8 +24,10 @@ _SHARED: Final = {"max_overflow": 0, "pool_timeout": _BUSY_SECONDS}
 """No connection beyond the pool: it would be made and closed again for one statement."""
 
 
-def engine_of(url: str) -> sa.Engine:
-    """The engine of a URL; nothing is contacted. Raises `ConfigError` and `MissingExtra`."""
+def engine_of(url: str, *, plainly: bool = True) -> sa.Engine:
+    """The engine of a URL; nothing is contacted. What the database refuses becomes a `TrueupError`, unless not
+    `plainly`: then somebody else's code works with it, which may want to know. Raises `ConfigError` and
+    `MissingExtra`."""
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
@@ -43,7 +45,8 @@ def engine_of(url: str) -> sa.Engine:
         raise _no_url() from None
     except ModuleNotFoundError:
         raise MissingExtra("a PostgreSQL database", "postgres") from None
-    _say_plainly(engine)
+    if plainly:
+        _say_plainly(engine)
     return engine
 
 

@@ -140,3 +140,27 @@ backup_rows = sa.Table(
     sa.Column("before", sa.Text),
     sa.Column("after", sa.Text),
 )
+
+processed_files = sa.Table(
+    "processed_files",
+    metadata,
+    # Empty in rows that an application wrote.
+    sa.Column("source", sa.Text, primary_key=True, server_default=""),
+    sa.Column("filename", sa.Text, primary_key=True),
+    sa.Column("success", sa.Boolean, nullable=False, server_default=sa.false()),
+    # NULL in rows that an application wrote: what they mean is in `success` alone.
+    sa.Column("state", sa.Text),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("md5", sa.Text),
+    sa.Column("seen", sa.Text),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("error", sa.Text),
+    sa.Column("cause", sa.Text),
+    sa.Column("owner", sa.Text),
+    sa.Column("token", sa.Text),
+    sa.Column("lease_until", Moment),
+    sa.Column("retry_at", Moment),
+    sa.Column("gone_since", Moment),
+    sa.Column("processed_at", Moment),
+)

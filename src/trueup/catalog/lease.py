@@ -1,23 +1,22 @@
-"""Keeping the reservations of uploads under way alive."""
+"""Keeping leases alive while somebody is at work."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from trueup.catalog.base import Ledger
-
-log = logging.getLogger("trueup.pool")
+log = logging.getLogger("trueup.catalog")
 
 
 class Leases:
-    """Renews the leases of this process's uploads, three times as often as they would end."""
+    """Renews this process's leases, three times as often as they would end."""
 
-    def __init__(self, ledger: Ledger, length: timedelta) -> None:
-        self._ledger = ledger
+    def __init__(self, renew: Callable[[Sequence[str], datetime], object], length: timedelta) -> None:
+        """`renew` lets the leases of some tokens last until a time."""
+        self._renew = renew
         self._length = length
         self._tokens: set[str] = set()
         self._lock = threading.Lock()
@@ -28,19 +27,27 @@ class Leases:
         """When a lease that begins now ends."""
         return datetime.now(UTC) + self._length
 
-    @contextmanager
-    def held(self, token: str) -> Iterator[None]:
-        """While somebody is at work."""
+    def hold(self, token: str) -> None:
+        """Renew a lease from now on."""
         with self._lock:
             self._tokens.add(token)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="leases", daemon=True)
                 self._thread.start()
+
+    def drop(self, token: str) -> None:
+        """Renew it no more."""
+        with self._lock:
+            self._tokens.discard(token)
+
+    @contextmanager
+    def held(self, token: str) -> Iterator[None]:
+        """While somebody is at work."""
+        self.hold(token)
         try:
             yield
         finally:
-            with self._lock:
-                self._tokens.discard(token)
+            self.drop(token)
 
     def close(self) -> None:
         """Renew nothing any more."""
@@ -48,13 +55,13 @@ class Leases:
         if self._thread is not None:
             self._thread.join()
 
-    def _renew(self) -> None:
+    def _work(self) -> None:
         while not self._over.wait(self._length.total_seconds() / 3):
             with self._lock:
                 tokens = list(self._tokens)
             try:
                 if tokens:
-                    self._ledger.renew(tokens, self.end())
+                    self._renew(tokens, self.end())
             except Exception:
-                # The next try may do; and an upload whose lease did end learns that when it wants to commit.
+                # The next try may do; and whoever lost a lease learns that when it wants to use it.
                 log.warning("leases could not be renewed", exc_info=True)

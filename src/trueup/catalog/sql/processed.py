@@ -1,0 +1,373 @@
+"""Which files of a source were taken, in a SQL database: the memory of `ingest`.
+
+One row a file. Its `success` is true only once the file has had its effect; until then the row is a claim, a failure or
+a quarantine. `size`, `md5` and `version` are those of the last effect, so that they outlive a claim for newer bytes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from trueup.catalog.base import now
+from trueup.catalog.sql import migrate
+from trueup.catalog.sql.engine import engine_of, reading, unusable
+from trueup.catalog.sql.runs import SqlRunLog
+from trueup.catalog.sql.tables import Moment, processed_files
+from trueup.errors import TrueupError
+from trueup.runs import RunRecord
+
+DONE: Final = "done"
+ASSUMED: Final = "assumed"
+"""It lay in the local folder, and nothing said otherwise."""
+DUPLICATE: Final = "duplicate"
+"""Its bytes had their effect under another name."""
+CLAIMED: Final = "claimed"
+FAILED: Final = "failed"
+QUARANTINED: Final = "quarantined"
+REQUESTED: Final = "requested"
+"""Somebody wants it taken again."""
+
+_PAGE: Final = 500
+_ADOPTED: Final = ""
+"""The source of rows that an application wrote: they are everybody's."""
+_c: Final = processed_files.c
+_STATE: Final = sa.func.coalesce(_c.state, sa.case((_c.success, DONE), else_=FAILED))
+
+
+class Row(NamedTuple):
+    """One file as the database has it."""
+
+    filename: str
+    """Its key."""
+    success: bool
+    state: str
+    """One of those above."""
+    size: int | None
+    """Bytes at its last effect; None where that is unknown, or before the first."""
+    md5: str
+    """Hex, at its last effect; empty where that is unknown."""
+    seen: str
+    """What the source told of it when it was last looked at: the same means that nobody wrote it since."""
+    version: int
+    """How often it had other bytes, from 1; 0 before its first effect."""
+    attempts: int
+    """Tries since its last effect that came to nothing, or are under way."""
+    error: str
+    """Why the last one did."""
+    cause: str
+    """The same in one word."""
+    owner: str
+    """Who has the claim."""
+    token: str
+    """The claim's; empty for none."""
+    lease_until: datetime | None
+    """UTC. The claim's."""
+    retry_at: datetime | None
+    """UTC. A failure is not tried again before."""
+    gone_since: datetime | None
+    """UTC. Since when it is on the server no more."""
+    processed_at: datetime | None
+    """UTC. Its last effect."""
+
+
+class Claim(NamedTuple):
+    """The right to take one file, until its lease ends."""
+
+    filename: str
+    token: str
+    attempts: int
+    """This one included."""
+    before: Row | None
+    """What the row was."""
+
+
+_ROW: Final = [_STATE.label("state") if name == "state" else _c[name] for name in Row._fields]
+_LOOKS: Final = sa.select(_c.filename, _c.size, _c.seen).where(_c.success.is_(sa.true()))
+_FREE: Final[dict[str, Any]] = dict.fromkeys(("owner", "token", "lease_until", "retry_at"))
+_WELL: Final[dict[str, Any]] = _FREE | {"attempts": 0, "error": None, "cause": None}
+
+
+class Processed:
+    """The rows of one source. Safe to use from many threads and processes at once: every method is one transaction,
+    but the one that takes a connection."""
+
+    def __init__(self, engine: sa.Engine, source: str) -> None:
+        self._engine = engine
+        self._runs = SqlRunLog(engine)
+        self._source = source
+        self._ours = _c.source.in_([source, _ADOPTED])
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+    @contextmanager
+    def begin(self, *, keep: bool = True) -> Iterator[sa.Connection]:
+        """One transaction, which whoever gets it cannot commit. Without `keep` it is undone at its end. What SQLAlchemy
+        raises passes through."""
+        with self._engine.connect() as db:
+            transaction = db.begin()
+            sa.event.listen(db, "commit", _refuse)
+            try:
+                yield db
+            except BaseException:
+                transaction.close()
+                raise
+            finally:
+                sa.event.remove(db, "commit", _refuse)
+            if keep:
+                transaction.commit()
+            else:
+                transaction.close()
+
+    # ----- reading -----
+
+    def looks(self, names: Sequence[str]) -> dict[str, tuple[int | None, str]]:
+        """Size and looks of those of these files that had their effect."""
+        found: dict[str, tuple[int | None, str]] = {}
+        with self._reading() as db:
+            for start in range(0, len(names), _PAGE):
+                some = _c.filename.in_(names[start : start + _PAGE])
+                for name, size, seen in db.execute(_LOOKS.where(self._ours, some)):
+                    found[name] = size, seen or ""
+        return found
+
+    def rows(self, names: Sequence[str]) -> dict[str, Row]:
+        """The rows of these files."""
+        found: dict[str, Row] = {}
+        with self._reading() as db:
+            for start in range(0, len(names), _PAGE):
+                some = _c.filename.in_(names[start : start + _PAGE])
+                for row in db.execute(sa.select(*_ROW).where(self._ours, some)):
+                    found[row.filename] = _row(row)
+        return found
+
+    def pages(self, *, unfinished: bool = False) -> Iterator[list[Row]]:
+        """All rows, or those of files that wait for their effect, some at a time. They may be changed meanwhile."""
+        query = sa.select(*_ROW).where(self._ours).order_by(_c.filename).limit(_PAGE)
+        if unfinished:
+            query = query.where(_c.success.is_(sa.false()))
+        after: str | None = None
+        while True:
+            with self._reading() as db:
+                page = [_row(row) for row in db.execute(query if after is None else query.where(_c.filename > after))]
+            if not page:
+                return
+            after = page[-1].filename
+            yield page
+
+    def with_bytes(self, md5: str, size: int, but: str) -> str | None:
+        """Another file that had its effect with these very bytes."""
+        same = (_c.md5 == md5, _c.size == size, _c.success.is_(sa.true()), _c.filename != but)
+        with self._reading() as db:
+            return db.scalar(sa.select(_c.filename).where(self._ours, *same).order_by(_c.filename).limit(1))
+
+    # ----- files that had their effect -----
+
+    def assume(self, files: Iterable[tuple[str, int]], state: str = ASSUMED) -> None:
+        """Say that files, by name and size, were taken before. A row that is there stays."""
+        facts = {"success": True, "state": state, "version": 1, "processed_at": now()}
+        rows = [self._new(name) | facts | {"size": size} for name, size in files]
+        if rows:
+            with self._writing() as db:
+                db.execute(self._insert(), rows)
+
+    def note(self, looks: Iterable[tuple[str, int, str]]) -> None:
+        """What the source tells now, by name, size and looks, of files that are as they were at their last effect."""
+        change = processed_files.update().where(
+            self._ours, _c.filename == sa.bindparam("the_name"), _c.success.is_(sa.true())
+        )
+        change = change.values(size=sa.bindparam("the_size"), seen=sa.bindparam("the_looks"))
+        rows = [{"the_name": name, "the_size": size, "the_looks": looks} for name, size, looks in looks]
+        if rows:
+            with self._writing() as db:
+                db.execute(change, rows)
+
+    # ----- claims -----
+
+    def claim(self, wanted: Sequence[tuple[str, Row | None, bool]], owner: str, until: datetime) -> list[Claim]:
+        """Take the right to each file that nobody took since its row was read: its name, that row, and whether its
+        tries count from the beginning. Those that were got, in their order."""
+        got = []
+        with self._writing() as db:
+            for name, row, anew in wanted:
+                claim = Claim(name, secrets.token_hex(8), 1 if row is None or anew else row.attempts + 1, row)
+                values = {
+                    "source": self._source, "success": False, "state": CLAIMED, "attempts": claim.attempts,
+                    "owner": owner, "token": claim.token, "lease_until": until, "retry_at": None,
+                }  # fmt: skip
+                if row is None:
+                    done = db.execute(self._insert(), self._new(name) | values)
+                else:
+                    as_read = (
+                        sa.literal(row.state) == _STATE,
+                        sa.func.coalesce(_c.token, "") == row.token,
+                        sa.func.coalesce(_c.attempts, 0) == row.attempts,
+                    )
+                    here = processed_files.update().where(self._ours, _c.filename == name, *as_read)
+                    done = db.execute(here.values(values))
+                if done.rowcount == 1:
+                    got.append(claim)
+        return got
+
+    def renew(self, tokens: Sequence[str], until: datetime) -> None:
+        """Let claims last until then."""
+        with self._writing() as db:
+            db.execute(processed_files.update().where(_c.token.in_(tokens)).values(lease_until=until))
+
+    def release(self, claims: Iterable[Claim]) -> None:
+        """Give claims back, as if they had never been; those that somebody took over stay theirs."""
+        with self._writing() as db:
+            for claim in claims:
+                here = self._held(claim)
+                if claim.before is None:
+                    db.execute(processed_files.delete().where(*here))
+                    continue
+                row = claim.before
+                before = {name: getattr(row, name) for name in ("success", "state", "attempts", "retry_at")}
+                if row.state == CLAIMED:  # one that was taken over: it is nobody's now, and waits for nothing
+                    before["state"] = REQUESTED
+                db.execute(processed_files.update().where(*here).values(_FREE | before))
+
+    def fail(self, claim: Claim, error: str, cause: str, seen: str, retry_at: datetime | None) -> None:
+        """The try came to nothing. Without a time to try again, the file is put in quarantine."""
+        state = FAILED if retry_at is not None else QUARANTINED
+        values = _FREE | {"state": state, "error": error, "cause": cause, "seen": seen, "retry_at": retry_at}
+        with self._writing() as db:
+            db.execute(processed_files.update().where(*self._held(claim)).values(values))
+
+    def finish(
+        self, db: sa.Connection, claim: Claim, *, size: int, md5: str, seen: str, version: int, state: str = DONE
+    ) -> None:
+        """The file has had its effect, if the transaction of `db` is committed. Raises `TrueupError` when somebody else
+        took the claim over."""
+        facts = {"success": True, "state": state, "size": size, "md5": md5, "seen": seen, "version": version}
+        values = _WELL | facts | {"processed_at": now(), "gone_since": None}
+        if db.execute(processed_files.update().where(*self._held(claim)).values(values)).rowcount != 1:
+            raise TrueupError("its claim ended, and another worker has it now", cure="Give it a longer lease")
+
+    def request(self, rows: Iterable[Row]) -> int:
+        """Have files taken again, at once: each that nobody is at, and that had no effect since its row was read. How
+        many."""
+        values = _WELL | {"success": False, "state": REQUESTED}
+        done = 0
+        with self._writing() as db:
+            for row in rows:
+                since = _c.processed_at.is_not_distinct_from(sa.literal(row.processed_at, Moment))
+                here = (self._ours, _c.filename == row.filename, _STATE != CLAIMED, since)
+                done += db.execute(processed_files.update().where(*here).values(values)).rowcount
+        return done
+
+    # ----- files that are gone from the server -----
+
+    def gone(self, names: Sequence[str], since: datetime | None) -> None:
+        """Note since when files are not on the server any more, or that they are back (None)."""
+        with self._writing() as db:
+            db.execute(processed_files.update().where(self._ours, _c.filename.in_(names)).values(gone_since=since))
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Drop the rows of files that had their effect."""
+        with self._writing() as db:
+            here = (self._ours, _c.filename.in_(names), _c.success.is_(sa.true()))
+            db.execute(processed_files.delete().where(*here))
+
+    # ----- beside the rows -----
+
+    def record(self, record: RunRecord) -> None:
+        """Remember a run, in the history that the database keeps."""
+        with self._plainly():
+            self._runs.add(record)
+
+    def latest(self, job: str, name: str) -> RunRecord | None:
+        """The newest run of a job's name."""
+        with self._plainly():
+            return self._runs.last(job, name)
+
+    def index_bytes(self) -> None:
+        """Make `with_bytes` quick. Only who asks for it pays for the index."""
+        sa.Index("ix_processed_files_md5", _c.md5).create(self._engine, checkfirst=True)
+
+    def _held(self, claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
+        return (self._ours, _c.filename == claim.filename, _c.token == claim.token)
+
+    def _new(self, name: str) -> dict[str, Any]:
+        return {"source": self._source, "filename": name, "version": 0, "attempts": 0}
+
+    def _insert(self) -> sqlite.Insert | postgresql.Insert:
+        here = [_c.source, _c.filename]
+        if self._engine.dialect.name == "sqlite":
+            return sqlite.insert(processed_files).on_conflict_do_nothing(index_elements=here)
+        return postgresql.insert(processed_files).on_conflict_do_nothing(index_elements=here)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._plainly(), reading(self._engine) as db:
+            yield db
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._plainly(), self._engine.begin() as db:
+            yield db
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """Say in one line what a database refuses."""
+        try:
+            yield
+        except IntegrityError as error:
+            raise TrueupError(
+                "the table processed_files is an application's, and takes each name only once for all sources",
+                cure="Give this job a database of its own: [ingest.NAME] database",
+            ) from error
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from error
+
+
+def open_sql(url: str, source: str) -> Processed:
+    """The rows of a source. A SQLite file is made, and brought up to date; elsewhere `upgrade` does that when somebody
+    asks. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
+    engine = engine_of(url, plainly=False)
+    try:
+        if engine.dialect.name == "sqlite":
+            migrate.upgrade(engine)
+        else:
+            migrate.require(engine)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise unusable(engine, error) from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return Processed(engine, source)
+
+
+def _refuse(_: sa.Connection) -> None:
+    raise TrueupError(
+        "a handler must not commit", cure="What it wrote is committed together with the note that the file was taken"
+    )
+
+
+def _row(row: Any) -> Row:  # noqa: ANN401 - a row of SQLAlchemy's
+    return Row(
+        row.filename,
+        bool(row.success),
+        row.state,
+        row.size,
+        row.md5 or "",
+        row.seen or "",
+        row.version or 0,
+        row.attempts or 0,
+        row.error or "",
+        row.cause or "",
+        row.owner or "",
+        row.token or "",
+        *row[12:],
+    )

@@ -1,0 +1,88 @@
+"""What is done with a file: the function a job names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trueup.errors import ConfigError
+from trueup.ingest.config import IngestConfig
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_TABLES: Final = ("csv", "ndjson")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """One file as its server lists it: what `already_done` gets."""
+
+    key: str
+    """Its name below the source, with `/` between folders."""
+    size: int
+    """Bytes."""
+    mtime: datetime
+    """When it was modified, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File(Incoming):
+    """One file that is here now: what a handler gets."""
+
+    path: Path
+    """Where it lies on this machine."""
+    md5: str
+    """Hex."""
+    version: int
+    """1, and one more whenever it has other bytes than at its last effect."""
+
+
+Handle = Callable[[File, "sa.Connection"], object]
+Done = Callable[[Incoming, "sa.Connection"], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A job's own code."""
+
+    handle: Handle | None = None
+    """None: a file is taken when it is here."""
+    already_done: Done | None = None
+    """Whether a file had its effect, as the tables of the application say."""
+
+
+def load_handler(config: IngestConfig) -> Handler:
+    """The function of a job, and the hook beside it. Raises `ConfigError`."""
+    if not config.handler:
+        return Handler()
+    module_name, _, name = config.handler.partition(":")
+    if module_name in _TABLES:
+        from trueup.ingest import rows
+
+        return Handler(handle=rows.into(name, module_name))
+    folder = str(config.base)
+    if folder not in sys.path:  # a handler beside its settings; whatever else is found first stays first
+        sys.path.append(folder)
+    where = f"[ingest.{config.name}] handler = {config.handler!r}"
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "\0")
+        what = "there is no such module" if missing else f"importing it fails: {described(error)}"
+        raise ConfigError(f"{where}: {what}", cure="Set PYTHONPATH to the folder it lies in") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ConfigError(f"{where}: {module_name} has no function {name}")
+    return Handler(handle=function, already_done=getattr(module, "already_done", None))
+
+
+def described(error: BaseException) -> str:
+    """An error of somebody else's code in one line."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

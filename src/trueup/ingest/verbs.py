@@ -1,0 +1,204 @@
+"""`ingest`: take each file of a source once. `should_process`: whether one still is to be taken."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Final
+
+from trueup import events, keys
+from trueup.config import Settings, load
+from trueup.errors import TrueupError, UsageError
+from trueup.filters import Scope
+from trueup.ingest import gone
+from trueup.ingest.config import ingest_config
+from trueup.ingest.handler import Incoming
+from trueup.ingest.job import Job, make_folder, opened
+from trueup.ingest.memory import Memory
+from trueup.ingest.observe import EVER, Pass, new_files, plan, register_local
+from trueup.ingest.owner import Owner
+from trueup.ingest.repair import repair as bring_back
+from trueup.ingest.report import IngestRun, Tally
+from trueup.ingest.take import Taking
+from trueup.runs import RunRecord, new_run_id
+
+log = logging.getLogger("trueup.ingest")
+
+JOB: Final = "ingest"
+_memories: dict[tuple[str, str], Memory] = {}
+"""What this process knows, by database and job."""
+_kept: dict[tuple[str, str, str], tuple[ExitStack, Job]] = {}
+"""Jobs that stay open for `should_process`."""
+
+
+def ingest(
+    name: str,
+    *,
+    settings: Settings | None = None,
+    dry_run: bool = False,
+    reprocess: str = "",
+    requeue: str = "",
+    repair: bool = False,
+    listener: events.Listener = events.ignore,
+    stopped: Callable[[], bool] = lambda: False,
+) -> IngestRun:
+    """Take each file of `[ingest.NAME]` that was not taken yet, once. Any number of these may run at the same time.
+
+    `reprocess` (a pattern as in .gitignore) has files taken again that had their effect, `requeue` those that failed or
+    are in quarantine. `repair` fetches again what is missing in the local folder, and has lost effects made again. With
+    `dry_run` nothing is changed at all.
+
+    Raises `UsageError` and `ConfigError`. A source or a database that cannot be used is a run that `failed`.
+    """
+    settings = settings or load()
+    began, started = time.monotonic(), datetime.now(UTC)
+    run = new_run_id(started)
+    again, anew = _pattern(reprocess, "--reprocess"), _pattern(requeue, "--requeue")
+    tally, status, reason = Tally(), "ok", ""
+    try:
+        with opened(name, settings, memory_of(name, settings), copy=dry_run) as job:
+            listener(events.RunStarted(run=run, job=JOB, left=job.source.url, right=job.local.url, mode="ingest"))
+            owner = Owner(settings.home)
+            this = Pass(run=run, job=job, owner=owner, dry_run=dry_run, listener=listener)
+            with owner.alive():
+                try:
+                    if not dry_run:
+                        make_folder(job)
+                        _requested(job, again, success=True)
+                        _requested(job, anew, success=False)
+                    ended = _pass(this, repair=repair, stopped=stopped)
+                    status = "dry-run" if dry_run else "interrupted" if stopped() else "failed" if ended else ""
+                    status, reason = status or ("partial" if this.tally.troubled else "ok"), ended
+                except TrueupError as error:
+                    if isinstance(error, UsageError):
+                        raise
+                    status, reason = "failed", str(error)
+                tally = this.tally
+                done = _result(run, name, status, reason, tally, time.monotonic() - began)
+                if not dry_run:
+                    _record(job, done, started)
+    except TrueupError as error:
+        if isinstance(error, UsageError):
+            raise
+        done = _result(run, name, "failed", str(error), tally, time.monotonic() - began)
+    counts = {key: value for key, value in asdict(tally.counts).items() if isinstance(value, int)}
+    listener(events.RunFinished(run=run, status=done.status, reason=done.reason, counts=counts, seconds=done.seconds))
+    return done
+
+
+def _pass(this: Pass, *, repair: bool, stopped: Callable[[], bool]) -> str:
+    """One look at everything; why it ended too early, or nothing."""
+    job = this.job
+    if not job.memory.warm:
+        register_local(this)
+        job.memory.warm = not this.dry_run
+    if repair:
+        bring_back(this, stopped)
+    if this.dry_run:
+        plan(this, new_files(this))
+        return ""
+    if job.config.forget is None:
+        return Taking(this, stopped).run(new_files(this))
+    with closing(gone.Listed()) as listed:
+        this.listed = listed
+        ended = Taking(this, stopped).run(new_files(this))
+        if not ended and not stopped() and listed.whole:
+            gone.forget(job.processed, listed, job.memory, job.config.forget)
+    return ended
+
+
+def should_process(name: str, key: str, *, settings: Settings | None = None) -> tuple[bool, str | None]:
+    """Whether a file of `[ingest.NAME]` still is to be taken; if not, the layer that knew it: `memory`, `local`,
+    `processed` or `domain`. The job stays open in this process. `already_done` is asked with the name alone: the size
+    is 0 and the time 1970 then. Raises `ConfigError` and `TrueupError`."""
+    settings = settings or load()
+    job = _open(name, settings)
+    layer = _layer(job, key)
+    if layer is not None:
+        log.debug("Skipping %s (already processed: %s)", keys.display(key), layer)
+    return layer is None, layer
+
+
+def _layer(job: Job, key: str) -> str | None:
+    if key in job.memory:
+        return "memory"
+    row = job.processed.rows([key]).get(key)
+    if row is not None and not row.success:
+        return None
+    if keys.unaddressable(key) is None and (job.local.root / key).is_file():
+        return "local"
+    if row is not None:
+        return "processed"
+    hook = job.handler.already_done
+    if hook is None:
+        return None
+    with job.processed.begin(keep=False) as db:
+        return "domain" if hook(Incoming(key=key, size=0, mtime=EVER), db) else None
+
+
+def memory_of(name: str, settings: Settings) -> Memory:
+    """What this process knows of a job."""
+    return _memories.setdefault((ingest_config(name, settings).database, name), Memory())
+
+
+def _open(name: str, settings: Settings) -> Job:
+    here = (ingest_config(name, settings).database, name, str(settings.home))
+    if here not in _kept:
+        stack = ExitStack()
+        _kept[here] = stack, stack.enter_context(opened(name, settings, memory_of(name, settings)))
+    return _kept[here][1]
+
+
+@atexit.register
+def _close_all() -> None:
+    while _kept:
+        _kept.popitem()[1][0].close()
+
+
+def _pattern(given: str, option: str) -> Scope | None:
+    return Scope([given], where=option) if given else None
+
+
+def _requested(job: Job, pattern: Scope | None, *, success: bool) -> None:
+    """Have files taken again: those that had their effect, or those that had none."""
+    if pattern is None:
+        return
+    wanted = 0
+    for page in job.processed.pages(unfinished=not success):
+        rows = [row for row in page if row.success == success and row.filename in pattern]
+        wanted += job.processed.request(rows)
+        for row in rows:
+            job.memory.forget(row.filename)
+    if not wanted:
+        log.warning("no file that %s matches", "had its effect" if success else "failed or is in quarantine")
+
+
+def _result(run: str, name: str, status: str, reason: str, tally: Tally, seconds: float) -> IngestRun:
+    return IngestRun(
+        run=run,
+        name=name,
+        status=status,
+        reason=reason or None,
+        counts=asdict(tally.counts),
+        items=tuple(tally.items),
+        items_truncated=tally.truncated,
+        seconds=seconds,
+    )
+
+
+def _record(job: Job, done: IngestRun, started: datetime) -> None:
+    record = RunRecord(
+        run=done.run,
+        job=JOB,
+        name=done.name,
+        status=done.status,
+        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        seconds=done.seconds,
+        summary=done.summary(),
+    )
+    job.processed.record(record)
