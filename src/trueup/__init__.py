@@ -17,6 +17,7 @@ from types import ModuleType
 TYPE_CHECKING = False  # importing `typing` would take longer than all the rest of `trueup --version`
 if TYPE_CHECKING:
     from trueup import errors
+    from trueup.ingest import diagnose
     from trueup.ingest.verbs import ingest, should_process
     from trueup.notify import send_storage_alert
     from trueup.pool import Pool
@@ -31,6 +32,7 @@ __all__ = [
     "Pool",
     "__version__",
     "apply",
+    "diagnose",
     "errors",
     "ingest",
     "open_store",
@@ -45,6 +47,7 @@ __all__ = [
 _HOMES = {
     "Pool": "trueup.pool",
     "apply": "trueup.sync.verbs",
+    "diagnose": "trueup.ingest",
     "open_store": "trueup.stores",
     "plan": "trueup.sync.verbs",
     "send_storage_alert": "trueup.notify",

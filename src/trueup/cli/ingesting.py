@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trueup.cli import words
 from trueup.cli.command import command
-from trueup.cli.live import Listener
+from trueup.cli.live import Listener, replacing
 from trueup.cli.syncing import running
 from trueup.cli.ui import Failure, Ui
+from trueup.errors import UsageError
 
 if TYPE_CHECKING:
+    from trueup.config import Settings
     from trueup.ingest import IngestRun
+    from trueup.ingest.verbs import Wish
+    from trueup.sync.outputs import Outputs
 
+_LISTED = 20
+"""Files that a diagnosis names on a terminal."""
 _STYLES = {"failed": "red", "quarantined": "red", "refused": "yellow", "waiting": "yellow"}
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The job: [ingest.NAME].", show_default=False)]
 
@@ -22,6 +29,7 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="The job: [ingest.NAM
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "trueup ingest stats --dry-run", "trueup ingest stats --watch")(ingest)
+    command(app, "trueup diagnose stats", "trueup diagnose stats --check --report report.md")(diagnose)
 
 
 def ingest(
@@ -45,27 +53,80 @@ def ingest(
         bool,
         typer.Option("--repair", help="Fetch again what is missing here, and make lost effects again."),
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped: again every `poll`.")] = False,
 ) -> int:
     """Take each file of a source exactly once: fetch it, hand it to the job's handler, and remember that."""
-    from trueup.ingest import ingest as run
+    from trueup.ingest.verbs import Wish, pass_over
 
+    if watch and dry_run:
+        raise UsageError("--dry-run and --watch exclude each other", cure="A dry run is one pass")
     ui.failure_document = _failed
     listener = Listener(ui)
     settings = ui.settings()
+    wish = Wish(dry_run=dry_run, reprocess=reprocess, requeue=requeue, repair=repair)
     with running(ui, listener) as outputs:
-        done = run(
-            name,
-            settings=settings,
-            dry_run=dry_run,
-            reprocess=reprocess,
-            requeue=requeue,
-            repair=repair,
-            listener=outputs.listener,
-            stopped=outputs.stopped,
-        )
+        if watch:
+            return _watch(ui, name, settings, wish, outputs)
+        done = pass_over(name, settings, wish, listener=outputs.listener, stopped=outputs.stopped)
     show(ui, done)
     ui.document(done.to_json())
     return done.exit_code
+
+
+def _watch(ui: Ui, name: str, settings: Settings, wish: Wish, outputs: Outputs) -> int:
+    """Until Ctrl-C. With --json, each pass of which something came is a line."""
+    from trueup.ingest.watch import watch
+
+    def told(done: IngestRun) -> None:
+        show(ui, done)
+        ui.line(done.to_json())
+
+    ui.out((f"{name}: watching; Ctrl-C ends it", "dim"))
+    return watch(name, settings, wish, told=told, listener=outputs.listener, stopped=outputs.stopped)
+
+
+def diagnose(
+    ui: Ui,
+    name: _Name,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Exit 5 when something needs attention.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write the diagnosis as Markdown.", show_default=False),
+    ] = None,
+) -> int:
+    """Explain each file that is not at once on the server, in the local folder and in the database, and say whether
+    that matters. Nothing is changed."""
+    from trueup.ingest import diagnose as run
+
+    with replacing(report) as file:
+        done = run(name, settings=ui.settings())
+        if file is not None:
+            from trueup.ingest.markdown import report as written
+
+            file.write(written(done))
+    style = {"healthy": "green", "attention": "red"}.get(done.status, "yellow")
+    ui.out((f"{done.name}: {done.status}", f"bold {style}"))
+    for why in done.why:
+        ui.out(f"  {why}")
+    for layer, count in done.counts.items():
+        if count is not None:
+            missing = len(done.missing[layer])
+            ui.out(
+                f"{layer:>10}  {words.number(count, 'file'):>14}", (f"  {missing:,} missing" if missing else "", "dim")
+            )
+    if done.growth is not None:
+        ui.out(f"  {done.growth:+,} missing since the last diagnosis")
+    for found in sorted(done.files, key=lambda found: not found.matters)[:_LISTED]:
+        ui.out(
+            (f"{found.cause:>16}", "red" if found.matters else "dim"), f"  {found.path}", (f"  {found.detail}", "dim")
+        )
+    if len(done.files) > _LISTED:
+        ui.out(f"  and {len(done.files) - _LISTED:,} more: see --json or --report")
+    for advice in done.advice:
+        ui.out(("-> ", "bold"), advice)
+    ui.document(done.to_json())
+    return 5 if check and done.status == "attention" else done.exit_code
 
 
 def show(ui: Ui, done: IngestRun) -> None:

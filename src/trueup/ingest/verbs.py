@@ -6,8 +6,8 @@ import atexit
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
-from dataclasses import asdict
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -36,6 +36,16 @@ _kept: dict[tuple[str, str, str], tuple[ExitStack, Job]] = {}
 """Jobs that stay open for `should_process`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a pass is to do besides taking what is new."""
+
+    dry_run: bool = False
+    reprocess: str = ""
+    requeue: str = ""
+    repair: bool = False
+
+
 def ingest(
     name: str,
     *,
@@ -56,39 +66,63 @@ def ingest(
     Raises `UsageError` and `ConfigError`. A source or a database that cannot be used is a run that `failed`.
     """
     settings = settings or load()
+    wish = Wish(dry_run=dry_run, reprocess=reprocess, requeue=requeue, repair=repair)
+    return pass_over(name, settings, wish, listener=listener, stopped=stopped)
+
+
+def pass_over(
+    name: str,
+    settings: Settings,
+    wish: Wish,
+    *,
+    listener: events.Listener,
+    stopped: Callable[[], bool],
+    within: Job | None = None,
+    eventful: bool = False,
+) -> IngestRun:
+    """One pass, over a job that is open or is opened for it. With `eventful`, the history only gets a pass of which
+    something came."""
     began, started = time.monotonic(), datetime.now(UTC)
     run = new_run_id(started)
-    again, anew = _pattern(reprocess, "--reprocess"), _pattern(requeue, "--requeue")
-    tally, status, reason = Tally(), "ok", ""
+    again, anew = _pattern(wish.reprocess, "--reprocess"), _pattern(wish.requeue, "--requeue")
+    kept = nullcontext(within) if within else opened(name, settings, memory_of(name, settings), copy=wish.dry_run)
+    tally = Tally()
     try:
-        with opened(name, settings, memory_of(name, settings), copy=dry_run) as job:
+        with kept as job:
             listener(events.RunStarted(run=run, job=JOB, left=job.source.url, right=job.local.url, mode="ingest"))
             owner = Owner(settings.home)
-            this = Pass(run=run, job=job, owner=owner, dry_run=dry_run, listener=listener)
-            with owner.alive():
-                try:
-                    if not dry_run:
+            this = Pass(run=run, job=job, owner=owner, dry_run=wish.dry_run, listener=listener)
+            try:
+                with owner.alive():
+                    if not wish.dry_run:
                         make_folder(job)
                         _requested(job, again, success=True)
                         _requested(job, anew, success=False)
-                    ended = _pass(this, repair=repair, stopped=stopped)
-                    status = "dry-run" if dry_run else "interrupted" if stopped() else "failed" if ended else ""
-                    status, reason = status or ("partial" if this.tally.troubled else "ok"), ended
-                except TrueupError as error:
-                    if isinstance(error, UsageError):
-                        raise
-                    status, reason = "failed", str(error)
-                tally = this.tally
-                done = _result(run, name, status, reason, tally, time.monotonic() - began)
-                if not dry_run:
-                    _record(job, done, started)
-    except TrueupError as error:
-        if isinstance(error, UsageError):
-            raise
+                    reason = _pass(this, repair=wish.repair, stopped=stopped)
+                status = _status(this, reason, stopped=stopped())
+            except UsageError:
+                raise
+            except TrueupError as error:
+                status, reason = "failed", str(error)
+            tally = this.tally
+            done = _result(run, name, status, reason, tally, time.monotonic() - began)
+            if not wish.dry_run and (done.eventful or not eventful):
+                _record(job, done, started)
+    except UsageError:
+        raise
+    except TrueupError as error:  # the database
         done = _result(run, name, "failed", str(error), tally, time.monotonic() - began)
-    counts = {key: value for key, value in asdict(tally.counts).items() if isinstance(value, int)}
+    counts = {key: value for key, value in done.counts.items() if isinstance(value, int)}
     listener(events.RunFinished(run=run, status=done.status, reason=done.reason, counts=counts, seconds=done.seconds))
     return done
+
+
+def _status(this: Pass, reason: str, *, stopped: bool) -> str:
+    if this.dry_run:
+        return "dry-run"
+    if stopped:
+        return "interrupted"
+    return "failed" if reason else "partial" if this.tally.troubled else "ok"
 
 
 def _pass(this: Pass, *, repair: bool, stopped: Callable[[], bool]) -> str:

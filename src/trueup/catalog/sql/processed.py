@@ -21,7 +21,7 @@ from trueup.catalog.sql import migrate
 from trueup.catalog.sql.engine import engine_of, reading, unusable
 from trueup.catalog.sql.runs import SqlRunLog
 from trueup.catalog.sql.tables import Moment, processed_files
-from trueup.errors import TrueupError
+from trueup.errors import ConfigError, TrueupError
 from trueup.runs import RunRecord
 
 DONE: Final = "done"
@@ -286,10 +286,22 @@ class Processed:
         with self._plainly():
             self._runs.add(record)
 
-    def latest(self, job: str, name: str) -> RunRecord | None:
-        """The newest run of a job's name."""
+    def latest(self, job: str, name: str, *, but: str) -> RunRecord | None:
+        """The newest run of a job's name whose status is not `but`."""
         with self._plainly():
-            return self._runs.last(job, name)
+            return self._runs.last(job, name, but=but)
+
+    def count(self, query: str) -> int:
+        """What a query of the application's counts. Raises `ConfigError` for one that does not."""
+        try:
+            with reading(self._engine) as db:
+                found = db.execute(sa.text(query)).scalar()
+        except SQLAlchemyError as error:
+            said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            raise ConfigError(f"domain_count fails: {said}", cure="Write SQL that gives one number") from error
+        if not isinstance(found, int):
+            raise ConfigError(f"domain_count gives {found!r}", cure="Write SQL that gives one number")
+        return found
 
     def index_bytes(self) -> None:
         """Make `with_bytes` quick. Only who asks for it pays for the index."""

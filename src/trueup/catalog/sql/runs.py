@@ -38,9 +38,9 @@ class SqlRunLog:
         exact = [record for record in found if record.run == run] or found
         return exact[0] if len(exact) == 1 and run else None
 
-    def last(self, job: str, name: str) -> RunRecord | None:
-        """The newest run of one job by its name."""
-        found = self._select(_NEWEST.where(_c.job == job, _c.name == name).limit(1))
+    def last(self, job: str, name: str, *, but: str) -> RunRecord | None:
+        """The newest run of one job by its name whose status is not `but`."""
+        found = self._select(_NEWEST.where(_c.job == job, _c.name == name, _c.status != but).limit(1))
         return found[0] if found else None
 
     def _select(self, what: sa.Select[Any]) -> list[RunRecord]:
