@@ -17,7 +17,7 @@ from types import ModuleType
 TYPE_CHECKING = False  # importing `typing` would take longer than all the rest of `trueup --version`
 if TYPE_CHECKING:
     from trueup import errors
-    from trueup.ingest import diagnose
+    from trueup.ingest.diagnose import diagnose
     from trueup.ingest.verbs import ingest, should_process
     from trueup.notify import send_storage_alert
     from trueup.pool import Pool
