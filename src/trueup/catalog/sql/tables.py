@@ -140,3 +140,14 @@ backup_rows = sa.Table(
     sa.Column("before", sa.Text),
     sa.Column("after", sa.Text),
 )
+
+locks = sa.Table(
+    "locks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    # By the database's clock.
+    sa.Column("until", Moment, nullable=False),
+)
