@@ -437,8 +437,8 @@ class Catalog(Protocol):
         """What only one may do at a time."""
         ...
 
-    def clock(self) -> datetime:
-        """What time it is by the database's own clock, UTC; by this machine's where a file is the database."""
+    def clock(self) -> datetime | None:
+        """What time it is by the database's own clock, UTC; None where a file is the database, which has none."""
         ...
 
     def close(self) -> None:

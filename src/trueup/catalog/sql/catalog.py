@@ -32,8 +32,10 @@ class SqlCatalog:
         self.runs = SqlRunLog(engine)
         self.locks = SqlLocks(engine)
 
-    def clock(self) -> datetime:
+    def clock(self) -> datetime | None:
         """See `Catalog`."""
+        if self._engine.dialect.name == "sqlite":
+            return None
         with reading(self._engine) as db:
             return db.execute(sa.select(clock(self._engine))).scalar_one()
 
