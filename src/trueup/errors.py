@@ -90,9 +90,13 @@ class PoolFull(Refused):
 
 
 class Busy(TrueupError):
-    """Another run holds the lock."""
+    """Another run holds the lock. `run` is its id, where that is known."""
 
     exit_code = 4
+
+    def __init__(self, message: str, *, cure: str = "", run: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.run = run
 
 
 class Interrupted(TrueupError):

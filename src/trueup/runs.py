@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sqlite3
 import sys
@@ -23,19 +24,20 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 @contextmanager
-def run_lock(path: Path, *, run: str, what: str = "these two places are being synced") -> Iterator[None]:
+def run_lock(path: Path, *, run: str, what: str = "these two places are being synced") -> Iterator[str]:
     """Hold the lock file for one run. Raises `Busy` at once when another process (or thread) holds it; `what` begins
-    its message.
+    its message. Yields the id of the run that held it last, if that was killed; else nothing.
 
     The operating system drops the lock with the process, so there are no stale locks. Only who holds the lock may
     remove the file.
     """
     with _locked(path, what) as file:
+        killed = _run_in(_text(file))
         file.truncate(0)
         file.write(f"run {run} (process {os.getpid()})")
         file.flush()
         try:
-            yield
+            yield killed
         finally:
             file.truncate(0)
 
@@ -46,13 +48,23 @@ def _locked(path: Path, what: str) -> Iterator[TextIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+", encoding="utf-8") as file:
             if not _try_lock(file.fileno()):
-                file.seek(0)
-                holder = file.read(200).strip() or "another run"
-                raise Busy(f"{what} by {holder}", cure="Wait for it, or stop it")
+                holder = _text(file)
+                raise Busy(f"{what} by {holder or 'another run'}", cure="Wait for it, or stop it", run=_run_in(holder))
             # Whoever held it may have removed the file meanwhile: then this is the lock of no name.
             if _same_file(path, file.fileno()):
                 yield file
                 return
+
+
+def _text(file: TextIO) -> str:
+    file.seek(0)
+    return file.read(200).strip()
+
+
+def _run_in(text: str) -> str:
+    """The id that a holder has written."""
+    found = re.match(r"run (\S+) \(", text)
+    return found[1] if found else ""
 
 
 def _same_file(path: Path, handle: int) -> bool:

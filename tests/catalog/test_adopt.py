@@ -151,6 +151,7 @@ NO_DEFAULT = f"create table storage_stats ({UNIQUE}, region text not null)"
         (["create table storage_stats (provider text)", "insert into storage_stats values ('a'), ('a'), (null), ('b')"],
          "has not exactly one row for each of: .*'a'"),
         (["create table objects (id integer)"], "a table 'objects' that is not trueup's.*Name another database"),
+        (["create table locks (id integer)"], "a table 'locks' that is not trueup's.*Name another database"),
         (["create table downloads (id integer)"], "a table 'downloads' that is not trueup's.*Name another database"),
     ],
 )  # fmt: skip

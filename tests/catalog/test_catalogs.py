@@ -20,6 +20,7 @@ from trueup.testing import corrections
 from trueup.testing.corrections import CorrectionsContract
 from trueup.testing.downloads import DownloadsContract
 from trueup.testing.ledger import LIMITS, LedgerContract
+from trueup.testing.locks import LocksContract
 from trueup.testing.outbox import ALERTED, OutboxContract
 from trueup.testing.runlog import RunLogContract
 
@@ -73,6 +74,13 @@ class Histories(RunLogContract):
             yield catalog.runs
 
 
+class Locked(LocksContract):
+    @pytest.fixture
+    def catalog(self, database_url: str) -> Iterator[Catalog]:
+        with closing(open_catalog(database_url, {})) as catalog:
+            yield catalog
+
+
 class Sqlite:
     @pytest.fixture
     def database_url(self, tmp_path: Path) -> str:
@@ -114,6 +122,10 @@ class TestSqliteRunLog(Sqlite, Histories):
     pass
 
 
+class TestSqliteLocks(Sqlite, Locked):
+    pass
+
+
 class TestPostgresLedger(Postgres, Ledgers):
     pass
 
@@ -134,6 +146,10 @@ class TestPostgresRunLog(Postgres, Histories):
     pass
 
 
+class TestPostgresLocks(Postgres, Locked):
+    pass
+
+
 class TestMongoLedger(Mongo, Ledgers):
     pass
 
@@ -151,6 +167,10 @@ class TestMongoDownloads(Mongo, Records):
 
 
 class TestMongoRunLog(Mongo, Histories):
+    pass
+
+
+class TestMongoLocks(Mongo, Locked):
     pass
 
 

@@ -10,6 +10,7 @@ uploads; it checks no signature and knows one bucket.
     faulty_s3.faults.fail("ExpiredToken", 400)            every request from now on
     faulty_s3.faults.truncate["big"] = 100                a GET of this key breaks off after 100 bytes
     faulty_s3.faults.before = callable                    called with each `Request` before it is answered
+    faulty_s3.clock_ahead = timedelta(hours=2)            the clock it tells is off
     faulty_s3.requests                                    every `Request` so far
 
 The server runs in threads of the test's own process. OpenDAL's blocking *lister* holds the interpreter lock while it
@@ -26,7 +27,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -102,6 +103,8 @@ class FaultyS3:
         self.objects: dict[str, bytes] = {}
         self.times: dict[str, datetime] = {}
         """LastModified of a key, where it is not `BORN`."""
+        self.clock_ahead = timedelta()
+        """How far the clock it tells is ahead of this machine's."""
         self.faults = Faults()
         self.requests: list[Request] = []
         self.uploads: dict[str, dict[int, bytes]] = {}
@@ -180,6 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.house.clock_ahead.total_seconds())
 
     def do_any(self) -> None:
         house = self.server.house

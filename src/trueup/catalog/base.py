@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
 from trueup.runs import RunRecord
@@ -368,6 +368,42 @@ class RunLog(Protocol):
         ...
 
 
+class Claim(NamedTuple):
+    """A lock that somebody wants, or holds."""
+
+    name: str
+    """What only one may do at a time."""
+    run: str
+    """The run that does it."""
+    holder: str
+    """Where that is, for people: host and process."""
+    token: str
+    """Unique; whoever took the lock renews and releases it by this."""
+
+
+class Locks(Protocol):
+    """Locks over every machine that uses the database. Safe to use from many threads and processes at once.
+
+    A lock ends by itself unless it is renewed, so a machine that crashed blocks nobody for long. The clock that decides
+    is the database's own: those of the machines differ.
+    """
+
+    def take(self, claim: Claim, length: timedelta, *, instead_of: str = "") -> tuple[Claim, datetime]:
+        """Hold a lock for `length` from now on, unless somebody does. Who holds it then, and until when (UTC, by the
+        database's clock): this claim, or another one, which its token tells. A lock of the run `instead_of`, which is
+        known to be dead, is free at once."""
+        ...
+
+    def renew(self, claim: Claim, length: timedelta) -> bool:
+        """Hold it for `length` from now on. False, and nothing changes, when it was taken over, or released. One that
+        has ended and that nobody took since is held again."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Let it go. One that was taken over stays with whoever has it now."""
+        ...
+
+
 class Catalog(Protocol):
     """One shared database, opened. Everything in it shares its connections."""
 
@@ -394,6 +430,15 @@ class Catalog(Protocol):
     @property
     def runs(self) -> RunLog:
         """What ran."""
+        ...
+
+    @property
+    def locks(self) -> Locks:
+        """What only one may do at a time."""
+        ...
+
+    def clock(self) -> datetime | None:
+        """What time it is by the database's own clock, UTC; None where a file is the database, which has none."""
         ...
 
     def close(self) -> None:

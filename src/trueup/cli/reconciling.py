@@ -87,6 +87,8 @@ def reconcile(
         )
     if done.items_truncated:
         ui.out("and more; the counts hold all")
+    for warning in done.warnings:
+        ui.warn(warning)
     if done.reason:
         ui.refuse(done.reason, status=done.status)
     ui.document(done.to_json())

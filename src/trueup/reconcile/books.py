@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from trueup.catalog.base import MISSING, Catalog, Stored, Usage
@@ -26,12 +27,17 @@ class Books(Protocol):
         """Their rows."""
         ...
 
+    def clock(self) -> datetime | None:
+        """What time it is by the clock of their database, UTC; None where it has none, or does not tell."""
+        ...
+
 
 class PoolBooks:
     """The pool's own."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._corrections = catalog.corrections
+        self.clock = catalog.clock
         self.usages: Mapping[str, Usage] = {usage.provider: usage for usage in catalog.ledger.usage()}
 
     def providers(self) -> list[str]:

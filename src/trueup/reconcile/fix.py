@@ -1,5 +1,9 @@
 """Making the books of one provider true: rows first, then what lies there unowned. Each row that is replaced is backed
-up in the transaction that replaces it, and only if it still is as it was read."""
+up in the transaction that replaces it, and only if it still is as it was read.
+
+Before each page the lock is asked for. It may still be lost in between, and another run begin: then both make the same
+rows true, and whoever comes second finds each row changed, and leaves it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Final
 
 from trueup.catalog.base import MISSING as LOST
 from trueup.catalog.base import STORED, Correction, Corrections, Stored, Usage, now
+from trueup.catalog.held import Hold
 from trueup.reconcile.compare import (
     DUPLICATE,
     HASH_MISMATCH,
@@ -59,10 +64,11 @@ def _share(text: str) -> int:
 class Fixing:
     """The fixes of one run."""
 
-    def __init__(self, corrections: Corrections, run: str, findings: Findings, *, adopt: bool) -> None:
+    def __init__(self, corrections: Corrections, run: str, findings: Findings, hold: Hold, *, adopt: bool) -> None:
         self._corrections = corrections
         self._run = run
         self._findings = findings
+        self._hold = hold
         self._adopt = adopt
 
     def backup_of(self, provider: str) -> str:
@@ -97,9 +103,11 @@ class Fixing:
         """Make the books of a provider true. Whether anything was changed."""
         changed = False
         for page in self._findings.pages(provider):
+            self._hold.check()
             changed |= self._rows(provider, [found for found in page if self._on_a_row(found)])
         was, lying = (usage.unowned_count, usage.unowned_bytes), self._unowned(provider)
         if lying != was:
+            self._hold.check()
             counted = self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
             for page in self._findings.pages(provider):
                 for found in page:

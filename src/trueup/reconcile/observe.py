@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from trueup.errors import Hidden, NotFound, StoreError
+from trueup.reconcile.clocks import Young, nanoseconds
 from trueup.reconcile.compare import (
     DUPLICATE,
     IN_FLIGHT,
@@ -102,18 +102,22 @@ def _merged(provider: str, store: Store, reference: Reference, findings: Finding
 
 
 def second_look(
-    provider: str, store: Store, reference: Reference, findings: Findings, *, grace: timedelta, stat_orphans: bool
+    provider: str,
+    store: Store,
+    reference: Reference,
+    findings: Findings,
+    *,
+    rows_young: Young,
+    entries_young: Young,
+    stat_orphans: bool,
 ) -> int:
-    """Read the row of each finding again, and ask the store for its object again. What is being uploaded, or is
-    younger than `grace`, is in flight.
+    """Read the row of each finding again, and ask the store for its object again. What is being uploaded, or is young,
+    is in flight.
 
     Orphans are only asked for where something will be done with them: there may be as many as a bucket holds, and
     counting one wrongly for a while does no harm. Returns how many keys turned out to be as they should.
     """
     well = 0
-    now = datetime.now(UTC)
-    young_rows = now - grace
-    young_entries = int((now - grace).timestamp() * 1e9) + store.clock_ahead_ns()
     with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as crew:
         for page in findings.pages(provider):
             open_ones = [found for found in page if found.verdict not in {UNVERIFIABLE, UNADDRESSABLE}]
@@ -128,8 +132,9 @@ def second_look(
                     findings.put(found._replace(verdict=UNVERIFIABLE, row=row, detail=str(entry)))
                     continue
                 verdict = judge(row, _as_seen(entry, found.entry))
-                young = (row is not None and not row.lost and row.at is not None and row.at > young_rows) or (
-                    entry is not None and entry.mtime_ns > young_entries
+                written = nanoseconds(row.at) if row is not None and row.at is not None and not row.lost else None
+                young = (written is not None and rows_young.holds(written)) or (
+                    entry is not None and entries_young.holds(entry.mtime_ns)
                 )
                 if verdict == OK:
                     findings.drop(provider, found.key)
@@ -137,7 +142,10 @@ def second_look(
                 elif found.key in covered or young:
                     findings.put(found._replace(verdict=IN_FLIGHT, row=row, entry=entry))
                 else:
-                    findings.put(found._replace(verdict=verdict, row=row, entry=entry))
+                    late = [rows_young.beyond("its row", written)] if written is not None else []
+                    late += [entries_young.beyond("the object", entry.mtime_ns)] if entry is not None else []
+                    detail = "; ".join(filter(None, late))
+                    findings.put(found._replace(verdict=verdict, row=row, entry=entry, detail=detail))
     return well
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trueup import keys
+from trueup.catalog.held import Hold
 from trueup.config import Settings, load
 from trueup.errors import NotFound, StoreError, TrueupError, UsageError
 from trueup.pool.config import pool_config
@@ -68,11 +69,13 @@ def place(run: str, key: str) -> str:
     return f".trueup/quarantine/{run}/{key}"
 
 
-def quarantine(run: str, provider: str, store: Store, findings: Findings, journal: Journal) -> bool:
-    """Move the orphans of one provider, each only if it still is as it was looked at. Whether any was."""
+def quarantine(run: str, provider: str, store: Store, findings: Findings, journal: Journal, hold: Hold) -> bool:
+    """Move the orphans of one provider, each only if it still is as it was looked at. Whether any was. Raises `Busy`
+    when the lock was lost."""
     moved = False
     for page in findings.pages(provider):
         orphans = [found for found in page if found.verdict == ORPHAN and found.row is None and found.entry]
+        hold.check()
         journal.note(run, provider, [found.key for found in orphans])
         for found in orphans:
             moved |= _move(run, store, found, findings, journal)

@@ -38,7 +38,7 @@ class Table:
             " primary key (provider, normal, key)) without rowid"
         )
         self._db.execute("begin")
-        self._read, self._again = _source(config)
+        self._read, self._again, self.clock = _source(config)
 
     def load(self) -> None:
         """Read all of it. Raises `ConfigError` for rows that do not say what is needed, and `TrueupError`."""
@@ -120,7 +120,8 @@ def _moment(given: object) -> datetime | None:
     return given.astimezone(UTC) if given.tzinfo is not None else given.replace(tzinfo=UTC)
 
 
-_Source = tuple[Callable[[], Iterable[Row]], Callable[[Sequence[str]], Iterable[Row]]]
+_Source = tuple[Callable[[], Iterable[Row]], Callable[[Sequence[str]], Iterable[Row]], Callable[[], datetime | None]]
+"""All rows, those of some keys, and the database's clock."""
 
 
 def _source(config: ReferenceConfig) -> _Source:
@@ -169,7 +170,13 @@ def _sql(config: ReferenceConfig) -> _Source:
             for row in db.execute(some, {"keys": list(keys)}).mappings():
                 yield dict(row)
 
-    return read, again
+    def clock() -> datetime | None:
+        with opened() as db:
+            told: object = db.execute(sa.select(sa.func.current_timestamp())).scalar_one()
+        # Without a zone nobody knows which one it is in: then it is not believed.
+        return told if isinstance(told, datetime) and told.tzinfo is not None else None
+
+    return read, again, clock
 
 
 def _read_only(db: Any) -> dict[str, object]:  # noqa: ANN401 - a SQLAlchemy connection
@@ -189,16 +196,26 @@ def _mongo(config: ReferenceConfig) -> _Source:
         raise MissingExtra("a MongoDB database", "mongo") from None
     names = {column: config.fields.get(column, column) for column in _COLUMNS}
 
-    def find(condition: dict[str, Any]) -> Iterator[Row]:
+    @contextmanager
+    def opened() -> Iterator[MongoClient[dict[str, Any]]]:
         try:
             with MongoClient[dict[str, Any]](config.database, tz_aware=True, serverSelectionTimeoutMS=10_000) as client:
-                collection = client.get_default_database()[config.collection]
-                for document in collection.find(condition, list(names.values()), batch_size=_CHUNK):
-                    yield {column: document.get(name) for column, name in names.items()}
+                yield client
         except PyMongoError as error:
             raise TrueupError(
                 f"[reconcile.references.{config.name}] cannot be read: {str(error).partition(',')[0]}",
                 cure="Check its database",
             ) from error
 
-    return lambda: find({}), lambda keys: find({names["key"]: {"$in": list(keys)}})
+    def find(condition: dict[str, Any]) -> Iterator[Row]:
+        with opened() as client:
+            collection = client.get_default_database()[config.collection]
+            for document in collection.find(condition, list(names.values()), batch_size=_CHUNK):
+                yield {column: document.get(name) for column, name in names.items()}
+
+    def clock() -> datetime:
+        with opened() as client:
+            told: datetime = client.admin.command("hello", codec_options=client.codec_options)["localTime"]
+            return told
+
+    return lambda: find({}), lambda keys: find({names["key"]: {"$in": list(keys)}}), clock

@@ -72,6 +72,8 @@ class ReconcileRun:
     providers: tuple[ProviderReport, ...]
     items: tuple[Mapping[str, object], ...]
     items_truncated: bool
+    warnings: tuple[str, ...]
+    """What a person should know: clocks that are off."""
     findings: bool
     """Whether anything is not as it should be, in flight aside."""
     seconds: float
@@ -91,6 +93,7 @@ class ReconcileRun:
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
             "providers": [provider.to_json() for provider in self.providers],
+            "warnings": list(self.warnings),
         }
 
     def to_json(self) -> dict[str, object]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from trueup.catalog import open_catalog
+from trueup.catalog.held import LEASE, held
 from trueup.config import Settings, StoreConfig, load
 from trueup.errors import ConfigError, UsageError
 from trueup.pool.config import pool_config
@@ -26,6 +27,7 @@ from trueup.reconcile.work import Work
 from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
 
 JOB: Final = "reconcile"
+_AT_IT: Final = "these books are being reconciled"
 
 
 def reconcile(
@@ -38,6 +40,7 @@ def reconcile(
     max_change: str = "",
     force: bool = False,
     heard: Callable[[str], None] = lambda _: None,
+    lease: timedelta = LEASE,
 ) -> ReconcileRun:
     """Compare books with what clouds hold: the pool's own, or those of `[reconcile.references.NAME]`. The pool's books
     are made true; an application's own are only compared. Nothing in a cloud is changed, unless it is asked for.
@@ -47,8 +50,10 @@ def reconcile(
     more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
     provider whose listing begins.
 
-    Raises `ConfigError`, `Busy` when another one is at it, and `TrueupError` for a database that cannot be used. A
-    cloud that cannot be listed is `unknown` in the result, and the others go on.
+    One run at a time works on the books, over all machines that share them; one that is cut off from the database for
+    longer than `lease` may find another in its place, and stops. Raises `ConfigError`, `Busy` when another one is at
+    it, and `TrueupError` for a database that cannot be used. A cloud that cannot be listed is `unknown` in the result,
+    and the others go on.
     """
     settings = settings or load()
     if name:
@@ -61,8 +66,11 @@ def reconcile(
     change = share(max_change or config.max_change, "--max-change")
     limits = {provider.name: provider.limits for provider in pool.providers.values()}
     with (
-        run_lock(_lock(settings, pool.database), run=run, what="these books are being reconciled"),
+        # The file's lock is free the moment its process dies. So the run that it still names is dead, and what that one
+        # held in the database need not be waited for.
+        run_lock(_lock(settings, pool.database), run=run, what=_AT_IT) as killed,
         closing(open_catalog(pool.database, limits)) as catalog,
+        held(catalog.locks, JOB, run, _AT_IT, length=lease, instead_of=killed) as hold,
         closing(Findings()) as findings,
     ):
         books = PoolBooks(catalog)
@@ -76,10 +84,10 @@ def reconcile(
                 report.refused, report.reason = True, why
                 return
             with closing(Journal(settings.home)) as journal:
-                report.moved = quarantine(run, report.provider, work.stores[report.provider], findings, journal)
+                report.moved = quarantine(run, report.provider, work.stores[report.provider], findings, journal, hold)
 
         def settle(report: ProviderReport) -> None:
-            fixing = Fixing(catalog.corrections, run, findings, adopt=adopt_orphans)
+            fixing = Fixing(catalog.corrections, run, findings, hold, adopt=adopt_orphans)
             usage = books.usages[report.provider]
             if quarantine_orphans and not dry_run:
                 aside(report)

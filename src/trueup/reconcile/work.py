@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from trueup.config import Settings, StoreConfig
 from trueup.errors import ConfigError, TrueupError
 from trueup.reconcile.books import Books
+from trueup.reconcile.clocks import difference, measured, young, young_by_either
 from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS
 from trueup.reconcile.config import reconcile_config
 from trueup.reconcile.findings import Findings
@@ -50,10 +51,15 @@ class Work:
         """Those that could be looked at; open while `settle` is called."""
         self._seen: dict[str, Seen] = {}
         self._well: dict[str, int] = {}
+        self._rows_ahead = timedelta()
+        self._warnings: list[str] = []
 
     def run(self, name: str = "", *, dry_run: bool, stat_orphans: bool = False) -> ReconcileRun:
         """Look at all, settle each, and tell."""
         log.info("Storage stats sync task started")
+        self._rows_ahead = measured(self._books.clock)
+        whose = f"the database of {name}" if name else "the pool's database"
+        self._warn(difference(whose, self._rows_ahead), "rows may be left in flight that much longer")
         names = self._books.providers()
         reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
         with ExitStack() as stack:
@@ -78,13 +84,29 @@ class Work:
             reference = self._books.reference(name)
             seen = first_look(name, store, reference, findings)
             grace = reconcile_config(self._settings).grace
-            self._well[name] = second_look(name, store, reference, findings, grace=grace, stat_orphans=stat_orphans)
+            ahead = timedelta(microseconds=store.clock_ahead_ns() // 1000)
+            self._warn(difference(name, ahead), "its objects are judged by its own")
+            self._well[name] = second_look(
+                name,
+                store,
+                reference,
+                findings,
+                rows_young=young_by_either(grace, self._rows_ahead),
+                entries_young=young(grace, ahead),
+                stat_orphans=stat_orphans,
+            )
         except TrueupError as error:
             findings.drop(name)
             report.state, report.reason = "unknown", str(error)
             log.warning("nothing can be said of %s: %s", name, error)
             return
         self.stores[name], self._seen[name], report.actual = store, seen, seen.actual
+
+    def _warn(self, said: str | None, so: str) -> None:
+        """Note what a person should know."""
+        if said is not None:
+            self._warnings.append(f"{said}: {so}")
+            log.warning("%s: %s", said, so)
 
     def _opened(self, name: str) -> Store:
         if name not in self._places:
@@ -126,6 +148,7 @@ class Work:
             providers=reports,
             items=tuple(shown[:SHOWN]),
             items_truncated=len(shown) > SHOWN,
+            warnings=tuple(self._warnings),
             findings=person or any(report.wanting for report in reports),
             seconds=time.monotonic() - self._began,
         )

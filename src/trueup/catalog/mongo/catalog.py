@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pymongo import MongoClient, ReadPreference
@@ -17,6 +17,7 @@ from trueup.catalog.mongo.corrections import MongoCorrections
 from trueup.catalog.mongo.downloads import MongoDownloads
 from trueup.catalog.mongo.indexes import REVISION, make_indexes
 from trueup.catalog.mongo.ledger import MongoLedger
+from trueup.catalog.mongo.locks import MongoLocks
 from trueup.catalog.mongo.outbox import MongoOutbox
 from trueup.catalog.mongo.runs import MongoRunLog
 from trueup.catalog.mongo.trouble import plainly
@@ -39,6 +40,14 @@ class MongoCatalog:
         self.outbox = MongoOutbox(database)
         self.downloads = MongoDownloads(database)
         self.runs = MongoRunLog(database)
+        self.locks = MongoLocks(database)
+
+    @plainly()
+    def clock(self) -> datetime:
+        """See `Catalog`."""
+        # Of the options of the client, a command takes none by itself.
+        told: datetime = self._client.admin.command("hello", codec_options=self._client.codec_options)["localTime"]
+        return told
 
     def close(self) -> None:
         """See `Catalog`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,8 +13,9 @@ from trueup.catalog.base import Catalog, Limits
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.corrections import SqlCorrections
 from trueup.catalog.sql.downloads import SqlDownloads
-from trueup.catalog.sql.engine import engine_of, unusable
+from trueup.catalog.sql.engine import clock, engine_of, reading, unusable
 from trueup.catalog.sql.ledger import SqlLedger
+from trueup.catalog.sql.locks import SqlLocks
 from trueup.catalog.sql.outbox import SqlOutbox
 from trueup.catalog.sql.runs import SqlRunLog
 
@@ -28,6 +30,14 @@ class SqlCatalog:
         self.outbox = SqlOutbox(engine)
         self.downloads = SqlDownloads(engine)
         self.runs = SqlRunLog(engine)
+        self.locks = SqlLocks(engine)
+
+    def clock(self) -> datetime | None:
+        """See `Catalog`."""
+        if self._engine.dialect.name == "sqlite":
+            return None
+        with reading(self._engine) as db:
+            return db.execute(sa.select(clock(self._engine))).scalar_one()
 
     def close(self) -> None:
         """See `Catalog`."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, IntegrityError
 
+from trueup.catalog.base import now
+from trueup.catalog.sql.tables import Moment
 from trueup.errors import ConfigError, MissingExtra, TrueupError
 
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
@@ -77,6 +80,14 @@ def reading(engine: sa.Engine) -> sa.Connection:
     if engine.dialect.name == "sqlite":
         return engine.connect().execution_options(reading=True)
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def clock(engine: sa.Engine, later: timedelta = timedelta()) -> sa.ColumnElement[datetime]:
+    """The time, or so much later, by the database's own clock when it is read, not when the transaction began. A SQLite
+    file has this machine's."""
+    if engine.dialect.name == "sqlite":
+        return sa.literal(now() + later, Moment)
+    return sa.func.timezone("UTC", sa.func.clock_timestamp() + sa.literal(later, sa.Interval), type_=Moment)
 
 
 def _postgres(url: sa.URL) -> sa.Engine:

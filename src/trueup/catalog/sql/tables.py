@@ -164,3 +164,14 @@ processed_files = sa.Table(
     sa.Column("gone_since", Moment),
     sa.Column("processed_at", Moment),
 )
+
+locks = sa.Table(
+    "locks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    # By the database's clock.
+    sa.Column("until", Moment, nullable=False),
+)

@@ -6,7 +6,7 @@ from alembic import op
 from trueup.catalog.sql.adopt import adopt_processed
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 _FACTS = (
     sa.Column("state", sa.Text),
