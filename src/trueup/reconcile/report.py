@@ -14,10 +14,20 @@ class Totals(NamedTuple):
     """Files and bytes."""
 
     file_count: int = 0
-    total_size_bytes: int = 0
+    total_size_bytes: int | None = 0
+    """None where the books do not say."""
 
     def __sub__(self, other: Totals) -> Totals:
-        return Totals(self.file_count - other.file_count, self.total_size_bytes - other.total_size_bytes)
+        return Totals(self.file_count - other.file_count, difference(self.total_size_bytes, other.total_size_bytes))
+
+    def agrees(self, other: Totals) -> bool:
+        """Whether nothing tells the two apart."""
+        return self.file_count == other.file_count and not difference(self.total_size_bytes, other.total_size_bytes)
+
+
+def difference(size: int | None, other: int | None) -> int | None:
+    """Bytes; None where one of the two is unknown."""
+    return None if size is None or other is None else size - other
 
 
 @dataclass(slots=True, kw_only=True)
