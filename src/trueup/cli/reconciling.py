@@ -80,7 +80,7 @@ def reconcile(
     if done.reason:
         ui.refuse(done.reason, status=done.status)
     ui.document(done.to_json())
-    return 5 if check and done.findings and done.exit_code == 0 else done.exit_code
+    return done.check_code if check else done.exit_code
 
 
 def backups_list(ui: Ui) -> int:

@@ -88,8 +88,16 @@ class ReconcileRun:
 
     @property
     def exit_code(self) -> int:
-        """0, 1 or 3; a check asks for `findings` besides."""
+        """0, 1 or 3."""
         return {"ok": 0, "dry-run": 0, "refused": 3, "interrupted": 130}.get(self.status, 1)
+
+    @property
+    def check_code(self) -> int:
+        """What a check ends with: 1 where nothing can be said of a provider, 5 where something is not as it should
+        be."""
+        if any(provider.state == "unknown" for provider in self.providers):
+            return 1
+        return 5 if self.findings else 0
 
     def summary(self) -> dict[str, object]:
         """Without the items."""

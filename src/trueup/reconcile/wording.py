@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trueup import keys
+from trueup.reconcile.compare import IN_FLIGHT, OK, ORPHAN
 from trueup.reconcile.report import ProviderReport, ReconcileRun, Totals
 
 Line = tuple[tuple[str, str], ...]
 """Pieces of text, each with its style: a colour, `bold`, `dim`, or nothing."""
 
 _MB = 1 << 20
+_FINE = frozenset({OK, ORPHAN, IN_FLIGHT})
 
 
 def lines(done: ReconcileRun) -> Iterator[Line]:
@@ -18,11 +20,21 @@ def lines(done: ReconcileRun) -> Iterator[Line]:
     for provider in done.providers:
         yield from _block(provider, done)
     for item in done.items:
-        where = f"  {item['provider']}  {keys.display(str(item['key']))}"
+        where = f"  {keys.display(str(item['provider']))}  {keys.display(str(item['key']))}"
         detail = f"  {item['detail']}" if item["detail"] else ""
         yield (f"{item['verdict']:>14}", "yellow"), (where, ""), (detail, "dim")
     if done.items_truncated:
         yield (("and more; the counts hold all", ""),)
+
+
+def trouble(done: ReconcileRun) -> Iterator[str]:
+    """A line for each provider that is not as its books say."""
+    for provider in done.providers:
+        found = [f"{count:,} {verdict}" for verdict, count in provider.verdicts.items() if verdict not in _FINE]
+        if provider.state == "unknown":
+            yield f"{provider.provider}: {provider.reason}"
+        elif found:
+            yield f"{provider.provider}: {', '.join(found)}"
 
 
 def amount(totals: Totals | None) -> str:
@@ -40,7 +52,7 @@ def megabytes(size: int) -> float:
 
 
 def _block(provider: ProviderReport, done: ReconcileRun) -> Iterator[Line]:
-    yield ((provider.provider, "bold"),)
+    yield ((keys.display(provider.provider), "bold"),)
     yield ((f"  ledger  {amount(provider.ledger)}", ""),)
     yield ((f"  actual  {amount(provider.actual)}", ""),)
     if provider.actual is None:
