@@ -95,7 +95,8 @@ class Work:
         report.mismatch = not (report.ledger - Totals(*awaited)).agrees(actual - Totals(*moving))
         if report.mismatch:
             said = "MISMATCH DETECTED: %s: %s files and %s bytes on the books, %s and %s there"
-            log.warning(said, name, *report.ledger, *actual)
+            files, size = report.ledger
+            log.warning(said, name, files, "unknown" if size is None else size, *actual)
 
     def _result(self, name: str, reports: tuple[ProviderReport, ...], *, dry_run: bool) -> ReconcileRun:
         shown = list(islice(items(self._findings), SHOWN + 1))

@@ -1,34 +1,27 @@
 """Storages with the attributes that those of django-storages have."""
 
 from django.core.files.storage import Storage
-from django.utils.deconstruct import deconstructible
 
 
 class Attributes(Storage):
-    defaults = {}
-
-    def __init__(self, **options):
-        for name, value in (self.defaults | options).items():
+    def __init__(self, known: dict[str, object], given: dict[str, object]) -> None:
+        for name, value in (known | given).items():
             setattr(self, name, value)
 
 
-@deconstructible
 class S3Storage(Attributes):
-    defaults = dict.fromkeys(
-        (
-            *("bucket_name", "access_key", "secret_key", "security_token", "session_profile", "region_name"),
-            *("endpoint_url", "addressing_style"),
-        )
-    ) | {"location": ""}
+    def __init__(self, **given: object) -> None:
+        names = "bucket_name access_key secret_key security_token session_profile region_name endpoint_url"
+        super().__init__(dict.fromkeys([*names.split(), "addressing_style"]) | {"location": ""}, given)
 
 
-@deconstructible
 class GoogleCloudStorage(Attributes):
-    defaults = {"bucket_name": None, "project_id": None, "credentials": None, "location": ""}
+    def __init__(self, **given: object) -> None:
+        super().__init__(dict.fromkeys(["bucket_name", "project_id", "credentials"]) | {"location": ""}, given)
 
 
-@deconstructible
 class AzureStorage(Attributes):
-    defaults = dict.fromkeys(
-        ("account_name", "account_key", "azure_container", "sas_token", "token_credential", "connection_string")
-    ) | {"location": "", "azure_ssl": True, "endpoint_suffix": "core.windows.net"}
+    def __init__(self, **given: object) -> None:
+        names = "account_name account_key azure_container sas_token token_credential connection_string"
+        known = {"location": "", "azure_ssl": True, "endpoint_suffix": "core.windows.net"}
+        super().__init__(dict.fromkeys(names.split()) | known, given)
