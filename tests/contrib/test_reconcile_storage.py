@@ -36,6 +36,26 @@ print(tracemalloc.get_traced_memory()[1])
 """How many bytes one run of the command takes at its peak."""
 
 
+INTERRUPTED = """
+import sqlite3, django
+django.setup()
+from django.db import connections
+from trueup.config import load
+from trueup.contrib.django.books import SiteBooks
+from trueup.contrib.django.shelves import shelves
+from trueup.reconcile import reconcile
+
+def drop(provider):
+    with connections["default"].cursor() as cursor:
+        cursor.execute("drop table if exists gallery_photo")
+
+settings = load()
+run = reconcile(SiteBooks(shelves(settings)).source(), settings=settings, heard=drop)
+print([(report.provider, report.state, report.reason) for report in run.providers])
+"""
+"""A table that goes while its storage is listed."""
+
+
 class Gallery:
     """The site `tests.contrib.gallery`, with what it keeps in a folder of its own."""
 
@@ -309,6 +329,13 @@ def test_a_table_that_is_not_there_makes_its_storage_unknown_and_the_others_go_o
     said = "default: gallery.Paper.file cannot be read from the database 'default': no such table: gallery_paper"
     assert said in done.stderr
     assert "vault: 1 missing" in done.stderr
+
+
+def test_a_table_that_goes_while_its_storage_is_listed_makes_it_unknown(gallery: Gallery):
+    gallery.photos("lost.jpg")
+    done = gallery.python("-c", INTERRUPTED)
+    assert "('default', 'unknown', \"gallery.Photo.file cannot be read from the database 'default': no" in done.stdout
+    assert "('vault', 'known', None)" in done.stdout
 
 
 def test_tables_that_need_not_be_there_are_left_out(gallery: Gallery):
