@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -68,16 +70,19 @@ class Gallery:
         return self.python("-m", "django", *words)
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "error", *words],
+            env=self.variables(), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def variables(self) -> dict[str, str]:
         environ = {
             "DJANGO_SETTINGS_MODULE": "tests.contrib.gallery.settings",
             "GALLERY_VAR": str(self.folder),
             "GALLERY": json.dumps(self.settings, default=str),
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
-        return subprocess.run(
-            [sys.executable, "-W", "error", *words],
-            env=os.environ | environ | self.environ, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        return os.environ | environ | self.environ
 
     def reconcile(self, *flags: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = self.manage("reconcile_storage", *flags)
@@ -368,6 +373,19 @@ def test_the_state_folder_is_djangos_setting_and_one_that_cannot_be_used_is_said
     gallery.files("in-the-way")
     gallery.settings["TRUEUP_HOME"] = str(gallery.folder / "media" / "in-the-way" / "state")
     assert "in-the-way" in gallery.reconcile(code=1).stderr
+
+
+def test_an_interruption_ends_it_without_a_traceback(gallery: Gallery):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        slow = f'[stores.slow]\nurl = "s3://bucket"\nendpoint = "{url}"\ntimeout = "2s"\nretries = 0\n'
+        (gallery.folder / "trueup.toml").write_text(f'{slow}access_key_id = "k"\nsecret_access_key = "s"\n')
+        command = [sys.executable, "-m", "django", "reconcile_storage", "--place", "slow"]
+        with subprocess.Popen(command, env=gallery.variables(), stderr=subprocess.PIPE, text=True) as process:
+            silent.accept()[0].close()  # it is at work
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60)[1] == "CommandError: interrupted; nothing was changed\n"
+    assert process.returncode == 130
 
 
 def test_memory_stays_flat(gallery: Gallery):
