@@ -28,14 +28,22 @@ def test_every_flag_is_described():
     assert described == own
     assert flags(load_command_class("trueup.contrib.django", "sync_storage")) - flags(BaseCommand()) == own
     assert "`storage_sync_ui`" in GUIDE
+    own = flags(load_command_class("trueup.contrib.django", "reconcile_storage")) - flags(BaseCommand())
+    assert {cell.split()[0] for cell in first_cells(section(GUIDE, "What the storages really hold"))} == own
 
 
 def test_every_name_option_and_setting_is_described():
     assert first_cells(section(GUIDE, "Credentials")) == set(credentials.COLUMNS)
     parameters = set(inspect.signature(TrueupStorage.__init__).parameters) - {"self"}
     assert first_cells(section(GUIDE, "A storage for files")) == parameters
-    for setting in ("TRUEUP_BUCKET", "TRUEUP_HOME", "TRUEUP_CREDENTIALS_KEY", "SECRET_KEY_FALLBACKS"):
-        assert f"`{setting}`" in GUIDE, setting
+    for setting in (
+        "TRUEUP_BUCKET",
+        "TRUEUP_HOME",
+        "TRUEUP_CREDENTIALS_KEY",
+        "SECRET_KEY_FALLBACKS",
+        "TRUEUP_STORAGES",
+    ):
+        assert setting in GUIDE, setting
 
 
 def test_every_exit_code_is_described():

@@ -256,6 +256,18 @@ def test_a_root_that_is_not_there_is_unknown_and_not_empty(world: World):
     assert world.states() == before
 
 
+def test_a_provider_that_left_the_settings_is_unknown_and_keeps_its_rows(world: World):
+    world.put("x", "y")
+    before = world.states()
+    world.settings(SETTINGS.replace('[pool.providers.b]\nurl = "b"\n', ""))
+    run = trueup.reconcile()
+    report = provider(run, "b")
+    assert (run.status, report.state) == ("partial", "unknown")
+    assert "b is not in the settings" in str(report.reason)
+    world.settings(SETTINGS)
+    assert world.states() == before
+
+
 def test_what_is_young_is_in_flight(world: World):
     there = world.put("x", "y")
     there["x"].unlink()

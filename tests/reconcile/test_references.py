@@ -13,7 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 import trueup
-from trueup.errors import ConfigError, MissingExtra, TrueupError
+from trueup.config import StoreConfig
+from trueup.errors import ConfigError, MissingExtra, TrueupError, UsageError
+from trueup.reconcile import Source
 from trueup.reconcile.report import ReconcileRun
 
 HERE = """
@@ -84,6 +86,50 @@ def test_what_agrees_is_told_as_well_and_orphans_alone_are_no_trouble(shop: Shop
     (shop.folder / "media" / "thumbnail").write_bytes(b"?")
     run = trueup.reconcile("shop")
     assert (run.status, run.findings, verdicts(run)) == ("ok", False, {"thumbnail": "orphan"})
+
+
+def test_rows_without_sizes_are_compared_by_their_number(shop: Shop):
+    query = 'query = "select provider, key, nullif(size, 4) as size from uploads"'
+    shop.settings(f'database = "sqlite:///{shop.database}"\n{query}')
+    shop.upload("a")
+    shop.upload("b", b"known")
+    [report] = trueup.reconcile("shop").providers
+    assert (report.ledger, report.actual, report.mismatch) == ((2, None), (2, 9), False)
+    (shop.folder / "media" / "b").unlink()
+    [report] = trueup.reconcile("shop").providers
+    assert report.mismatch
+
+
+def test_rows_may_come_from_anywhere_and_a_provider_without_any_is_looked_at(shop: Shop):
+    rows = {"kept": "here", "lost": "here", "refused": "there"}
+
+    def place(provider: str) -> StoreConfig:
+        if provider == "there":
+            raise TrueupError("nobody knows where that is")
+        return StoreConfig(url="media" if provider == "here" else "empty")
+
+    source = Source(
+        name="photos",
+        where="the photos",
+        identity="photos",
+        read=lambda: ({"provider": provider, "key": key} for key, provider in rows.items()),
+        again=lambda _, keys: ({"provider": rows[key], "key": key} for key in keys if key in rows),
+        place=place,
+        providers=("nothing",),
+    )
+    (shop.folder / "empty").mkdir()
+    for name in ("media/kept", "empty/foreign"):
+        (shop.folder / name).write_bytes(b"data")
+    run = trueup.reconcile(source)
+    assert (run.name, run.status, verdicts(run)) == ("photos", "partial", {"lost": "missing", "foreign": "orphan"})
+    assert [(report.provider, report.state) for report in run.providers] == [
+        ("here", "known"),
+        ("nothing", "known"),
+        ("there", "unknown"),
+    ]
+    assert run.check_code == 1, "a check has not seen what is unknown"
+    with pytest.raises(UsageError, match="rows of photos are an application's own"):
+        trueup.reconcile(source, adopt_orphans=True)
 
 
 def test_without_times_missing_needs_two_runs_one_grace_apart(shop: Shop):

@@ -17,9 +17,6 @@ from trueup.cli.ui import Ui
 
 if TYPE_CHECKING:
     from trueup.catalog.base import Catalog
-    from trueup.reconcile.report import ProviderReport, ReconcileRun, Totals
-
-_MB = 1 << 20
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +62,7 @@ def reconcile(
     """Compare the pool's books, or an application's own table, with what the clouds really hold, and make the pool's
     books true. Nothing in a cloud is changed, nor in an application's table."""
     from trueup.reconcile import reconcile as run
+    from trueup.reconcile.wording import lines
 
     if history:
         return _history(ui)
@@ -77,22 +75,14 @@ def reconcile(
         max_change=max_change,
         force=force,
     )
-    for provider in done.providers:
-        _block(ui, provider, done)
-    for item in done.items:
-        ui.out(
-            (f"{item['verdict']:>14}", "yellow"),
-            f"  {item['provider']}  {keys.display(str(item['key']))}",
-            (f"  {item['detail']}" if item["detail"] else "", "dim"),
-        )
-    if done.items_truncated:
-        ui.out("and more; the counts hold all")
+    for line in lines(done):
+        ui.out(*line)
     for warning in done.warnings:
         ui.warn(warning)
     if done.reason:
         ui.refuse(done.reason, status=done.status)
     ui.document(done.to_json())
-    return 5 if check and done.findings and done.exit_code == 0 else done.exit_code
+    return done.check_code if check else done.exit_code
 
 
 def backups_list(ui: Ui) -> int:
@@ -170,11 +160,12 @@ def _catalog(ui: Ui) -> Iterator[Catalog]:
 def _history(ui: Ui) -> int:
     """What earlier runs found, and a pattern in it."""
     from trueup.reconcile.history import drift, pattern
+    from trueup.reconcile.wording import megabytes
 
     with _catalog(ui) as catalog:
         rows = drift(catalog.runs.latest(1000))
     for row in rows:
-        more = "" if row.files is None or row.size is None else f"{row.files:+,} files  {row.size / _MB:+,.2f} MB"
+        more = "" if row.files is None or row.size is None else f"{row.files:+,} files  {megabytes(row.size):+,.2f} MB"
         ui.out(row.run, f"   {row.provider:<12}", f"  {row.status:<8}", f"  {more}")
     if not rows:
         ui.out("no runs yet")
@@ -183,29 +174,3 @@ def _history(ui: Ui) -> int:
         ui.warn(f"{warning}: something changes it, or its books, behind the pool's back")
     ui.document({"runs": [row._asdict() for row in rows], "warnings": warnings})
     return 0
-
-
-def _block(ui: Ui, provider: ProviderReport, done: ReconcileRun) -> None:
-    ui.out((provider.provider, "bold"))
-    ui.out(f"  ledger  {_amount(provider.ledger)}")
-    if provider.actual is None:
-        ui.out("  actual  unknown")
-        ui.out(("  [?] Nothing can be said", "yellow"), f": {provider.reason}")
-        return
-    ui.out(f"  actual  {_amount(provider.actual)}")
-    if provider.mismatch:
-        ui.out(("  [!] MISMATCH DETECTED!", "red"))
-    if provider.refused:
-        ui.out(("  [!] Not updated", "red"), f": {provider.reason}")
-    elif provider.fixed:
-        ui.out(("  [OK] Updated successfully!", "green"), (f"  backup {provider.backup}", "dim"))
-    elif provider.moved:
-        ui.out(("  [OK] Orphans moved aside", "green"), (f"  take it back with: trueup undo {done.run}", "dim"))
-    elif not provider.mismatch:
-        ui.out(("  [OK] Stats match - no sync needed", "green"))
-    elif done.status == "dry-run":
-        ui.out("  a run without --dry-run would update the books")
-
-
-def _amount(totals: Totals) -> str:
-    return f"{words.number(totals.file_count, 'file'):>14}  {totals.total_size_bytes / _MB:12,.2f} MB"

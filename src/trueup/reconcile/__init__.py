@@ -1,6 +1,7 @@
 """The books against what is there."""
 
 from trueup.reconcile.report import ReconcileRun
+from trueup.reconcile.source import Source
 from trueup.reconcile.verbs import reconcile
 
-__all__ = ["ReconcileRun", "reconcile"]
+__all__ = ["ReconcileRun", "Source", "reconcile"]

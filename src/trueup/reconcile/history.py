@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from trueup.reconcile.report import Totals
 from trueup.runs import RunRecord
 
 _PATTERN: Final = 3
@@ -49,7 +50,5 @@ def _providers(record: RunRecord) -> list[dict[str, Any]]:
 def _drift(record: RunRecord, provider: dict[str, Any]) -> Drift:
     actual, ledger = provider["actual"], provider["ledger"]
     status = "unknown" if actual is None else "mismatch" if provider["mismatch"] else "ok"
-    more = {
-        name: actual[name] - ledger[name] if actual is not None else None for name in ("file_count", "total_size_bytes")
-    }
-    return Drift(record.run, record.started, provider["provider"], status, more["file_count"], more["total_size_bytes"])
+    more = Totals(**actual) - Totals(**ledger) if actual is not None else (None, None)
+    return Drift(record.run, record.started, provider["provider"], status, *more)

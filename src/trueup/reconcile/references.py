@@ -1,21 +1,18 @@
-"""An application's own table or collection as books. It is read, and never written."""
+"""`[reconcile.references.NAME]`: an application's own table in SQL, or its collection in MongoDB. It is read, and never
+written."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
+from trueup.config import Settings, StoreConfig
 from trueup.errors import ConfigError, MissingExtra, TrueupError
-from trueup.keys import normal
-from trueup.reconcile.compare import Believed
-from trueup.reconcile.config import ReferenceConfig
-from trueup.reconcile.observe import Reference
-from trueup.reconcile.report import Totals
-from trueup.reconcile.sort import believed, plain, scratch
+from trueup.pool.config import pool_config
+from trueup.reconcile.config import ReferenceConfig, reconcile_config
+from trueup.reconcile.source import Row, Source
 
 _COLUMNS: Final = ("provider", "key", "size", "md5", "created_at")
 _CHUNK: Final = 5000
@@ -24,113 +21,48 @@ ACTIVE_STORAGE: Final = (
 )
 """Where Rails keeps its uploads."""
 
-Row = Mapping[str, Any]
-
-
-class Table:
-    """The rows of one reference, read once, by provider and in the order of listings; outside memory."""
-
-    def __init__(self, config: ReferenceConfig) -> None:
-        self._config = config
-        self._db = scratch()
-        self._db.execute(
-            "create table row (provider text, normal blob, key blob, size integer, text text,"
-            " primary key (provider, normal, key)) without rowid"
-        )
-        self._db.execute("begin")
-        self._read, self._again, self.clock = _source(config)
-
-    def load(self) -> None:
-        """Read all of it. Raises `ConfigError` for rows that do not say what is needed, and `TrueupError`."""
-        self._db.executemany("insert or replace into row values (?, ?, ?, ?, ?)", map(self._stored, self._read()))
-
-    def close(self) -> None:
-        """Forget all."""
-        self._db.close()
-
-    def providers(self) -> list[str]:
-        """Where the rows say their objects are."""
-        return [name for (name,) in self._db.execute("select distinct provider from row order by provider")]
-
-    def totals(self, provider: str) -> Totals:
-        """What the rows of a provider add up to."""
-        count, size = self._db.execute(
-            "select count(*), coalesce(sum(size), 0) from row where provider = ?", (provider,)
-        ).fetchone()
-        return Totals(count, size)
-
-    def reference(self, provider: str) -> Reference:
-        """The rows of one provider as books."""
-
-        def rows() -> Iterator[Believed]:
-            found = self._db.execute("select text from row where provider = ? order by normal, key", (provider,))
-            for (text,) in found:
-                row = believed(text)
-                assert row is not None
-                yield row
-
-        def again(keys: Sequence[str]) -> dict[str, Believed]:
-            found = (self._told(row) for row in self._again(keys))
-            return {row.key: row for where, row in found if where == provider}
-
-        return Reference(rows, again, lambda _: set())
-
-    def _stored(self, given: Row) -> tuple[str, bytes, bytes, int, str]:
-        provider, row = self._told(given)
-        key = row.key.encode("utf-8", "surrogatepass")
-        return provider, normal(row.key).encode("utf-8", "surrogatepass"), key, row.size or 0, plain(row)
-
-    def _told(self, given: Row) -> tuple[str, Believed]:
-        """What one row says."""
-        key, size, at = given.get("key"), given.get("size"), given.get("created_at")
-        if not isinstance(key, str) or not (size is None or (isinstance(size, int) and size >= 0)):
-            raise ConfigError(
-                f"[reconcile.references.{self._config.name}] gives a row without a usable key or size",
-                cure="Let it give the columns key (text) and size (a whole number, or nothing)",
-            )
-        provider = given.get("provider") or self._config.provider
-        if not isinstance(provider, str) or not provider:
-            raise ConfigError(
-                f"[reconcile.references.{self._config.name}] does not say where its objects are",
-                cure='Let it give a column provider, or write provider = "…"',
-            )
-        return provider, Believed(key, size, _hex(given.get("md5")), _moment(at))
-
-
-def _hex(given: object) -> str:
-    """An MD5 in hex, which Rails and some others keep in Base64; empty for what is none."""
-    text = str(given or "")
-    if len(text) == 24 and text.endswith("=="):
-        try:
-            return base64.b64decode(text, validate=True).hex()
-        except binascii.Error:
-            return ""
-    return text.lower() if len(text) == 32 else ""
-
-
-def _moment(given: object) -> datetime | None:
-    """A time in UTC; one without a zone is."""
-    if isinstance(given, str):
-        try:
-            given = datetime.fromisoformat(given)
-        except ValueError:
-            return None
-    if not isinstance(given, datetime):
-        return None
-    return given.astimezone(UTC) if given.tzinfo is not None else given.replace(tzinfo=UTC)
-
-
-_Source = tuple[Callable[[], Iterable[Row]], Callable[[Sequence[str]], Iterable[Row]], Callable[[], datetime | None]]
+_Read = Callable[[], Iterable[Row]]
+_Again = Callable[[str, Sequence[str]], Iterable[Row]]
+_Asked = tuple[_Read, _Again, Callable[[], datetime | None]]
 """All rows, those of some keys, and the database's clock."""
 
 
-def _source(config: ReferenceConfig) -> _Source:
-    if config.collection:
-        return _mongo(config)
-    return _sql(config)
+def referenced(name: str, settings: Settings) -> Source:
+    """The books that the settings know by a name. Raises `ConfigError` and `MissingExtra`."""
+    references = reconcile_config(settings).references
+    if name not in references:
+        known = ", ".join(sorted(references)) or "none"
+        raise ConfigError(f"there is no [reconcile.references.{name}]", cure=f"Known: {known}")
+    config = references[name]
+    places = dict(settings.stores)
+    if "pool" in settings.sections:
+        places |= {provider.name: provider.store for provider in pool_config(settings).providers.values()}
+
+    read, again, clock = _mongo(config) if config.collection else _sql(config)
+    return Source(
+        name=name,
+        where=f"[reconcile.references.{name}]",
+        identity=f"{config.database} {name}",
+        read=read,
+        again=again,
+        clock=clock,
+        place=among(places),
+        provider=config.provider,
+    )
 
 
-def _sql(config: ReferenceConfig) -> _Source:
+def among(places: Mapping[str, StoreConfig]) -> Callable[[str], StoreConfig]:
+    """What a provider is, by its name; one that is none of these is a `ConfigError`."""
+
+    def place(provider: str) -> StoreConfig:
+        if provider not in places:
+            raise ConfigError(f"{provider} is not in the settings", cure=f"Write a [stores.{provider}]")
+        return places[provider]
+
+    return place
+
+
+def _sql(config: ReferenceConfig) -> _Asked:
     import sqlalchemy as sa
 
     query = ACTIVE_STORAGE if config.preset == "active-storage" else config.query.rstrip().rstrip(";")
@@ -165,7 +97,7 @@ def _sql(config: ReferenceConfig) -> _Source:
             for row in db.execute(everything).mappings():
                 yield dict(row)
 
-    def again(keys: Sequence[str]) -> Iterator[Row]:
+    def again(_: str, keys: Sequence[str]) -> Iterator[Row]:
         with opened() as db:
             for row in db.execute(some, {"keys": list(keys)}).mappings():
                 yield dict(row)
@@ -188,7 +120,7 @@ def _read_only(db: Any) -> dict[str, object]:  # noqa: ANN401 - a SQLAlchemy con
     return {}
 
 
-def _mongo(config: ReferenceConfig) -> _Source:
+def _mongo(config: ReferenceConfig) -> _Asked:
     try:
         from pymongo import MongoClient
         from pymongo.errors import PyMongoError
@@ -218,4 +150,4 @@ def _mongo(config: ReferenceConfig) -> _Source:
             told: datetime = client.admin.command("hello", codec_options=client.codec_options)["localTime"]
             return told
 
-    return lambda: find({}), lambda keys: find({names["key"]: {"$in": list(keys)}}), clock
+    return lambda: find({}), lambda _, keys: find({names["key"]: {"$in": list(keys)}}), clock

@@ -14,10 +14,20 @@ class Totals(NamedTuple):
     """Files and bytes."""
 
     file_count: int = 0
-    total_size_bytes: int = 0
+    total_size_bytes: int | None = 0
+    """None where the books do not say."""
 
     def __sub__(self, other: Totals) -> Totals:
-        return Totals(self.file_count - other.file_count, self.total_size_bytes - other.total_size_bytes)
+        return Totals(self.file_count - other.file_count, difference(self.total_size_bytes, other.total_size_bytes))
+
+    def agrees(self, other: Totals) -> bool:
+        """Whether nothing tells the two apart."""
+        return self.file_count == other.file_count and not difference(self.total_size_bytes, other.total_size_bytes)
+
+
+def difference(size: int | None, other: int | None) -> int | None:
+    """Bytes; None where one of the two is unknown."""
+    return None if size is None or other is None else size - other
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,8 +90,16 @@ class ReconcileRun:
 
     @property
     def exit_code(self) -> int:
-        """0, 1 or 3; a check asks for `findings` besides."""
+        """0, 1 or 3."""
         return {"ok": 0, "dry-run": 0, "refused": 3, "interrupted": 130}.get(self.status, 1)
+
+    @property
+    def check_code(self) -> int:
+        """What a check ends with: 1 where nothing can be said of a provider, 5 where something is not as it should
+        be."""
+        if any(provider.state == "unknown" for provider in self.providers):
+            return 1
+        return 5 if self.findings else 0
 
     def summary(self) -> dict[str, object]:
         """Without the items."""

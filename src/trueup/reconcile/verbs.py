@@ -11,8 +11,8 @@ from typing import Final
 
 from trueup.catalog import open_catalog
 from trueup.catalog.held import LEASE, held
-from trueup.config import Settings, StoreConfig, load
-from trueup.errors import ConfigError, UsageError
+from trueup.config import Settings, load
+from trueup.errors import UsageError
 from trueup.pool.config import pool_config
 from trueup.reconcile.books import PoolBooks
 from trueup.reconcile.compare import IN_FLIGHT, ORPHAN, VERDICTS
@@ -20,9 +20,11 @@ from trueup.reconcile.config import reconcile_config, share
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.fix import Fixing, too_many, too_much
 from trueup.reconcile.quarantine import Journal, quarantine
-from trueup.reconcile.references import Table
+from trueup.reconcile.references import among, referenced
 from trueup.reconcile.report import ProviderReport, ReconcileRun
+from trueup.reconcile.source import Source
 from trueup.reconcile.suspects import Suspects
+from trueup.reconcile.table import Table
 from trueup.reconcile.work import Work
 from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
 
@@ -31,7 +33,7 @@ _AT_IT: Final = "these books are being reconciled"
 
 
 def reconcile(
-    name: str = "",
+    books: str | Source = "",
     *,
     settings: Settings | None = None,
     dry_run: bool = False,
@@ -42,8 +44,9 @@ def reconcile(
     heard: Callable[[str], None] = lambda _: None,
     lease: timedelta = LEASE,
 ) -> ReconcileRun:
-    """Compare books with what clouds hold: the pool's own, or those of `[reconcile.references.NAME]`. The pool's books
-    are made true; an application's own are only compared. Nothing in a cloud is changed, unless it is asked for.
+    """Compare books with what clouds hold: the pool's own, those of `[reconcile.references.NAME]`, or any `Source` of
+    rows. The pool's books are made true; an application's own are only compared. Nothing in a cloud is changed, unless
+    it is asked for.
 
     With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books;
     `quarantine_orphans` moves it aside within its store, and `quarantine.undo` brings it back. A fix of
@@ -56,10 +59,12 @@ def reconcile(
     and the others go on.
     """
     settings = settings or load()
-    if name:
+    if books:
+        source = referenced(books, settings) if isinstance(books, str) else books
         if adopt_orphans or quarantine_orphans:
-            raise UsageError(f"the rows of {name} are an application's own", cure="Leave out what is done with orphans")
-        return _compare(name, settings, dry_run=dry_run, heard=heard)
+            said = f"the rows of {source.name} are an application's own"
+            raise UsageError(said, cure="Leave out what is done with orphans")
+        return _compare(source, settings, dry_run=dry_run, heard=heard)
     if adopt_orphans and quarantine_orphans:
         raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
@@ -73,7 +78,7 @@ def reconcile(
         held(catalog.locks, JOB, run, _AT_IT, length=lease, instead_of=killed) as hold,
         closing(Findings()) as findings,
     ):
-        books = PoolBooks(catalog)
+        ledger = PoolBooks(catalog)
         places = {provider.name: provider.store for provider in pool.providers.values()}
 
         def aside(report: ProviderReport) -> None:
@@ -88,7 +93,7 @@ def reconcile(
 
         def settle(report: ProviderReport) -> None:
             fixing = Fixing(catalog.corrections, run, findings, hold, adopt=adopt_orphans)
-            usage = books.usages[report.provider]
+            usage = ledger.usages[report.provider]
             if quarantine_orphans and not dry_run:
                 aside(report)
             report.wanting = fixing.plan(report.provider, usage)
@@ -98,24 +103,20 @@ def reconcile(
             elif report.wanting and not dry_run and not report.refused and fixing.fix(report.provider, usage):
                 report.fixed, report.backup = True, fixing.backup_of(report.provider)
 
-        work = Work(run, settings, places, books, findings, settle, heard)
+        work = Work(run, settings, among(places), ledger, findings, settle, heard)
         done = work.run(dry_run=dry_run, stat_orphans=adopt_orphans or quarantine_orphans)
         if not dry_run:
             catalog.runs.add(_record(done, work.started))
         return done
 
 
-def _compare(name: str, settings: Settings, *, dry_run: bool, heard: Callable[[str], None]) -> ReconcileRun:
+def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None]) -> ReconcileRun:
     """An application's own books, which are not changed."""
     config, run = reconcile_config(settings), new_run_id()
-    if name not in config.references:
-        known = ", ".join(sorted(config.references)) or "none"
-        raise ConfigError(f"there is no [reconcile.references.{name}]", cure=f"Known: {known}")
-    reference = config.references[name]
-    lock = _lock(settings, f"{reference.database} {name}")
+    lock = _lock(settings, source.identity)
     with (
         run_lock(lock, run=run, what="these books are being compared"),
-        closing(Table(reference)) as table,
+        closing(Table(source)) as table,
         closing(Findings()) as findings,
         closing(Suspects(lock.with_suffix(".suspects"))) as suspects,
     ):
@@ -126,8 +127,8 @@ def _compare(name: str, settings: Settings, *, dry_run: bool, heard: Callable[[s
             counts = findings.counts(report.provider)
             report.wanting = any(counts[verdict] for verdict in VERDICTS if verdict not in {ORPHAN, IN_FLIGHT})
 
-        work = Work(run, settings, _places(settings), table, findings, settle, heard)
-        done = work.run(name, dry_run=dry_run)
+        work = Work(run, settings, source.place, table, findings, settle, heard)
+        done = work.run(source.name, dry_run=dry_run)
         if not dry_run:
             RunLog(settings.home).add(_record(done, work.started))
         return done
@@ -135,14 +136,6 @@ def _compare(name: str, settings: Settings, *, dry_run: bool, heard: Callable[[s
 
 def _lock(settings: Settings, what: str) -> Path:
     return settings.home / "reconcile" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.lock"
-
-
-def _places(settings: Settings) -> dict[str, StoreConfig]:
-    """What a row's provider may be called: a store, or a provider of the pool."""
-    places = dict(settings.stores)
-    if "pool" in settings.sections:
-        places |= {provider.name: provider.store for provider in pool_config(settings).providers.values()}
-    return places
 
 
 def _record(done: ReconcileRun, started: datetime) -> RunRecord:

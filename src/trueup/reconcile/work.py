@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from trueup.config import Settings, StoreConfig
-from trueup.errors import ConfigError, TrueupError
+from trueup.errors import TrueupError
 from trueup.reconcile.books import Books
 from trueup.reconcile.clocks import difference, measured, young, young_by_either
 from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS
@@ -32,7 +32,7 @@ class Work:
         self,
         run: str,
         settings: Settings,
-        places: Mapping[str, StoreConfig],
+        place: Callable[[str], StoreConfig],
         books: Books,
         findings: Findings,
         settle: Callable[[ProviderReport], None],
@@ -42,7 +42,7 @@ class Work:
         self._began = time.monotonic()
         self._run = run
         self._settings = settings
-        self._places = places
+        self._place = place
         self._books = books
         self._findings = findings
         self._settle = settle
@@ -78,7 +78,7 @@ class Work:
         """Both looks at one provider. What goes wrong makes it unknown, and the others go on."""
         name, findings = report.provider, self._findings
         try:
-            store = self._opened(name)
+            store = open_store(self._place(name), self._settings.environ)
             stack.callback(store.close)
             self._heard(name)
             reference = self._books.reference(name)
@@ -108,21 +108,17 @@ class Work:
             self._warnings.append(f"{said}: {so}")
             log.warning("%s: %s", said, so)
 
-    def _opened(self, name: str) -> Store:
-        if name not in self._places:
-            raise ConfigError(f"{name} is not in the settings", cure=f"Write a [stores.{name}]")
-        return open_store(self._places[name], self._settings.environ)
-
     def _judge_totals(self, report: ProviderReport) -> None:
         name, findings, actual = report.provider, self._findings, self._seen[report.provider].actual
         counts = findings.counts(name)
         counts[OK] = self._seen[name].ok + self._well[name]
         report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
         moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
-        report.mismatch = report.ledger - Totals(*awaited) != actual - Totals(*moving)
+        report.mismatch = not (report.ledger - Totals(*awaited)).agrees(actual - Totals(*moving))
         if report.mismatch:
-            said = "MISMATCH DETECTED: %s: %d files and %d bytes on the books, %d and %d there"
-            log.warning(said, name, *report.ledger, *actual)
+            said = "MISMATCH DETECTED: %s: %s files and %s bytes on the books, %s and %s there"
+            files, size = report.ledger
+            log.warning(said, name, files, "unknown" if size is None else size, *actual)
 
     def _result(self, name: str, reports: tuple[ProviderReport, ...], *, dry_run: bool) -> ReconcileRun:
         shown = list(islice(items(self._findings), SHOWN + 1))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from django.conf import settings as site
+from django.views.decorators.debug import sensitive_variables
 
 from trueup.config import Settings, StoreConfig, load, local_path
 from trueup.contrib.django import credentials
@@ -63,10 +64,27 @@ def pairs() -> tuple[list[Pair], list[str], Settings]:
     return made, unset, replace(settings, stores=stores)
 
 
+@sensitive_variables()  # an error report shows the variables of every function, down to this one
+def place(named: str, settings: Settings) -> StoreConfig:
+    """The folder, URL or `[stores.NAME]` that somebody named. A bucket in S3 or R2 without options of its own takes its
+    credentials from the database, the settings or the environment."""
+    config = settings.store(named)
+    if not config.options and config.url.startswith(("s3://", "r2://")):
+        options = credentials.find(settings.environ).options()
+        if {"access_key_id", "secret_access_key"} <= options.keys():
+            return replace(config, options=options)
+    return _absolute(config)
+
+
+def _absolute(config: StoreConfig) -> StoreConfig:
+    """A relative folder would be another one wherever manage.py is called from."""
+    if not config.url or "://" in config.url:
+        return config
+    return replace(config, url=os.fspath(local_path(config.url).absolute()))
+
+
 def _bucket(settings: Settings) -> StoreConfig:
     named = str(getattr(site, "TRUEUP_BUCKET", "") or settings.environ.get("TRUEUP_BUCKET", ""))
     if not named:
         return credentials.bucket(settings.environ)
-    bucket = settings.store(named)
-    # A relative folder would be another one wherever manage.py is called from.
-    return bucket if "://" in bucket.url else replace(bucket, url=os.fspath(local_path(bucket.url).absolute()))
+    return _absolute(settings.store(named))

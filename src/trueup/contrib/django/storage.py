@@ -7,7 +7,6 @@ import posixpath
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -22,8 +21,7 @@ from django.utils.timezone import make_naive
 from django.views.decorators.debug import sensitive_variables
 
 from trueup import keys
-from trueup.contrib.django import credentials
-from trueup.contrib.django.places import read_settings
+from trueup.contrib.django.places import place, read_settings
 from trueup.contrib.django.reader import ObjectReader
 from trueup.errors import Hidden, NotFound, PreconditionFailed, TrueupError
 from trueup.stores import Entry, OutOfOrder, Store, open_store
@@ -45,7 +43,8 @@ class TrueupStorage(Storage):
     """
 
     def __init__(self, store: str, base_url: str | None = None, *, url_ttl: int = 3600, signed: bool = True) -> None:
-        self._place = str(store)
+        self.place = str(store)
+        """As it was named."""
         self._base_url = base_url if base_url is None or base_url.endswith("/") else f"{base_url}/"
         self._url_ttl = timedelta(seconds=url_ttl)
         self._signed = signed
@@ -53,19 +52,19 @@ class TrueupStorage(Storage):
         self._opening = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"TrueupStorage({self._place!r})"
+        return f"TrueupStorage({self.place!r})"
 
     @property
     def store(self) -> Store:
         """The place, opened when it is first needed: after a server has forked its workers."""
         with self._opening:
             if self._opened is None:
-                self._opened = _opened(self._place)
+                self._opened = _opened(self.place)
             return self._opened
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         if mode not in {"rb", "r"}:
-            raise ValueError(f"a file in {self._place} is opened for reading or saved anew, not opened with {mode!r}")
+            raise ValueError(f"a file in {self.place} is opened for reading or saved anew, not opened with {mode!r}")
         reader = io.BufferedReader(ObjectReader(self.store, self._stat(name)))
         return File(reader if mode == "rb" else io.TextIOWrapper(reader, encoding="utf-8"), name)
 
@@ -85,7 +84,7 @@ class TrueupStorage(Storage):
                 name = self.get_available_name(str(path.with_name(other)))
             else:
                 return name
-        raise FileExistsError(f"'{keys.display(name)}' cannot be saved in {self._place}: something is in its way")
+        raise FileExistsError(f"'{keys.display(name)}' cannot be saved in {self.place}: something is in its way")
 
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is fine."""
@@ -123,7 +122,7 @@ class TrueupStorage(Storage):
         except OutOfOrder:
             return _names(self.store.list(prefix, ordered=False), prefix)
         except NotFound:
-            raise FileNotFoundError(f"{self._place} is not there") from None
+            raise FileNotFoundError(f"{self.place} is not there") from None
 
     def size(self, name: str) -> int:
         """Bytes."""
@@ -140,7 +139,7 @@ class TrueupStorage(Storage):
         if self._signed and self.store.features.sign:
             return self.store.sign(key, ttl=self._url_ttl)
         if self._base_url is None:
-            raise ValueError(f"{self._place} cannot sign URLs, and the storage has no base_url")
+            raise ValueError(f"{self.place} cannot sign URLs, and the storage has no base_url")
         return self._base_url + str(filepath_to_uri(key))
 
     def _stat(self, name: str) -> Entry:
@@ -154,21 +153,17 @@ class TrueupStorage(Storage):
         path = str(name).replace("\\", "/")
         key = posixpath.normpath(path) if path else ""
         if path.startswith("/") or ".." in path.split("/"):
-            raise SuspiciousFileOperation(f"'{keys.display(path)}' leads out of {self._place}")
+            raise SuspiciousFileOperation(f"'{keys.display(path)}' leads out of {self.place}")
         reason = "it belongs to trueup" if keys.is_reserved(key) else self.store.unaddressable(key)
         if reason:
-            raise SuspiciousFileOperation(f"'{keys.display(path)}' is no name for a file in {self._place}: {reason}")
+            raise SuspiciousFileOperation(f"'{keys.display(path)}' is no name for a file in {self.place}: {reason}")
         return key
 
 
 @sensitive_variables()  # an error report shows the variables of every function, down to this one
-def _opened(place: str) -> Store:
+def _opened(named: str) -> Store:
     settings = read_settings()
-    config = settings.store(place)
-    if not config.options and config.url.startswith(("s3://", "r2://")):
-        options = credentials.find(settings.environ).options()
-        if {"access_key_id", "secret_access_key"} <= options.keys():
-            config = replace(config, options=options)
+    config = place(named, settings)
     try:
         return open_store(config, settings.environ)
     except TrueupError as error:
