@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trueup import errors
     from trueup.ingest.diagnose import diagnose
     from trueup.ingest.verbs import ingest, should_process
+    from trueup.jobs import run_job
     from trueup.notify import send_storage_alert
     from trueup.pool import Pool
     from trueup.reconcile.verbs import reconcile
@@ -38,6 +39,7 @@ __all__ = [
     "open_store",
     "plan",
     "reconcile",
+    "run_job",
     "send_storage_alert",
     "should_process",
     "sync",
@@ -50,6 +52,7 @@ _HOMES = {
     "diagnose": "trueup.ingest",
     "open_store": "trueup.stores",
     "plan": "trueup.sync.verbs",
+    "run_job": "trueup.jobs",
     "send_storage_alert": "trueup.notify",
     "should_process": "trueup.ingest",
     "undo": "trueup.sync.undo",
