@@ -13,6 +13,8 @@ from statistics import median
 
 from bench.bookkeeping import GROWTH, MANY, PUT_MS, PUTS, WRITERS, Books
 from bench.comparison import Case, Target
+from bench.ingesting import EXTRA_MS, Known, Million
+from bench.ingesting import MEMORY_MB as INGEST_MB
 from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
 from bench.reconciling import MEMORY_MB, SHARE, Reconciled
 from bench.timing import Timing
@@ -86,6 +88,8 @@ def markdown(
     large: Sequence[Large],
     books: Sequence[Books],
     reconciled: Sequence[Reconciled],
+    known: Sequence[Known],
+    millions: Sequence[Million],
 ) -> str:
     """The result as a page of tables."""
     lines = [*_header(facts)]
@@ -100,6 +104,8 @@ def markdown(
         lines += ["", "### The books of the pool", "", *_books(books)]
     if reconciled:
         lines += ["", "### Reconciling", "", *_reconciled(reconciled)]
+    if known or millions:
+        lines += ["", "### Ingesting", "", *_ingested(known, millions)]
     return "\n".join(lines) + "\n"
 
 
@@ -234,6 +240,34 @@ def _reconciled(rows: Sequence[Reconciled]) -> Iterable[str]:
             yield _row("", *[""] * 5, *_verdict(*further))
 
 
+def known_verdict(row: Known) -> tuple[str, bool]:
+    """The target, and whether it is met."""
+    return f"at most {EXTRA_MS:.0f} ms more than listing", row.extra_ms <= EXTRA_MS
+
+
+def million_verdict(row: Million) -> tuple[str, bool]:
+    """The target, and whether it is met."""
+    return f"under {INGEST_MB:.0f} MB", row.taken.peak_mb < INGEST_MB
+
+
+def _ingested(known: Sequence[Known], millions: Sequence[Million]) -> Iterable[str]:
+    yield "`trueup ingest` over SFTP: the first pass takes every file, the others know them all."
+    yield ""
+    yield _row("files", "first, s", "listing, s", "known, s", "more, ms", "target", "")
+    yield _row("---:", *["---:"] * 4, "---", "---")
+    for row in known:
+        seconds = [f"{taken:.3f}" for taken in (row.first, row.listing, row.known)]
+        yield _row(f"{row.files:,}", *seconds, f"{row.extra_ms:.0f}", *_verdict(*known_verdict(row)))
+    yield ""
+    yield "And over a bucket, in a new process that has to look every name up."
+    yield ""
+    yield _row("names", "s", "MB", "target", "")
+    yield _row("---:", "---:", "---:", "---", "---")
+    for many in millions:
+        figures = f"{many.taken.seconds:.1f}", f"{many.taken.peak_mb:.0f}"
+        yield _row(f"{many.keys:,}", *figures, *_verdict(*million_verdict(many)))
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -273,6 +307,8 @@ def raw(
     large: Sequence[Large],
     books: Sequence[Books],
     reconciled: Sequence[Reconciled],
+    known: Sequence[Known],
+    millions: Sequence[Million],
 ) -> dict[str, object]:
     """Everything measured, without what the commands printed."""
     tools = {
@@ -304,6 +340,12 @@ def raw(
             | {name: _figures(getattr(row, name)) for name in ("listing", "rows", "both")}
             | {"targets": [{"target": wanted, "met": met} for wanted, met in reconciled_verdicts(row)]}
             for row in reconciled
+        ],
+        "ingested": [asdict(row) | {"extra_ms": round(row.extra_ms, 1)} for row in known],
+        "ingested_many": [{"keys": row.keys, "taken": _figures(row.taken)} for row in millions],
+        "ingested_targets": [
+            {"target": wanted, "met": met}
+            for wanted, met in (*map(known_verdict, known), *map(million_verdict, millions))
         ],
     }
 

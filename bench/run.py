@@ -38,7 +38,7 @@ def main() -> None:
     finally:
         shared.close_house()
     facts = report.machine() | {"versions": tools.versions(), "minutes": round(minutes, 1), "full": asked.full}
-    measured = (suite.cases, suite.plannings, suite.larges, suite.books, suite.reconciled)
+    measured = (suite.cases, suite.plannings, suite.larges, suite.books, suite.reconciled, suite.known, suite.millions)
     page = report.markdown(facts, *measured)
     print(page)
     if asked.only:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import bookkeeping, inputs, limits, over_ssh, reconciling
+from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling
 from bench.comparison import Case, Rounds, Target
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
@@ -43,6 +43,8 @@ class Suite:
         self.larges: list[limits.Large] = []
         self.books: list[bookkeeping.Books] = []
         self.reconciled: list[reconciling.Reconciled] = []
+        self.known: list[ingesting.Known] = []
+        self.millions: list[ingesting.Million] = []
         self._folder = folder
         self._only = only
         self._full = full
@@ -64,6 +66,10 @@ class Suite:
         if self._wanted("reconciling"):
             facts = shared("synthetic", script("synthetic_s3"))
             self.reconciled.append(reconciling.measure(facts, self._folder, say=say))
+        if self._wanted("ingesting"):
+            self.known.append(ingesting.over_sftp(shared("sftp", over_ssh.server), self._folder, say=say))
+            facts = shared("synthetic", script("synthetic_s3"))
+            self.millions.append(ingesting.many(facts, self._folder, say=say))
         self._compare()
         self._over_ssh()
 

@@ -84,5 +84,6 @@ def load_handler(config: IngestConfig) -> Handler:
 
 def described(error: BaseException) -> str:
     """An error of somebody else's code in one line."""
-    said = " ".join(str(error).split())
+    # What a database says, without the statement that SQLAlchemy adds.
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

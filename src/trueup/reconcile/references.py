@@ -78,7 +78,7 @@ def _sql(config: ReferenceConfig) -> _Asked:
             url = "postgresql+psycopg://" + url.partition("://")[2]
         engine = None
         try:
-            engine = sa.create_engine(url)
+            engine = sa.create_engine(url, hide_parameters=True)
             with engine.connect() as db:
                 yield db.execution_options(**_read_only(db), stream_results=True, yield_per=_CHUNK)
         except ModuleNotFoundError as error:

@@ -23,8 +23,9 @@ _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "post
 _BUSY_SECONDS: Final = 30
 _IDLE_SECONDS: Final = 1
 """A connection that nobody used for so long is tried before it is used again."""
-_SHARED: Final = {"max_overflow": 0, "pool_timeout": _BUSY_SECONDS}
-"""No connection beyond the pool: it would be made and closed again for one statement."""
+_SHARED: Final = {"max_overflow": 0, "pool_timeout": _BUSY_SECONDS, "hide_parameters": True}
+"""No connection beyond the pool: it would be made and closed again for one statement. And no values in what an error
+says: they are rows of somebody's."""
 
 
 def engine_of(url: str, *, plainly: bool = True) -> sa.Engine:

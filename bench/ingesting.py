@@ -1,0 +1,123 @@
+"""What a pass over files costs that were all taken before: over SFTP beside merely listing them, and over a million."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+from bench import timing, tools
+from tests.servers import kinds
+
+from trueup.catalog.database import open_processed
+from trueup.config import StoreConfig
+from trueup.stores import open_store
+
+FILES = 3253
+EXTRA_MS = 50.0
+KEYS = 1_000_000
+MEMORY_MB = 150.0
+_ROUNDS = 5
+_PASSES = """
+import json, os, sys, time
+import trueup
+from trueup.config import load
+from trueup.stores import open_store
+
+def taken(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+def listed():
+    settings = load()
+    store = open_store(settings.store("drop"), settings.environ)
+    assert sum(1 for _ in store.list()) == int(sys.argv[1])
+    store.close()
+
+def known():
+    run = trueup.ingest("stats")
+    assert (run.status, run.counts["already"], run.counts["downloaded"]) == ("ok", int(sys.argv[1]), 0), run
+
+first = trueup.ingest("stats")
+assert first.counts["processed"] == int(sys.argv[1]), first.reason
+print(json.dumps({"first": first.seconds, "rounds": [(taken(listed), taken(known)) for _ in range(int(sys.argv[2]))]}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Seconds: the first pass, which takes all; merely listing; a pass in which all are known (medians)."""
+
+    files: int
+    first: float
+    listing: float
+    known: float
+
+    @property
+    def extra_ms(self) -> float:
+        """What a pass costs beyond the listing."""
+        return 1000 * (self.known - self.listing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Million:
+    """`taken`: one pass over names that are all known, in a new process."""
+
+    keys: int
+    taken: timing.Timing
+
+
+def over_sftp(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> Known:
+    """Files of a match each, a month old."""
+    say(f"taking {FILES:,} files over SFTP …")
+    home = folder / "ingesting"
+    drop = Path(facts["folder"]) / "data" / "drop"
+    for made in (home, drop):
+        made.mkdir(parents=True)
+    month_ago = time.time() - 30 * 86400
+    for number in range(FILES):
+        path = drop / f"2024-03-24-{number:06d}-supply-round-1.txt"
+        path.write_bytes(os.urandom(500))
+        os.utime(path, (month_ago, month_ago))
+    (home / "trueup.toml").write_text(
+        f'[stores.drop]\nurl = "sftp://{kinds.SFTP_USER}@127.0.0.1:{facts["port"]}/drop"\n'
+        f'password = "{kinds.SFTP_PASSWORD}"\nknown_hosts = "{facts["known_hosts"]}"\n'
+        '[ingest.stats]\nsource = "drop"\ninto = "local"\n'
+    )
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TRUEUP_HOME": str(home / "state")}
+    environ |= {"TRUEUP_CONFIG": str(home / "trueup.toml")}
+    told = timing.run([sys.executable, "-c", _PASSES, str(FILES), str(_ROUNDS)], environ, folder=home)
+    found = json.loads(told.output)
+    listing, known = (median(column) for column in zip(*found["rounds"], strict=True))
+    return Known(files=FILES, first=found["first"], listing=listing, known=known)
+
+
+def many(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> Million:
+    """Names that are all known, listed by a bucket."""
+    say(f"a pass over {KEYS:,} known names …")
+    home = folder / "ingesting-many"
+    home.mkdir()
+    environ = tools.environ(facts, home)
+    url = f"s3://keys-{KEYS}-left"
+    (home / "trueup.toml").write_text(f'[ingest.stats]\nsource = "{url}"\ninto = "local"\n')
+    store = open_store(StoreConfig(url=url), environ)
+    processed = open_processed(f"sqlite:///{home / 'trueup.db'}", "stats")
+    entries = store.list()
+    while page := list(islice(entries, 10_000)):
+        processed.assume((entry.key, entry.size) for entry in page)
+        processed.note((entry.key, entry.size, entry.fingerprint) for entry in page)
+    processed.close()
+    store.close()
+    command = [str(tools.BIN / "trueup"), "ingest", "stats", "--json", "--config", str(home / "trueup.toml")]
+    taken = timing.run(command, environ, folder=home)
+    counts = json.loads(taken.output)["counts"]
+    if (counts["already"], counts["downloaded"]) != (KEYS, 0):
+        raise AssertionError(f"not all were known: {counts}")
+    return Million(keys=KEYS, taken=taken)
