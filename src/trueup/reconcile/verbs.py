@@ -78,8 +78,9 @@ def reconcile(
             with closing(Journal(settings.home)) as journal:
                 report.moved = quarantine(run, report.provider, work.stores[report.provider], findings, journal)
 
+        fixing = Fixing(catalog.corrections, run, findings, books.providers(), adopt=adopt_orphans)
+
         def settle(report: ProviderReport) -> None:
-            fixing = Fixing(catalog.corrections, run, findings, adopt=adopt_orphans)
             usage = books.usages[report.provider]
             if quarantine_orphans and not dry_run:
                 aside(report)
@@ -87,11 +88,15 @@ def reconcile(
             why = None if force or not report.wanting else too_much(findings, usage, change)
             if why is not None:
                 report.refused, report.reason = True, why
-            elif report.wanting and not dry_run and not report.refused and fixing.fix(report.provider, usage):
-                report.fixed, report.backup = True, fixing.backup_of(report.provider)
+            elif report.wanting and not dry_run and not report.refused:
+                fixing.fix(report.provider, usage)
+                report.fixed = report.provider in fixing.changed
 
         work = Work(run, settings, places, books, findings, settle, heard)
-        done = work.run(dry_run=dry_run, stat_orphans=adopt_orphans or quarantine_orphans)
+        done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=quarantine_orphans)
+        for report in done.providers:
+            if report.provider in fixing.changed:
+                report.fixed, report.backup = True, fixing.backup_of(report.provider)
         if not dry_run:
             catalog.runs.add(_record(done, work.started))
         return done

@@ -51,15 +51,16 @@ class Work:
         self._seen: dict[str, Seen] = {}
         self._well: dict[str, int] = {}
 
-    def run(self, name: str = "", *, dry_run: bool, stat_orphans: bool = False) -> ReconcileRun:
-        """Look at all, settle each, and tell."""
+    def run(self, name: str = "", *, dry_run: bool, adopting: bool = False, moving: bool = False) -> ReconcileRun:
+        """Look at all, settle each, and tell. `adopting` or `moving` orphans, those are looked at twice as well."""
         log.info("Storage stats sync task started")
         names = self._books.providers()
         reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
         with ExitStack() as stack:
             for report in reports:
-                self._look(report, stack, stat_orphans=stat_orphans)
-            look_across({provider: self._books.reference(provider) for provider in self._seen}, self._findings)
+                self._look(report, stack, stat_orphans=adopting or moving)
+            references = {provider: self._books.reference(provider) for provider in names}
+            look_across(references, self.stores, self._findings, adopting=adopting)
             for report in reports:
                 if report.actual is not None:
                     self._settle(report)
