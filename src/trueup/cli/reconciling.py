@@ -197,9 +197,11 @@ def _block(ui: Ui, provider: ProviderReport, done: ReconcileRun) -> None:
         ui.out(("  [!] Not updated", "red"), f": {provider.reason}")
     elif provider.fixed:
         ui.out(("  [OK] Updated successfully!", "green"), (f"  backup {provider.backup}", "dim"))
-    elif provider.moved:
+    if provider.moved:
         ui.out(("  [OK] Orphans moved aside", "green"), (f"  take it back with: trueup undo {done.run}", "dim"))
-    elif not provider.mismatch:
+    if provider.refused or provider.fixed or provider.moved:
+        return
+    if not provider.mismatch:
         ui.out(("  [OK] Stats match - no sync needed", "green"))
     elif done.status == "dry-run":
         ui.out("  a run without --dry-run would update the books")

@@ -81,7 +81,8 @@ class Fixing:
         planned = not counted
         for page in self._findings.pages(provider):
             for found in page:
-                if self._on_a_row(found) or (found.verdict == ORPHAN and not counted):
+                counting = found.verdict == ORPHAN and found.fix is None and not counted
+                if self._on_a_row(found) or counting:
                     self._findings.put(found._replace(fix="planned"))
                     planned = True
         return planned
@@ -108,7 +109,7 @@ class Fixing:
             counted = self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
             for page in self._findings.pages(provider):
                 for found in page:
-                    if found.verdict == ORPHAN and not self._on_a_row(found):
+                    if found.fix == "planned" and not self._on_a_row(found):
                         self._findings.put(found._replace(fix="done" if counted else "skipped"))
             if counted:
                 self.changed.add(provider)

@@ -41,6 +41,8 @@ class ProviderReport:
     fixed: bool = False
     moved: bool = False
     """Orphans were put in quarantine."""
+    left: bool = False
+    """Some of them could not be."""
     backup: str | None = None
     verdicts: dict[str, int] = field(default_factory=dict)
 

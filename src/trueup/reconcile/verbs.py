@@ -18,7 +18,7 @@ from trueup.reconcile.compare import IN_FLIGHT, ORPHAN, VERDICTS
 from trueup.reconcile.config import reconcile_config, share
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.fix import Fixing, too_many, too_much
-from trueup.reconcile.quarantine import Journal, quarantine
+from trueup.reconcile.quarantine import Aside, Journal
 from trueup.reconcile.references import Table
 from trueup.reconcile.report import ProviderReport, ReconcileRun
 from trueup.reconcile.suspects import Suspects
@@ -59,7 +59,7 @@ def reconcile(
         raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
     change = share(max_change or config.max_change, "--max-change")
-    limits = {provider.name: provider.limits for provider in pool.providers.values()}
+    limits, moving = {provider.name: provider.limits for provider in pool.providers.values()}, quarantine_orphans
     with (
         run_lock(_lock(settings, pool.database), run=run, what="these books are being reconciled"),
         closing(open_catalog(pool.database, limits)) as catalog,
@@ -68,32 +68,29 @@ def reconcile(
         books = PoolBooks(catalog)
         places = {provider.name: provider.store for provider in pool.providers.values()}
 
-        def aside(report: ProviderReport) -> None:
-            """Move orphans aside, unless there are suspiciously many."""
-            counts = findings.counts(report.provider)
-            why = None if force else too_many(counts[ORPHAN], report.actual, change)
-            if why is not None:
-                report.refused, report.reason = True, why
-                return
-            with closing(Journal(settings.home)) as journal:
-                report.moved = quarantine(run, report.provider, work.stores[report.provider], findings, journal)
-
         fixing = Fixing(catalog.corrections, run, findings, books.providers(), adopt=adopt_orphans)
 
+        def refusal(report: ProviderReport) -> str | None:
+            """Why suspiciously much would be changed or moved, or None. Nothing is begun before that is known."""
+            if force:
+                return None
+            many = too_many(findings.counts(report.provider)[ORPHAN], report.actual, change) if moving else None
+            return too_much(findings, books.usages[report.provider], change) or many
+
         def settle(report: ProviderReport) -> None:
-            usage = books.usages[report.provider]
-            if quarantine_orphans and not dry_run:
-                aside(report)
+            usage, report.reason = books.usages[report.provider], refusal(report)
+            report.refused = report.reason is not None
+            if moving and not dry_run and not report.refused:
+                with closing(Journal(settings.home)) as journal:
+                    aside = Aside(run, report.provider, work.stores[report.provider], catalog.corrections)
+                    report.moved, report.left = aside.move(findings, journal)
             report.wanting = fixing.plan(report.provider, usage)
-            why = None if force or not report.wanting else too_much(findings, usage, change)
-            if why is not None:
-                report.refused, report.reason = True, why
-            elif report.wanting and not dry_run and not report.refused:
+            if report.wanting and not dry_run and not report.refused:
                 fixing.fix(report.provider, usage)
                 report.fixed = report.provider in fixing.changed
 
         work = Work(run, settings, places, books, findings, settle, heard)
-        done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=quarantine_orphans)
+        done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=moving)
         for report in done.providers:
             if report.provider in fixing.changed:
                 report.fixed, report.backup = True, fixing.backup_of(report.provider)

@@ -108,7 +108,7 @@ class Work:
         unknown = [report for report in reports if report.state == "unknown"]
         refused = [report for report in reports if report.refused]
         person = any(report.verdicts.get(verdict) for report in reports for verdict in (DUPLICATE, UNVERIFIABLE))
-        unfixed = any(report.wanting and not report.fixed for report in reports)
+        unfixed = any(report.left or (report.wanting and not report.fixed) for report in reports)
         troubled = refused or unknown
         reason = "; ".join(f"{report.provider}: {report.reason}" for report in troubled) or None
         if dry_run:
