@@ -256,6 +256,14 @@ def test_a_root_that_is_not_there_is_unknown_and_not_empty(world: World):
     assert world.states() == before
 
 
+def test_a_check_that_cannot_look_does_not_say_that_all_is_well(world: World):
+    world.put("x")
+    (world.folder / "a").rename(world.folder / "away")
+    assert [main(["reconcile", "--check"]), main(["reconcile", "--dry-run"])] == [1, 1]
+    (world.folder / "away").rename(world.folder / "a")
+    assert main(["reconcile", "--check"]) == 0
+
+
 def test_what_is_young_is_in_flight(world: World):
     there = world.put("x", "y")
     there["x"].unlink()

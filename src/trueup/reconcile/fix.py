@@ -28,6 +28,12 @@ UNOWNED: Final = (ORPHAN, DUPLICATE, UNADDRESSABLE)
 """What lies there and takes room, and is on no row of ours."""
 
 
+def miscounted(usage: Usage, rows: Totals) -> bool:
+    """Whether a provider's sums are not those of its rows and of what is unowned: others have written them."""
+    unowned = Totals(usage.unowned_count, usage.unowned_bytes)
+    return Totals(usage.file_count, usage.total_size_bytes) - unowned != rows
+
+
 def too_much(findings: Findings, usage: Usage, max_change: str) -> str | None:
     """Why a fix would change suspiciously much of a provider, or None."""
     counts = findings.counts(usage.provider)
@@ -100,12 +106,12 @@ class Fixing:
                     count, size = count - 1, size - found.entry.size
         return count, size
 
-    def fix(self, provider: str, usage: Usage) -> None:
-        """Make the books of a provider true."""
+    def fix(self, provider: str, usage: Usage, *, recount: bool) -> None:
+        """Make the books of a provider true, and with `recount` its sums where they are not those of its rows."""
         for page in self._findings.pages(provider):
             self._rows(provider, [found for found in page if self._on_a_row(found)])
         was, lying = (usage.unowned_count, usage.unowned_bytes), self._unowned(provider)
-        if lying != was:
+        if lying != was or recount:
             counted = self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
             for page in self._findings.pages(provider):
                 for found in page:

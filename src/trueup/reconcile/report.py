@@ -80,7 +80,9 @@ class ReconcileRun:
 
     @property
     def exit_code(self) -> int:
-        """0, 1 or 3; a check asks for `findings` besides."""
+        """0, 1 or 3; a check asks for `findings` besides. A dry run that could not look at all says so as well."""
+        if self.status == "dry-run" and any(provider.state == "unknown" for provider in self.providers):
+            return 1
         return {"ok": 0, "dry-run": 0, "refused": 3, "interrupted": 130}.get(self.status, 1)
 
     def summary(self) -> dict[str, object]:

@@ -17,7 +17,7 @@ from trueup.reconcile.books import PoolBooks
 from trueup.reconcile.compare import IN_FLIGHT, ORPHAN, VERDICTS
 from trueup.reconcile.config import reconcile_config, share
 from trueup.reconcile.findings import Findings
-from trueup.reconcile.fix import Fixing, too_many, too_much
+from trueup.reconcile.fix import Fixing, miscounted, too_many, too_much
 from trueup.reconcile.quarantine import Aside, Journal
 from trueup.reconcile.references import Table
 from trueup.reconcile.report import ProviderReport, ReconcileRun
@@ -84,9 +84,12 @@ def reconcile(
                 with closing(Journal(settings.home)) as journal:
                     aside = Aside(run, report.provider, work.stores[report.provider], catalog.corrections)
                     report.moved, report.left = aside.move(findings, journal)
-            report.wanting = fixing.plan(report.provider, usage)
-            if report.wanting and not dry_run and not report.refused:
-                fixing.fix(report.provider, usage)
+            recount = miscounted(usage, work.seen[report.provider].believed)
+            # While others are at it the sums change between one look and the next, and are not wrong.
+            quiet = usage in catalog.ledger.usage()
+            report.wanting = fixing.plan(report.provider, usage) or (recount and quiet)
+            if (report.wanting or recount) and not dry_run and not report.refused:
+                fixing.fix(report.provider, usage, recount=recount)
                 report.fixed = report.provider in fixing.changed
 
         work = Work(run, settings, places, books, findings, settle, heard)

@@ -48,7 +48,8 @@ class Work:
         self._heard = heard
         self.stores: dict[str, Store] = {}
         """Those that could be looked at; open while `settle` is called."""
-        self._seen: dict[str, Seen] = {}
+        self.seen: dict[str, Seen] = {}
+        """What the first looks at those counted."""
         self._well: dict[str, int] = {}
 
     def run(self, name: str = "", *, dry_run: bool, adopting: bool = False, moving: bool = False) -> ReconcileRun:
@@ -66,7 +67,7 @@ class Work:
                     self._settle(report)
                     self._judge_totals(report)
         done = self._result(name, tuple(reports), dry_run=dry_run)
-        log.info("Storage sync complete: %d providers synced", len(self._seen))
+        log.info("Storage sync complete: %d providers synced", len(self.seen))
         return done
 
     def _look(self, report: ProviderReport, stack: ExitStack, *, stat_orphans: bool) -> None:
@@ -85,7 +86,7 @@ class Work:
             report.state, report.reason = "unknown", str(error)
             log.warning("nothing can be said of %s: %s", name, error)
             return
-        self.stores[name], self._seen[name], report.actual = store, seen, seen.actual
+        self.stores[name], self.seen[name], report.actual = store, seen, seen.actual
 
     def _opened(self, name: str) -> Store:
         if name not in self._places:
@@ -93,9 +94,9 @@ class Work:
         return open_store(self._places[name], self._settings.environ)
 
     def _judge_totals(self, report: ProviderReport) -> None:
-        name, findings, actual = report.provider, self._findings, self._seen[report.provider].actual
+        name, findings, actual = report.provider, self._findings, self.seen[report.provider].actual
         counts = findings.counts(name)
-        counts[OK] = self._seen[name].ok + self._well[name]
+        counts[OK] = self.seen[name].ok + self._well[name]
         report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
         moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
         report.mismatch = report.ledger - Totals(*awaited) != actual - Totals(*moving)
