@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from trueup.errors import ConfigError, MissingExtra, TrueupError
 from trueup.keys import normal
@@ -17,8 +20,13 @@ from trueup.reconcile.observe import Reference
 from trueup.reconcile.report import Totals
 from trueup.reconcile.sort import believed, plain, scratch
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 _COLUMNS: Final = ("provider", "key", "size", "md5", "created_at")
 _CHUNK: Final = 5000
+_MOST: Final = (1 << 63) - 1
+"""Bytes; what no object has is a mistake."""
 ACTIVE_STORAGE: Final = (
     "select service_name as provider, key, byte_size as size, checksum as md5, created_at from active_storage_blobs"
 )
@@ -43,6 +51,11 @@ class Table:
     def load(self) -> None:
         """Read all of it. Raises `ConfigError` for rows that do not say what is needed, and `TrueupError`."""
         self._db.executemany("insert or replace into row values (?, ?, ?, ?, ?)", map(self._stored, self._read()))
+        if not self.providers():
+            raise TrueupError(
+                f"{_where(self._config)} gives no rows, so nothing can be said",
+                cure='Check its query, or write provider = "…" where an empty one is right',
+            )
 
     def close(self) -> None:
         """Forget all."""
@@ -50,7 +63,8 @@ class Table:
 
     def providers(self) -> list[str]:
         """Where the rows say their objects are."""
-        return [name for (name,) in self._db.execute("select distinct provider from row order by provider")]
+        found = {name for (name,) in self._db.execute("select distinct provider from row")}
+        return sorted(found | {self._config.provider} - {""})
 
     def totals(self, provider: str) -> Totals:
         """What the rows of a provider add up to."""
@@ -82,8 +96,8 @@ class Table:
 
     def _told(self, given: Row) -> tuple[str, Believed]:
         """What one row says."""
-        key, size, at = given.get("key"), given.get("size"), given.get("created_at")
-        if not isinstance(key, str) or not (size is None or (isinstance(size, int) and size >= 0)):
+        key, size, at = given.get("key"), _whole(given.get("size")), given.get("created_at")
+        if not isinstance(key, str) or not _is_size(size):
             raise ConfigError(
                 f"[reconcile.references.{self._config.name}] gives a row without a usable key or size",
                 cure="Let it give the columns key (text) and size (a whole number, or nothing)",
@@ -95,6 +109,17 @@ class Table:
                 cure='Let it give a column provider, or write provider = "…"',
             )
         return provider, Believed(key, size, _hex(given.get("md5")), _moment(at))
+
+
+def _is_size(size: object) -> TypeGuard[int | None]:
+    return size is None or (isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST)
+
+
+def _whole(given: object) -> object:
+    """A number, which JavaScript and `numeric` columns give as one with a fraction of nothing."""
+    if isinstance(given, float | Decimal):
+        return int(given) if math.isfinite(given) and given == int(given) else given
+    return given
 
 
 def _hex(given: object) -> str:
@@ -134,7 +159,7 @@ def _sql(config: ReferenceConfig) -> _Source:
 
     query = ACTIVE_STORAGE if config.preset == "active-storage" else config.query.rstrip().rstrip(";")
     everything = sa.text(query)
-    some = sa.text(f"select * from ({query}) as reference where reference.key in :keys").bindparams(  # noqa: S608 - theirs
+    some = sa.text(f"select * from ({query}\n) as reference where reference.key in :keys").bindparams(  # noqa: S608 - theirs
         sa.bindparam("keys", expanding=True)
     )
 
@@ -145,11 +170,13 @@ def _sql(config: ReferenceConfig) -> _Source:
             url = "postgresql+psycopg://" + url.partition("://")[2]
         engine = None
         try:
-            engine = sa.create_engine(url)
+            engine = sa.create_engine(_checked(sa.make_url(url), config))
             with engine.connect() as db:
                 yield db.execution_options(**_read_only(db), stream_results=True, yield_per=_CHUNK)
         except ModuleNotFoundError as error:
             raise MissingExtra(f"a database of {url.partition(':')[0]}", "postgres") from error
+        except (ValueError, sa.exc.ArgumentError):  # what they say may hold a part of the password
+            raise _no_url(config) from None
         except (sa.exc.SQLAlchemyError, OSError) as error:
             said = str(getattr(error, "orig", None) or error).partition("\n")[0]
             raise TrueupError(
@@ -172,6 +199,26 @@ def _sql(config: ReferenceConfig) -> _Source:
     return read, again
 
 
+def _checked(url: sa.URL, config: ReferenceConfig) -> sa.URL:
+    """The same; opening a file of SQLite that is not there would make it."""
+    file = url.database or ""
+    if url.get_backend_name() == "sqlite" and not file.startswith("file:") and not Path(file).is_file():
+        raise TrueupError(
+            f"{_where(config)} cannot be read: {file or 'its file'} is not there", cure="Check its database"
+        )
+    return url
+
+
+def _no_url(config: ReferenceConfig) -> ConfigError:
+    return ConfigError(
+        f"{_where(config)} database is no URL", cure="Write it like postgresql://user@host/name, the password quoted"
+    )
+
+
+def _where(config: ReferenceConfig) -> str:
+    return f"[reconcile.references.{config.name}]"
+
+
 def _read_only(db: Any) -> dict[str, object]:  # noqa: ANN401 - a SQLAlchemy connection
     """Options that let the database itself refuse a write."""
     if db.dialect.name == "postgresql":
@@ -184,7 +231,7 @@ def _read_only(db: Any) -> dict[str, object]:  # noqa: ANN401 - a SQLAlchemy con
 def _mongo(config: ReferenceConfig) -> _Source:
     try:
         from pymongo import MongoClient
-        from pymongo.errors import PyMongoError
+        from pymongo.errors import InvalidURI, PyMongoError
     except ModuleNotFoundError:
         raise MissingExtra("a MongoDB database", "mongo") from None
     names = {column: config.fields.get(column, column) for column in _COLUMNS}
@@ -195,6 +242,8 @@ def _mongo(config: ReferenceConfig) -> _Source:
                 collection = client.get_default_database()[config.collection]
                 for document in collection.find(condition, list(names.values()), batch_size=_CHUNK):
                     yield {column: document.get(name) for column, name in names.items()}
+        except (ValueError, InvalidURI):  # what they say may hold a part of the password
+            raise _no_url(config) from None
         except PyMongoError as error:
             raise TrueupError(
                 f"[reconcile.references.{config.name}] cannot be read: {str(error).partition(',')[0]}",
