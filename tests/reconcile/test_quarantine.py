@@ -11,6 +11,7 @@ import trueup
 from tests.reconcile.test_reconcile import World, provider
 from trueup.catalog.base import Reservation, now
 from trueup.cli import main
+from trueup.config import load
 from trueup.errors import Unreachable
 from trueup.reconcile import work
 from trueup.stores.local import LocalStore
@@ -89,3 +90,14 @@ def test_what_was_counted_before_is_told_as_moved_with_the_way_back(world: World
     assert "Updated successfully!" in told
     assert "take it back with: trueup undo" in told
     assert provider(trueup.reconcile(), "a").ledger == (0, 0)
+
+
+def test_a_note_of_what_was_moved_that_cannot_be_read_stops_all(world: World, capsys: pytest.CaptureFixture[str]):
+    foreign = world.folder / "a" / "foreign"
+    foreign.write_bytes(b"foreign")
+    notes = load().home / "reconcile" / "quarantine.db"
+    notes.parent.mkdir(parents=True)
+    notes.write_bytes(b"no database at all" * 100)
+    assert main(["reconcile", "--quarantine-orphans"]) == 1
+    assert "quarantine.db cannot be used" in capsys.readouterr().err
+    assert foreign.exists()

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pymongo import MongoClient
 
 import trueup
+from trueup.cli import main
 from trueup.errors import ConfigError, MissingExtra, TrueupError
 from trueup.reconcile.report import ReconcileRun
 
@@ -268,3 +269,19 @@ def test_whole_numbers_may_be_told_with_a_fraction_of_nothing(shop: Shop, mongo_
             files.update_one({}, {"$set": {"size": wrong}})
             with pytest.raises(ConfigError, match="usable key or size"):
                 trueup.reconcile("shop")
+
+
+def test_the_history_is_that_of_the_table(shop: Shop, capsys: pytest.CaptureFixture[str]):
+    shop.upload("x").unlink()
+    assert main(["reconcile", "shop", "--history"]) == 0
+    assert capsys.readouterr().out == "no runs yet\n"
+    for _ in range(3):
+        assert main(["reconcile", "shop", "--quiet"]) == 1
+    assert main(["reconcile", "shop", "--history"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("mismatch") == 3
+    assert "media differed in each of its last three runs" in told.err
+
+
+def test_a_history_of_no_table_is_refused(shop: Shop):
+    assert main(["reconcile", "nobody", "--history"]) == 2

@@ -34,12 +34,19 @@ class Journal:
     """What was moved by which run, on this machine."""
 
     def __init__(self, home: Path) -> None:
-        (home / "reconcile").mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(home / "reconcile" / "quarantine.db", isolation_level=None, timeout=30)
-        self._db.execute(
-            "create table if not exists moved (run text, provider text, key blob, primary key (run, provider, key))"
-            " without rowid"
-        )
+        path = home / "reconcile" / "quarantine.db"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            self._db.execute(
+                "create table if not exists moved (run text, provider text, key blob, primary key (run, provider, key))"
+                " without rowid"
+            )
+        except sqlite3.Error as error:
+            self._db.close()
+            raise TrueupError(
+                f"{path} cannot be used: {error}", cure="Put it back from a backup, or move it away"
+            ) from error
 
     def close(self) -> None:
         """Let the file go."""
