@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ import trueup
 from tests.reconcile.test_reconcile import World, provider, verdicts
 from tests.servers import faulty_s3 as faulty_s3_server
 from tests.servers.faulty_s3 import FaultyS3
+from trueup.catalog.base import Reservation, now
 from trueup.errors import TrueupError
+from trueup.pool.upload import TOKEN
+from trueup.stores.base import Metadata
 
 
 @pytest.fixture
@@ -113,6 +117,17 @@ def test_etags_of_a_bucket_that_encrypts_are_no_evidence(encrypted: FaultyS3, tm
         for key in (same, longer, "foreign", kept):  # whose MD5s are compared with the books
             pool.get(key, tmp_path / "got")
             assert (tmp_path / "got").read_bytes() == encrypted.objects[key]
+    assert trueup.reconcile().items == ()
+
+
+def test_what_a_sweep_books_after_a_crash_is_booked_by_its_bytes(encrypted: FaultyS3, tmp_path: Path):
+    with trueup.Pool.from_config() as pool:
+        late = now() - timedelta(hours=1)
+        assert pool._ledger.reserve(Reservation("token", "s3", "died", 5, 5, "", late))
+        pool._providers["s3"].store.write("died", [b"bytes"], metadata=Metadata(user={TOKEN: "token"}))
+        assert pool.sweep().committed == 1
+        pool.get("died", tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == b"bytes"
     assert trueup.reconcile().items == ()
 
 

@@ -264,6 +264,14 @@ def test_a_check_that_cannot_look_does_not_say_that_all_is_well(world: World):
     assert main(["reconcile", "--check"]) == 0
 
 
+def test_a_provider_that_left_the_settings_is_unknown_and_the_others_go_on(world: World):
+    world.put("x", "y")
+    world.settings(SETTINGS.replace('[pool.providers.b]\nurl = "b"\n', ""))
+    run = trueup.reconcile()
+    assert (run.exit_code, provider(run, "a").state, provider(run, "b").state) == (1, "known", "unknown")
+    assert "Write a [pool.providers.b]" in str(provider(run, "b").reason)
+
+
 def test_what_is_young_is_in_flight(world: World):
     there = world.put("x", "y")
     there["x"].unlink()

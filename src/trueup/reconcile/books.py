@@ -14,6 +14,9 @@ from trueup.reconcile.report import Totals
 class Books(Protocol):
     """What somebody believes."""
 
+    section: str
+    """Where the settings name what they call a provider."""
+
     def providers(self) -> list[str]:
         """Where they say objects are."""
         ...
@@ -29,6 +32,8 @@ class Books(Protocol):
 
 class PoolBooks:
     """The pool's own."""
+
+    section = "pool.providers"
 
     def __init__(self, catalog: Catalog) -> None:
         self._corrections = catalog.corrections

@@ -38,6 +38,8 @@ Row = Mapping[str, Any]
 class Table:
     """The rows of one reference, read once, by provider and in the order of listings; outside memory."""
 
+    section = "stores"
+
     def __init__(self, config: ReferenceConfig) -> None:
         self._config = config
         self._db = scratch()

@@ -90,7 +90,7 @@ class Work:
 
     def _opened(self, name: str) -> Store:
         if name not in self._places:
-            raise ConfigError(f"{name} is not in the settings", cure=f"Write a [stores.{name}]")
+            raise ConfigError(f"{name} is not in the settings", cure=f"Write a [{self._books.section}.{name}]")
         return open_store(self._places[name], self._settings.environ)
 
     def _judge_totals(self, report: ProviderReport) -> None:
