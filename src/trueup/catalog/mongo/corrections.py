@@ -99,7 +99,7 @@ class MongoCorrections:
         self._amending.carry(provider, self._amending.pending(provider))
         unowned = dict(zip(_UNOWNED, was, strict=True))
         books, (count, size) = self._lacking(provider)
-        if any((books.get(name) or 0) != number for name, number in unowned.items()):
+        if not books or any((books.get(name) or 0) != number for name, number in unowned.items()):
             return False
         intent = _unowned(now[0] - was[0], now[1] - was[1])
         change = intent["change"]
