@@ -117,7 +117,7 @@ def begin_again(catalog: Catalog, behind: Database[dict[str, Any]]) -> None:
     for row in list(catalog.ledger.objects()):
         assert catalog.ledger.remove(row)
     unowned = catalog.ledger.usage()[0][4:6]
-    assert catalog.corrections.set_unowned("cleared", "run", "a", unowned, (0, 0))
+    assert unowned == (0, 0) or catalog.corrections.set_unowned("cleared", "run", "a", unowned, (0, 0))
     settled(catalog, behind)
     assert catalog.ledger.usage()[0][1:6] == (0, 0, 0, 0, 0)
 

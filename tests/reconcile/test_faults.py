@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import trueup
 from tests.reconcile.test_reconcile import World, provider, verdicts
+from tests.servers import faulty_s3 as faulty_s3_server
 from tests.servers.faulty_s3 import FaultyS3
+from trueup.catalog.base import Reservation, now
 from trueup.errors import TrueupError
+from trueup.pool.upload import TOKEN
+from trueup.stores.base import Metadata
 
 
 @pytest.fixture
@@ -79,6 +85,65 @@ def test_a_short_listing_that_looks_whole_is_not_believed(cloud: FaultyS3):
     cloud.faults.before = before
     run = trueup.reconcile()
     assert (run.status, run.items) == ("ok", ())
+
+
+@pytest.fixture
+def encrypted(cloud: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
+    """The bucket encrypts with KMS from now on: its ETags look like MD5s, and are none."""
+    monkeypatch.setattr(faulty_s3_server, "hashlib", Encrypting)
+    return cloud
+
+
+class Encrypting:
+    @staticmethod
+    def md5(data: bytes = b"") -> object:
+        return hashlib.md5(b"encrypted" + data)
+
+
+def test_etags_of_a_bucket_that_encrypts_are_no_evidence(encrypted: FaultyS3, tmp_path: Path):
+    run = trueup.reconcile()
+    assert (run.status, run.items, provider(run, "s3").verdicts) == ("ok", (), {"ok": 10})
+    same, longer, kept = sorted(encrypted.objects)[:3]
+    encrypted.objects[same] = b"y"  # as long as what was there
+    encrypted.objects[longer] = b"longer"
+    encrypted.objects["foreign"] = b"foreign"
+    run = trueup.reconcile(adopt_orphans=True)
+    assert verdicts(run) == {
+        f"s3/{same}": "hash_mismatch",
+        f"s3/{longer}": "size_mismatch",
+        "s3/foreign": "orphan",
+    }
+    with trueup.Pool.from_config() as pool:
+        for key in (same, longer, "foreign", kept):  # whose MD5s are compared with the books
+            pool.get(key, tmp_path / "got")
+            assert (tmp_path / "got").read_bytes() == encrypted.objects[key]
+    assert trueup.reconcile().items == ()
+
+
+def test_what_a_sweep_books_after_a_crash_is_booked_by_its_bytes(encrypted: FaultyS3, tmp_path: Path):
+    with trueup.Pool.from_config() as pool:
+        late = now() - timedelta(hours=1)
+        assert pool._ledger.reserve(Reservation("token", "s3", "died", 5, 5, "", late))
+        pool._providers["s3"].store.write("died", [b"bytes"], metadata=Metadata(user={TOKEN: "token"}))
+        assert pool.sweep().committed == 1
+        pool.get("died", tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == b"bytes"
+    assert trueup.reconcile().items == ()
+
+
+def test_a_bucket_that_encrypts_is_not_read_whole(encrypted: FaultyS3):
+    with trueup.Pool.from_config() as pool:
+        for number in range(40, 120):
+            pool.put([b"x"], f"k{number}")
+    reads = 0
+
+    def count(request: object) -> None:
+        nonlocal reads
+        reads += request.method == "GET" and bool(request.key)
+
+    encrypted.faults.before = count
+    assert trueup.reconcile().items == ()
+    assert 0 < reads < 40
 
 
 def test_a_database_that_fails_in_mid_read_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch):

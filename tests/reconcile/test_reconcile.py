@@ -263,9 +263,17 @@ def test_a_provider_that_left_the_settings_is_unknown_and_keeps_its_rows(world: 
     run = trueup.reconcile()
     report = provider(run, "b")
     assert (run.status, report.state) == ("partial", "unknown")
-    assert "b is not in the settings" in str(report.reason)
+    assert "b is not in the settings. Write a [pool.providers.b]" in str(report.reason)
     world.settings(SETTINGS)
     assert world.states() == before
+
+
+def test_a_check_that_cannot_look_does_not_say_that_all_is_well(world: World):
+    world.put("x")
+    (world.folder / "a").rename(world.folder / "away")
+    assert [main(["reconcile", "--check"]), main(["reconcile", "--dry-run"])] == [1, 1]
+    (world.folder / "away").rename(world.folder / "a")
+    assert main(["reconcile", "--check"]) == 0
 
 
 def test_what_is_young_is_in_flight(world: World):

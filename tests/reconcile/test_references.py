@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pymongo import MongoClient
 
 import trueup
+from trueup.cli import main
 from trueup.config import StoreConfig
 from trueup.errors import ConfigError, MissingExtra, TrueupError, UsageError
 from trueup.reconcile import Source
@@ -250,3 +252,82 @@ def test_an_unknown_reference_and_an_unknown_place_are_told(shop: Shop):
     run = trueup.reconcile("shop")
     assert (run.status, run.providers[0].state) == ("failed", "unknown")
     assert "elsewhere is not in the settings" in str(run.reason)
+
+
+@pytest.mark.parametrize("database", ["postgresql://u:p@host:ge/heim@host/db", "mongodb://u:ge@heim:ge/heim@host/db"])
+def test_a_url_that_is_none_is_refused_without_its_password(shop: Shop, database: str):
+    rows = 'collection = "files"' if database.startswith("mongodb") else QUERY
+    shop.settings(f'database = "{database}"\n{rows}')
+    with pytest.raises(ConfigError, match="is no URL") as refused:
+        trueup.reconcile("shop")
+    assert "heim" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_a_file_that_is_not_there_is_not_made(shop: Shop):
+    shop.settings(f'database = "sqlite:///typo.db"\n{QUERY}')
+    with pytest.raises(TrueupError, match=r"typo\.db is not there"):
+        trueup.reconcile("shop")
+    assert not (shop.folder / "typo.db").exists()
+
+
+def test_a_file_is_relative_to_the_settings_and_may_be_named_by_the_environment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+):
+    shop.upload("x")
+    shop.settings(f'database = "sqlite:///shop.db"\nprovider = "media"\n{QUERY}')
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setenv("TRUEUP_CONFIG", str(shop.folder / "trueup.toml"))
+    monkeypatch.setenv("TRUEUP_STORES__MEDIA__URL", str(shop.folder / "media"))
+    assert trueup.reconcile("shop").providers[0].verdicts == {"ok": 1}
+    monkeypatch.delenv("TRUEUP_CONFIG")
+    monkeypatch.setenv("SHOP", f"sqlite:///{shop.database}")
+    monkeypatch.setenv("TRUEUP_RECONCILE__REFERENCES__SHOP__DATABASE", "env:SHOP")
+    monkeypatch.setenv("TRUEUP_RECONCILE__REFERENCES__SHOP__QUERY", "select provider, key from uploads")
+    assert trueup.reconcile("shop").providers[0].verdicts == {"ok": 1}
+
+
+def test_a_table_without_rows_is_not_all_in_step(shop: Shop):
+    with pytest.raises(TrueupError, match="gives no rows"):
+        trueup.reconcile("shop")
+    shop.settings(f'database = "sqlite:///{shop.database}"\nprovider = "media"\n{QUERY}')
+    (shop.folder / "media" / "foreign").write_bytes(b"foreign")
+    assert verdicts(trueup.reconcile("shop")) == {"foreign": "orphan"}
+
+
+def test_a_query_may_end_in_a_comment(shop: Shop):
+    shop.upload("x").unlink()
+    shop.settings(
+        f'database = "sqlite:///{shop.database}"\n'
+        "query = \"select provider, key, size, '2020-01-01' as created_at from uploads -- all of them\""
+    )
+    assert verdicts(trueup.reconcile("shop")) == {"x": "missing"}
+
+
+def test_whole_numbers_may_be_told_with_a_fraction_of_nothing(shop: Shop, mongo_url: str):
+    shop.upload("x")
+    shop.settings(f'database = "{mongo_url}"\ncollection = "files"')
+    with MongoClient[dict[str, object]](mongo_url) as client:
+        files = client.get_default_database()["files"]
+        files.insert_one({"key": "x", "provider": "media", "size": 4.0})
+        assert trueup.reconcile("shop").items == ()
+        for wrong in (4.5, float("nan"), float("inf"), 1e300, True, "4"):
+            files.update_one({}, {"$set": {"size": wrong}})
+            with pytest.raises(ConfigError, match="usable key or size"):
+                trueup.reconcile("shop")
+
+
+def test_the_history_is_that_of_the_table(shop: Shop, capsys: pytest.CaptureFixture[str]):
+    shop.upload("x").unlink()
+    assert main(["reconcile", "shop", "--history"]) == 0
+    assert capsys.readouterr().out == "no runs yet\n"
+    for _ in range(3):
+        assert main(["reconcile", "shop", "--quiet"]) == 1
+    assert main(["reconcile", "shop", "--history"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("mismatch") == 3
+    assert "media differed in each of its last three runs" in told.err
+
+
+def test_a_history_of_no_table_is_refused(shop: Shop):
+    assert main(["reconcile", "nobody", "--history"]) == 2

@@ -105,6 +105,8 @@ class FaultyS3:
         """LastModified of a key, where it is not `BORN`."""
         self.clock_ahead = timedelta()
         """How far the clock it tells is ahead of this machine's."""
+        self.metadata: dict[str, dict[str, str]] = {}
+        """What the last write of a key said of it in `x-amz-meta-` headers."""
         self.faults = Faults()
         self.requests: list[Request] = []
         self.uploads: dict[str, dict[int, bytes]] = {}
@@ -343,6 +345,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Last-Modified": format_datetime(house.modified(request.key), usegmt=True),
             "Content-Type": "application/octet-stream",
             "Accept-Ranges": "bytes",
+            **house.metadata.get(request.key, {}),
         }
         status, part = 200, content
         if found := re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", "")):
@@ -371,6 +374,9 @@ class _Handler(BaseHTTPRequestHandler):
                 200, f"<CopyObjectResult><ETag>&quot;{house.etag(request.key)}&quot;</ETag></CopyObjectResult>"
             )
         self._store(request.key, body)
+        house.metadata[request.key] = {
+            name: value for name, value in request.headers.items() if name.startswith("x-amz-meta-")
+        }
         return self._reply(200, b"", {"ETag": f'"{house.etag(request.key)}"'})
 
     def _part(self, request: Request, body: bytes) -> None:

@@ -270,8 +270,9 @@ class Corrections(Protocol):
         ...
 
     def set_unowned(self, backup: str, run: str, provider: str, was: tuple[int, int], now: tuple[int, int]) -> bool:
-        """Say how many objects, and bytes, lie there that are on no row. False, and nothing changes, when the books
-        say something else than `was`. Backed up like `correct`."""
+        """Say how many objects, and bytes, lie there that are on no row, and make the provider's sums those of its rows
+        and of these, whoever has written others there. False, and nothing changes, when the books say something else
+        than `was`, or are `now` and right. Backed up like `correct`."""
         ...
 
     def backups(self) -> list[Backup]:

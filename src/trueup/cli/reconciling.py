@@ -14,6 +14,7 @@ from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
 from trueup.cli.pool import time_of
 from trueup.cli.ui import Ui
+from trueup.errors import ConfigError
 
 if TYPE_CHECKING:
     from trueup.catalog.base import Catalog
@@ -65,7 +66,7 @@ def reconcile(
     from trueup.reconcile.wording import lines
 
     if history:
-        return _history(ui)
+        return _history(ui, name)
     done = run(
         name or "",
         settings=ui.settings(),
@@ -157,13 +158,21 @@ def _catalog(ui: Ui) -> Iterator[Catalog]:
         yield catalog
 
 
-def _history(ui: Ui) -> int:
-    """What earlier runs found, and a pattern in it."""
+def _history(ui: Ui, name: str | None) -> int:
+    """What earlier runs found, and a pattern in it. What was compared with an application's table, this machine knows;
+    of the pool all machines tell."""
+    from trueup.reconcile.config import reconcile_config
     from trueup.reconcile.history import drift, pattern
     from trueup.reconcile.wording import megabytes
+    from trueup.runs import RunLog
 
-    with _catalog(ui) as catalog:
-        rows = drift(catalog.runs.latest(1000))
+    if name:
+        if name not in reconcile_config(ui.settings()).references:
+            raise ConfigError(f"there is no [reconcile.references.{name}]", cure="Name one, or none for the pool")
+        rows = drift(RunLog(ui.settings().home).latest(1000), name)
+    else:
+        with _catalog(ui) as catalog:
+            rows = drift(catalog.runs.latest(1000), "pool")
     for row in rows:
         more = "" if row.files is None or row.size is None else f"{row.files:+,} files  {megabytes(row.size):+,.2f} MB"
         ui.out(row.run, f"   {row.provider:<12}", f"  {row.status:<8}", f"  {more}")

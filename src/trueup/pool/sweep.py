@@ -77,7 +77,7 @@ def sweep(
         for stored in ledger.objects(older_than):
             done.removed += _removed(ledger, providers, stored, until, done)
     for stored in ledger.superseded():
-        if stored.provider in providers:
+        if stored.provider in providers and _replaced(ledger, providers, stored, done):
             _removed(ledger, providers, stored, until, done)
     for provider in providers.values():
         try:
@@ -101,6 +101,20 @@ def _abort(corrections: Corrections, provider: Provider, begun_before: datetime)
     for found in old:
         leftovers.abort(found)
     return len(old)
+
+
+def _replaced(ledger: Ledger, providers: Mapping[str, Provider], stored: Stored, done: Swept) -> bool:
+    """Whether the newer object of a key is really there: the books may be wrong, and this the only one."""
+    newest = next(iter(ledger.find(stored.key)), stored)
+    if newest.provider == stored.provider or newest.created_at <= stored.created_at:
+        return False
+    try:
+        return providers[newest.provider].store.stat(stored.key).size == newest.size
+    except NotFound:
+        return False
+    except (StoreError, KeyError) as error:
+        done.problems.append(f"'{keys.display(stored.key)}' at {stored.provider} was not removed: {error}")
+        return False
 
 
 def _removed(ledger: Ledger, providers: Mapping[str, Provider], stored: Stored, until: datetime, done: Swept) -> bool:

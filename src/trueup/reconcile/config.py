@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from trueup.config import Settings, check_names, parse_seconds, resolve_secret, table_of
@@ -79,10 +80,13 @@ def _reference(name: str, given: object, settings: Settings) -> ReferenceConfig:
         raise ConfigError(f"{where} needs a query, a collection of MongoDB, or a preset", cure="Write one of them")
     if preset and preset not in PRESETS:
         raise ConfigError(f"{where} preset = {preset!r} is unknown", cure=f"Known: {', '.join(PRESETS)}")
-    base = settings.path.resolve().parent if settings.path is not None else None
+    base = settings.path.resolve().parent if settings.path is not None else Path.cwd()
+    database = resolve_secret(database, settings.environ, base)
+    if found := re.fullmatch(r"sqlite:///([^/:].*)", database):
+        database = f"sqlite:///{base / found[1]}"
     return ReferenceConfig(
         name=name,
-        database=resolve_secret(database, settings.environ, base) if base is not None else database,
+        database=database,
         query=query,
         collection=collection,
         preset=preset,

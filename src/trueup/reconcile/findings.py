@@ -88,10 +88,11 @@ class Findings:
             for page in self.pages(provider):
                 yield from page
 
-    def has(self, provider: str, key: str) -> bool:
-        """Whether there is one about this key."""
+    def get(self, provider: str, key: str) -> Finding | None:
+        """The one about this key."""
         here = (provider, _blob(key))
-        return self._db.execute("select 1 from finding where provider = ? and key = ?", here).fetchone() is not None
+        row = self._db.execute("select * from finding where provider = ? and key = ?", here).fetchone()
+        return _finding(row) if row is not None else None
 
     def elsewhere(self, key: str, provider: str, verdict: str) -> Finding | None:
         """A finding of this verdict about the same key at another provider."""

@@ -7,7 +7,7 @@ rows true, and whoever comes second finds each row changed, and leaves it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from trueup.catalog.base import MISSING as LOST
@@ -22,6 +22,7 @@ from trueup.reconcile.compare import (
     SIZE_MISMATCH,
     UNADDRESSABLE,
 )
+from trueup.reconcile.content import told
 from trueup.reconcile.findings import Finding, Findings
 from trueup.reconcile.report import Totals
 
@@ -30,6 +31,12 @@ _ALWAYS: Final = 100
 _ROWS: Final = (MISSING, SIZE_MISMATCH, HASH_MISMATCH, MISPLACED)
 UNOWNED: Final = (ORPHAN, DUPLICATE, UNADDRESSABLE)
 """What lies there and takes room, and is on no row of ours."""
+
+
+def miscounted(usage: Usage, rows: Totals) -> bool:
+    """Whether a provider's sums are not those of its rows and of what is unowned: others have written them."""
+    unowned = Totals(usage.unowned_count, usage.unowned_bytes)
+    return Totals(usage.file_count, usage.total_size_bytes) - unowned != rows
 
 
 def too_much(findings: Findings, usage: Usage, max_change: str) -> str | None:
@@ -64,12 +71,24 @@ def _share(text: str) -> int:
 class Fixing:
     """The fixes of one run."""
 
-    def __init__(self, corrections: Corrections, run: str, findings: Findings, hold: Hold, *, adopt: bool) -> None:
+    def __init__(
+        self,
+        corrections: Corrections,
+        run: str,
+        findings: Findings,
+        providers: Collection[str],
+        hold: Hold,
+        *,
+        adopt: bool,
+    ) -> None:
         self._corrections = corrections
         self._run = run
         self._findings = findings
+        self._providers = providers
         self._hold = hold
         self._adopt = adopt
+        self.changed: set[str] = set()
+        """The providers whose books were changed: a row that moves changes those of two."""
 
     def backup_of(self, provider: str) -> str:
         """The id of what is replaced at a provider."""
@@ -81,7 +100,8 @@ class Fixing:
         planned = not counted
         for page in self._findings.pages(provider):
             for found in page:
-                if self._on_a_row(found) or (found.verdict == ORPHAN and not counted):
+                counting = found.verdict == ORPHAN and found.fix is None and not counted
+                if self._on_a_row(found) or counting:
                     self._findings.put(found._replace(fix="planned"))
                     planned = True
         return planned
@@ -99,45 +119,58 @@ class Fixing:
                     count, size = count - 1, size - found.entry.size
         return count, size
 
-    def fix(self, provider: str, usage: Usage) -> bool:
-        """Make the books of a provider true. Whether anything was changed."""
-        changed = False
+    def fix(self, provider: str, usage: Usage, *, recount: bool) -> None:
+        """Make the books of a provider true, and with `recount` its sums where they are not those of its rows."""
         for page in self._findings.pages(provider):
             self._hold.check()
-            changed |= self._rows(provider, [found for found in page if self._on_a_row(found)])
+            self._rows(provider, [found for found in page if self._on_a_row(found)])
         was, lying = (usage.unowned_count, usage.unowned_bytes), self._unowned(provider)
-        if lying != was:
+        if lying != was or recount:
             self._hold.check()
             counted = self._corrections.set_unowned(self.backup_of(provider), self._run, provider, was, lying)
             for page in self._findings.pages(provider):
                 for found in page:
-                    if found.verdict == ORPHAN and not self._on_a_row(found):
+                    if found.fix == "planned" and not self._on_a_row(found):
                         self._findings.put(found._replace(fix="done" if counted else "skipped"))
-            changed |= counted
-        return changed
+            if counted:
+                self.changed.add(provider)
 
-    def _rows(self, provider: str, page: list[Finding]) -> bool:
+    def _rows(self, provider: str, page: list[Finding]) -> None:
         rows = self._corrections.again(provider, [found.key for found in page])
-        changed = [found for found in page if not _as_judged(found, rows.get(found.key))]
-        for found in changed:
-            self._findings.put(found._replace(fix="skipped"))
-        page = [found for found in page if found not in changed]
+        taken = self._taken(provider, page)
+        wanted = []
         for found in page:
-            if found.verdict == MISPLACED and found.key in rows:
-                self._move(found, rows[found.key])
-        wanted = [(found, correction) for found in page if (correction := self._correction(found, rows.get(found.key)))]
+            row = rows.get(found.key)
+            possible = _as_judged(found, row) and found.key not in taken
+            if possible and found.verdict == MISPLACED and row is not None:
+                possible = self._move(found, row)
+            if not possible:
+                self._findings.put(found._replace(fix="skipped"))
+            elif correction := self._correction(found, row):
+                wanted.append((found, correction))
         done = self._corrections.correct(self.backup_of(provider), self._run, provider, [one for _, one in wanted])
         for (found, _), good in zip(wanted, done, strict=True):
             self._findings.put(found._replace(fix="done" if good else "skipped"))
-        return any(done)
+        if any(done):
+            self.changed.add(provider)
 
-    def _move(self, found: Finding, row: Stored) -> None:
-        """Book an object where it lies. Only then is the other row struck off: killed between, it has two rows and
-        not none."""
+    def _taken(self, provider: str, page: list[Finding]) -> set[str]:
+        """Orphans whose key was put elsewhere since: with rows at both, a sweep took one for what an overwrite left."""
+        keys = [found.key for found in page if found.verdict == ORPHAN]
+        others = [other for other in self._providers if other != provider] if keys else []
+        rows = (row for other in others for row in self._corrections.again(other, keys).values())
+        return {row.key for row in rows if row.state == STORED}
+
+    def _move(self, found: Finding, row: Stored) -> bool:
+        """Book an object where it lies. Only where that is done is the other row struck off: killed between, it has two
+        rows and not none."""
         there, entry = found.detail, found.entry
         assert entry is not None
-        new = row._replace(provider=there, size=entry.size, md5=entry.md5 or row.md5, idempotency="")
-        self._corrections.correct(self.backup_of(there), self._run, there, [Correction(None, new)])
+        new = row._replace(provider=there, size=entry.size, md5=told(entry) or row.md5, idempotency="")
+        [done] = self._corrections.correct(self.backup_of(there), self._run, there, [Correction(None, new)])
+        if done:
+            self.changed.add(there)
+        return done
 
     def _correction(self, found: Finding, row: Stored | None) -> Correction | None:
         """What makes a row true; None where its row stays as it is."""
@@ -150,9 +183,10 @@ class Fixing:
             case "size_mismatch" | "hash_mismatch" if row is not None and entry is not None:
                 return Correction(row, row._replace(size=entry.size, md5=entry.md5))
             case "orphan" if entry is not None and row is not None:
-                return Correction(row, row._replace(size=entry.size, md5=entry.md5, state=STORED))
+                md5 = row.md5 if entry.md5 == row.md5 else told(entry)
+                return Correction(row, row._replace(size=entry.size, md5=md5, state=STORED))
             case "orphan" if entry is not None and self._adopt:
-                return Correction(None, Stored(found.provider, found.key, entry.size, entry.md5, now()))
+                return Correction(None, Stored(found.provider, found.key, entry.size, told(entry), now()))
         return None
 
 

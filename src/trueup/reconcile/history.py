@@ -26,11 +26,10 @@ class Drift(NamedTuple):
     """The same in bytes."""
 
 
-def drift(records: Iterable[RunRecord]) -> list[Drift]:
-    """Every provider in every reconcile of a history, in its order."""
-    return [
-        _drift(record, provider) for record in records if record.job == "reconcile" for provider in _providers(record)
-    ]
+def drift(records: Iterable[RunRecord], name: str) -> list[Drift]:
+    """Every provider in every reconcile of this name in a history, in its order; the pool's is `pool`."""
+    mine = (record for record in records if (record.job, record.name) == ("reconcile", name))
+    return [_drift(record, provider) for record in mine for provider in _providers(record)]
 
 
 def pattern(rows: Iterable[Drift]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from trueup.errors import Hidden, NotFound, StoreError
@@ -25,6 +26,7 @@ from trueup.reconcile.compare import (
     judge,
     matched,
 )
+from trueup.reconcile.content import Contents, read_md5, told
 from trueup.reconcile.findings import Finding, Findings
 from trueup.reconcile.report import Totals
 from trueup.reconcile.sort import sorted_rows
@@ -118,20 +120,22 @@ def second_look(
     counting one wrongly for a while does no harm. Returns how many keys turned out to be as they should.
     """
     well = 0
+    contents = Contents(store)
     with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as crew:
         for page in findings.pages(provider):
             open_ones = [found for found in page if found.verdict not in {UNVERIFIABLE, UNADDRESSABLE}]
             names = [found.key for found in open_ones]
             rows, covered = reference.again(names), reference.covered(names)
-            asked = [found.key for found in open_ones if found.verdict != ORPHAN or stat_orphans or found.key in rows]
-            looked = dict(zip(asked, crew.map(lambda key: _stat(store, key), asked), strict=True))
+            again = [found for found in open_ones if found.verdict != ORPHAN or stat_orphans or found.key in rows]
+            looks = crew.map(_looked, repeat(store), repeat(contents), again, [rows.get(found.key) for found in again])
+            looked = {found.key: entry for found, entry in zip(again, looks, strict=True)}
             for found in open_ones:
                 row = rows.get(found.key)
                 entry = looked.get(found.key, found.entry)
                 if isinstance(entry, StoreError):
                     findings.put(found._replace(verdict=UNVERIFIABLE, row=row, detail=str(entry)))
                     continue
-                verdict = judge(row, _as_seen(entry, found.entry))
+                verdict = judge(row, entry)
                 written = nanoseconds(row.at) if row is not None and row.at is not None and not row.lost else None
                 young = (written is not None and rows_young.holds(written)) or (
                     entry is not None and entries_young.holds(entry.mtime_ns)
@@ -149,31 +153,53 @@ def second_look(
     return well
 
 
-def look_across(references: Mapping[str, Reference], findings: Findings) -> None:
-    """What is missing at one provider and lies at another is misplaced; an orphan whose key is well elsewhere is a
-    duplicate."""
-    for provider in references:
+def look_across(
+    references: Mapping[str, Reference], stores: Mapping[str, Store], findings: Findings, *, adopting: bool = False
+) -> None:
+    """What is missing at one provider and lies at another is misplaced; an orphan whose key is on the books elsewhere
+    is a duplicate. `adopting` orphans, those of one key at several providers are duplicates too: no row says which is
+    the newer one, and of two on the books a sweep removed one as what an overwrite had left.
+
+    `references` are those of all providers, of which some may be unknown; `stores` are of those that are not.
+    """
+    for provider in stores:
         for page in findings.pages(provider):
-            orphans = [found for found in page if found.verdict == ORPHAN and found.row is None]
+            orphans = [found for found in page if found.verdict == ORPHAN]
             for found in orphans:
                 lost = findings.elsewhere(found.key, provider, MISSING)
-                if lost is None or lost.row is None or lost.row.size not in {None, _size(found)}:
-                    continue
-                findings.put(lost._replace(verdict=MISPLACED, entry=found.entry, detail=provider))
-                findings.drop(provider, found.key)
+                if lost is not None and found.row is None and _is(found, lost, stores[provider]):
+                    findings.put(lost._replace(verdict=MISPLACED, entry=found.entry, detail=provider))
+                    findings.drop(provider, found.key)
             for other, reference in references.items():
                 if other == provider or not orphans:
                     continue
                 rows = reference.again([found.key for found in orphans])
                 for found in orphans:
-                    row = rows.get(found.key)
-                    well_there = row is not None and not row.lost and not findings.has(other, found.key)
-                    if well_there and findings.has(provider, found.key):
+                    row, there = rows.get(found.key), findings.get(other, found.key)
+                    on_books = row is not None and not row.lost and (there is None or there.verdict != MISSING)
+                    copy = adopting and there is not None and there.verdict in {ORPHAN, DUPLICATE}
+                    mine = findings.get(provider, found.key)
+                    if (on_books or copy) and mine is not None and mine.verdict == ORPHAN:
                         findings.put(found._replace(verdict=DUPLICATE, detail=f"it is at {other} too"))
 
 
-def _size(found: Finding) -> int | None:
-    return found.entry.size if found.entry is not None else None
+def _is(orphan: Finding, lost: Finding, store: Store) -> bool:
+    """Whether an orphan is what is missing elsewhere."""
+    row, entry = lost.row, orphan.entry
+    if row is None or entry is None or row.size not in {None, entry.size}:
+        return False
+    if not row.md5 or row.md5.lower() == entry.md5:
+        return True
+    try:
+        return (told(entry) or read_md5(store, entry)) == row.md5.lower()
+    except StoreError:
+        return False
+
+
+def _looked(store: Store, contents: Contents, found: Finding, row: Believed | None) -> Entry | StoreError | None:
+    """An object as it is now."""
+    entry = _stat(store, found.key)
+    return contents.settled(row, _as_seen(entry, found.entry)) if isinstance(entry, Entry) else entry
 
 
 def _stat(store: Store, key: str) -> Entry | StoreError | None:
@@ -187,8 +213,8 @@ def _stat(store: Store, key: str) -> Entry | StoreError | None:
         return error
 
 
-def _as_seen(entry: Entry | None, listed: Entry | None) -> Entry | None:
+def _as_seen(entry: Entry, listed: Entry | None) -> Entry:
     """What a listing told of the same object, where a stat tells less."""
-    if entry is not None and listed is not None and not entry.md5 and entry.fingerprint == listed.fingerprint:
+    if listed is not None and not entry.md5 and entry.fingerprint == listed.fingerprint:
         return entry._replace(md5=listed.md5)
     return entry

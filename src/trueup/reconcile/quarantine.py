@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trueup import keys
+from trueup.catalog.base import Corrections
 from trueup.catalog.held import Hold
 from trueup.config import Settings, load
-from trueup.errors import NotFound, StoreError, TrueupError, UsageError
+from trueup.errors import NotFound, PreconditionFailed, StoreError, TrueupError, UsageError
 from trueup.pool.config import pool_config
 from trueup.reconcile.compare import ORPHAN
 from trueup.reconcile.findings import Finding, Findings
@@ -34,12 +35,19 @@ class Journal:
     """What was moved by which run, on this machine."""
 
     def __init__(self, home: Path) -> None:
-        (home / "reconcile").mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(home / "reconcile" / "quarantine.db", isolation_level=None, timeout=30)
-        self._db.execute(
-            "create table if not exists moved (run text, provider text, key blob, primary key (run, provider, key))"
-            " without rowid"
-        )
+        path = home / "reconcile" / "quarantine.db"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            self._db.execute(
+                "create table if not exists moved (run text, provider text, key blob, primary key (run, provider, key))"
+                " without rowid"
+            )
+        except sqlite3.Error as error:
+            self._db.close()
+            raise TrueupError(
+                f"{path} cannot be used: {error}", cure="Put it back from a backup, or move it away"
+            ) from error
 
     def close(self) -> None:
         """Let the file go."""
@@ -69,29 +77,57 @@ def place(run: str, key: str) -> str:
     return f".trueup/quarantine/{run}/{key}"
 
 
-def quarantine(run: str, provider: str, store: Store, findings: Findings, journal: Journal, hold: Hold) -> bool:
-    """Move the orphans of one provider, each only if it still is as it was looked at. Whether any was. Raises `Busy`
-    when the lock was lost."""
-    moved = False
-    for page in findings.pages(provider):
-        orphans = [found for found in page if found.verdict == ORPHAN and found.row is None and found.entry]
-        hold.check()
-        journal.note(run, provider, [found.key for found in orphans])
-        for found in orphans:
-            moved |= _move(run, store, found, findings, journal)
-    return moved
+class Aside:
+    """Moves the orphans of one provider."""
 
+    def __init__(self, run: str, provider: str, store: Store, corrections: Corrections, hold: Hold) -> None:
+        self._run = run
+        self._provider = provider
+        self._store = store
+        self._corrections = corrections
+        self._hold = hold
 
-def _move(run: str, store: Store, found: Finding, findings: Findings, journal: Journal) -> bool:
-    to = place(run, found.key)
-    try:
-        store.move(found.key, to, if_match=found.entry)
-    except StoreError as error:
-        journal.forget(run, found.provider, found.key)
-        findings.put(found._replace(fix="skipped", detail=str(error)))
+    def move(self, findings: Findings, journal: Journal) -> tuple[bool, bool]:
+        """Move each orphan that still is as it was looked at, and on no row. Whether any was, and whether one was left
+        where it is. Raises `Busy` when the lock was lost."""
+        moved = left = False
+        for page in findings.pages(self._provider):
+            orphans = [found for found in page if found.verdict == ORPHAN and found.row is None and found.entry]
+            self._hold.check()
+            journal.note(self._run, self._provider, [found.key for found in orphans])
+            for found in orphans:
+                now = self._moved(found, journal)
+                findings.put(now)
+                moved, left = moved or now.fix == "done", left or now.fix != "done"
+        return moved, left
+
+    def _moved(self, found: Finding, journal: Journal) -> Finding:
+        to = place(self._run, found.key)
+        try:
+            if self._ours(found.key):
+                raise PreconditionFailed("it came onto the books meanwhile")
+            self._store.move(found.key, to, if_match=found.entry)
+        except StoreError as error:
+            if self._absent(to):
+                journal.forget(self._run, self._provider, found.key)
+            return found._replace(fix="skipped", detail=str(error))
+        return found._replace(fix="done", entry=None, detail=f"it is at {keys.display(to)} now")
+
+    def _ours(self, key: str) -> bool:
+        """Whether it has a row by now, or is being uploaded. Nothing of ours comes to lie where an orphan does: an
+        upload of a key without a row writes only where nothing is."""
+        corrections, provider = self._corrections, self._provider
+        return key in corrections.again(provider, [key]) or key in corrections.covered(provider, [key])
+
+    def _absent(self, to: str) -> bool:
+        """Whether nothing was moved: an answer may have got lost."""
+        try:
+            self._store.stat(to)
+        except NotFound:
+            return True
+        except StoreError:
+            return False
         return False
-    findings.put(found._replace(fix="done", entry=None, detail=f"it is at {to} now"))
-    return True
 
 
 def knows(run: str, home: Path) -> bool:
@@ -123,11 +159,13 @@ def undo(run: str, *, settings: Settings | None = None) -> Restored:
                     stack.callback(stores[provider].close)
                 stores[provider].move(place(run, key), key)
             except NotFound:  # a crash came between the note and the move
-                pass
+                if stores[provider].exists():
+                    journal.forget(run, provider, key)
+                else:
+                    done.problems.append(f"'{keys.display(key)}': {stores[provider].url} is not there")
             except TrueupError as error:
                 done.problems.append(f"'{keys.display(key)}' at {provider} stays in quarantine: {error}")
-                continue
             else:
                 done.back += 1
-            journal.forget(run, provider, key)
+                journal.forget(run, provider, key)
     return done

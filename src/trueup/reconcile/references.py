@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from trueup.config import Settings, StoreConfig
 from trueup.errors import ConfigError, MissingExtra, TrueupError
 from trueup.pool.config import pool_config
 from trueup.reconcile.config import ReferenceConfig, reconcile_config
 from trueup.reconcile.source import Row, Source
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 _COLUMNS: Final = ("provider", "key", "size", "md5", "created_at")
 _CHUNK: Final = 5000
@@ -51,12 +55,12 @@ def referenced(name: str, settings: Settings) -> Source:
     )
 
 
-def among(places: Mapping[str, StoreConfig]) -> Callable[[str], StoreConfig]:
-    """What a provider is, by its name; one that is none of these is a `ConfigError`."""
+def among(places: Mapping[str, StoreConfig], section: str = "stores") -> Callable[[str], StoreConfig]:
+    """What a provider is, by its name. One that is none of these is a `ConfigError`; `section` is where it would be."""
 
     def place(provider: str) -> StoreConfig:
         if provider not in places:
-            raise ConfigError(f"{provider} is not in the settings", cure=f"Write a [stores.{provider}]")
+            raise ConfigError(f"{provider} is not in the settings", cure=f"Write a [{section}.{provider}]")
         return places[provider]
 
     return place
@@ -67,7 +71,7 @@ def _sql(config: ReferenceConfig) -> _Asked:
 
     query = ACTIVE_STORAGE if config.preset == "active-storage" else config.query.rstrip().rstrip(";")
     everything = sa.text(query)
-    some = sa.text(f"select * from ({query}) as reference where reference.key in :keys").bindparams(  # noqa: S608 - theirs
+    some = sa.text(f"select * from ({query}\n) as reference where reference.key in :keys").bindparams(  # noqa: S608 - theirs
         sa.bindparam("keys", expanding=True)
     )
 
@@ -78,11 +82,13 @@ def _sql(config: ReferenceConfig) -> _Asked:
             url = "postgresql+psycopg://" + url.partition("://")[2]
         engine = None
         try:
-            engine = sa.create_engine(url, hide_parameters=True)
+            engine = sa.create_engine(_checked(sa.make_url(url), config), hide_parameters=True)
             with engine.connect() as db:
                 yield db.execution_options(**_read_only(db), stream_results=True, yield_per=_CHUNK)
         except ModuleNotFoundError as error:
             raise MissingExtra(f"a database of {url.partition(':')[0]}", "postgres") from error
+        except (ValueError, sa.exc.ArgumentError):  # what they say may hold a part of the password
+            raise _no_url(config) from None
         except (sa.exc.SQLAlchemyError, OSError) as error:
             said = str(getattr(error, "orig", None) or error).partition("\n")[0]
             raise TrueupError(
@@ -111,6 +117,26 @@ def _sql(config: ReferenceConfig) -> _Asked:
     return read, again, clock
 
 
+def _checked(url: sa.URL, config: ReferenceConfig) -> sa.URL:
+    """The same; opening a file of SQLite that is not there would make it."""
+    file = url.database or ""
+    if url.get_backend_name() == "sqlite" and not file.startswith("file:") and not Path(file).is_file():
+        raise TrueupError(
+            f"{_where(config)} cannot be read: {file or 'its file'} is not there", cure="Check its database"
+        )
+    return url
+
+
+def _no_url(config: ReferenceConfig) -> ConfigError:
+    return ConfigError(
+        f"{_where(config)} database is no URL", cure="Write it like postgresql://user@host/name, the password quoted"
+    )
+
+
+def _where(config: ReferenceConfig) -> str:
+    return f"[reconcile.references.{config.name}]"
+
+
 def _read_only(db: Any) -> dict[str, object]:  # noqa: ANN401 - a SQLAlchemy connection
     """Options that let the database itself refuse a write."""
     if db.dialect.name == "postgresql":
@@ -123,7 +149,7 @@ def _read_only(db: Any) -> dict[str, object]:  # noqa: ANN401 - a SQLAlchemy con
 def _mongo(config: ReferenceConfig) -> _Asked:
     try:
         from pymongo import MongoClient
-        from pymongo.errors import PyMongoError
+        from pymongo.errors import InvalidURI, PyMongoError
     except ModuleNotFoundError:
         raise MissingExtra("a MongoDB database", "mongo") from None
     names = {column: config.fields.get(column, column) for column in _COLUMNS}
@@ -133,6 +159,8 @@ def _mongo(config: ReferenceConfig) -> _Asked:
         try:
             with MongoClient[dict[str, Any]](config.database, tz_aware=True, serverSelectionTimeoutMS=10_000) as client:
                 yield client
+        except (ValueError, InvalidURI):  # what they say may hold a part of the password
+            raise _no_url(config) from None
         except PyMongoError as error:
             raise TrueupError(
                 f"[reconcile.references.{config.name}] cannot be read: {str(error).partition(',')[0]}",

@@ -51,6 +51,8 @@ class ProviderReport:
     fixed: bool = False
     moved: bool = False
     """Orphans were put in quarantine."""
+    left: bool = False
+    """Some of them could not be."""
     backup: str | None = None
     verdicts: dict[str, int] = field(default_factory=dict)
 
@@ -90,7 +92,9 @@ class ReconcileRun:
 
     @property
     def exit_code(self) -> int:
-        """0, 1 or 3."""
+        """0, 1 or 3; a check asks for `findings` besides. A dry run that could not look at all says so as well."""
+        if self.status == "dry-run" and any(provider.state == "unknown" for provider in self.providers):
+            return 1
         return {"ok": 0, "dry-run": 0, "refused": 3, "interrupted": 130}.get(self.status, 1)
 
     @property

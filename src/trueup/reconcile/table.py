@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, TypeGuard
 
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, TrueupError
 from trueup.keys import normal
 from trueup.reconcile.compare import Believed
 from trueup.reconcile.observe import Reference
 from trueup.reconcile.report import Totals
 from trueup.reconcile.sort import believed, plain, scratch
 from trueup.reconcile.source import Row, Source
+
+_MOST: Final = (1 << 63) - 1
+"""Bytes; what no object has is a mistake."""
 
 
 class Table:
@@ -34,6 +40,11 @@ class Table:
         self._db.executemany(
             "insert or replace into row values (?, ?, ?, ?, ?)", map(self._stored, self._source.read())
         )
+        if not self.providers():
+            raise TrueupError(
+                f"{self._source.where} gives no rows, so nothing can be said",
+                cure='Check its query, or write provider = "…" where an empty one is right',
+            )
 
     def close(self) -> None:
         """Forget all."""
@@ -42,7 +53,7 @@ class Table:
     def providers(self) -> list[str]:
         """Where the rows say their objects are, and where the source says they could be."""
         found = {name for (name,) in self._db.execute("select distinct provider from row")}
-        return sorted(found.union(self._source.providers))
+        return sorted(found.union(self._source.providers, {self._source.provider}) - {""})
 
     def totals(self, provider: str) -> Totals:
         """What the rows of a provider add up to; its bytes are unknown where one row does not say."""
@@ -74,8 +85,8 @@ class Table:
 
     def _told(self, given: Row) -> tuple[str, Believed]:
         """What one row says."""
-        key, size, at = given.get("key"), given.get("size"), given.get("created_at")
-        if not isinstance(key, str) or not (size is None or (isinstance(size, int) and size >= 0)):
+        key, size, at = given.get("key"), _whole(given.get("size")), given.get("created_at")
+        if not isinstance(key, str) or not _is_size(size):
             raise ConfigError(
                 f"{self._source.where} gives a row without a usable key or size",
                 cure="Let it give the columns key (text) and size (a whole number, or nothing)",
@@ -87,6 +98,17 @@ class Table:
                 cure='Let it give a column provider, or write provider = "…"',
             )
         return provider, Believed(key, size, _hex(given.get("md5")), _moment(at))
+
+
+def _is_size(size: object) -> TypeGuard[int | None]:
+    return size is None or (isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST)
+
+
+def _whole(given: object) -> object:
+    """A number, which JavaScript and `numeric` columns give as one with a fraction of nothing."""
+    if isinstance(given, float | Decimal):
+        return int(given) if math.isfinite(given) and given == int(given) else given
+    return given
 
 
 def _hex(given: object) -> str:

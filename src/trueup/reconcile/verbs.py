@@ -18,8 +18,8 @@ from trueup.reconcile.books import PoolBooks
 from trueup.reconcile.compare import IN_FLIGHT, ORPHAN, VERDICTS
 from trueup.reconcile.config import reconcile_config, share
 from trueup.reconcile.findings import Findings
-from trueup.reconcile.fix import Fixing, too_many, too_much
-from trueup.reconcile.quarantine import Journal, quarantine
+from trueup.reconcile.fix import Fixing, miscounted, too_many, too_much
+from trueup.reconcile.quarantine import Aside, Journal
 from trueup.reconcile.references import among, referenced
 from trueup.reconcile.report import ProviderReport, ReconcileRun
 from trueup.reconcile.source import Source
@@ -69,7 +69,7 @@ def reconcile(
         raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
     change = share(max_change or config.max_change, "--max-change")
-    limits = {provider.name: provider.limits for provider in pool.providers.values()}
+    limits, moving = {provider.name: provider.limits for provider in pool.providers.values()}, quarantine_orphans
     with (
         # The file's lock is free the moment its process dies. So the run that it still names is dead, and what that one
         # held in the database need not be waited for.
@@ -81,30 +81,35 @@ def reconcile(
         ledger = PoolBooks(catalog)
         places = {provider.name: provider.store for provider in pool.providers.values()}
 
-        def aside(report: ProviderReport) -> None:
-            """Move orphans aside, unless there are suspiciously many."""
-            counts = findings.counts(report.provider)
-            why = None if force else too_many(counts[ORPHAN], report.actual, change)
-            if why is not None:
-                report.refused, report.reason = True, why
-                return
-            with closing(Journal(settings.home)) as journal:
-                report.moved = quarantine(run, report.provider, work.stores[report.provider], findings, journal, hold)
+        fixing = Fixing(catalog.corrections, run, findings, ledger.providers(), hold, adopt=adopt_orphans)
+
+        def refusal(report: ProviderReport) -> str | None:
+            """Why suspiciously much would be changed or moved, or None. Nothing is begun before that is known."""
+            if force:
+                return None
+            many = too_many(findings.counts(report.provider)[ORPHAN], report.actual, change) if moving else None
+            return too_much(findings, ledger.usages[report.provider], change) or many
 
         def settle(report: ProviderReport) -> None:
-            fixing = Fixing(catalog.corrections, run, findings, hold, adopt=adopt_orphans)
-            usage = ledger.usages[report.provider]
-            if quarantine_orphans and not dry_run:
-                aside(report)
-            report.wanting = fixing.plan(report.provider, usage)
-            why = None if force or not report.wanting else too_much(findings, usage, change)
-            if why is not None:
-                report.refused, report.reason = True, why
-            elif report.wanting and not dry_run and not report.refused and fixing.fix(report.provider, usage):
-                report.fixed, report.backup = True, fixing.backup_of(report.provider)
+            usage, report.reason = ledger.usages[report.provider], refusal(report)
+            report.refused = report.reason is not None
+            if moving and not dry_run and not report.refused:
+                with closing(Journal(settings.home)) as journal:
+                    aside = Aside(run, report.provider, work.stores[report.provider], catalog.corrections, hold)
+                    report.moved, report.left = aside.move(findings, journal)
+            recount = miscounted(usage, work.seen[report.provider].believed)
+            # While others are at it the sums change between one look and the next, and are not wrong.
+            quiet = usage in catalog.ledger.usage()
+            report.wanting = fixing.plan(report.provider, usage) or (recount and quiet)
+            if (report.wanting or recount) and not dry_run and not report.refused:
+                fixing.fix(report.provider, usage, recount=recount)
+                report.fixed = report.provider in fixing.changed
 
-        work = Work(run, settings, among(places), ledger, findings, settle, heard)
-        done = work.run(dry_run=dry_run, stat_orphans=adopt_orphans or quarantine_orphans)
+        work = Work(run, settings, among(places, "pool.providers"), ledger, findings, settle, heard)
+        done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=moving)
+        for report in done.providers:
+            if report.provider in fixing.changed:
+                report.fixed, report.backup = True, fixing.backup_of(report.provider)
         if not dry_run:
             catalog.runs.add(_record(done, work.started))
         return done

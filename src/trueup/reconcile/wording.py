@@ -64,9 +64,11 @@ def _block(provider: ProviderReport, done: ReconcileRun) -> Iterator[Line]:
         yield ("  [!] Not updated", "red"), (f": {provider.reason}", "")
     elif provider.fixed:
         yield ("  [OK] Updated successfully!", "green"), (f"  backup {provider.backup}", "dim")
-    elif provider.moved:
+    if provider.moved:
         yield ("  [OK] Orphans moved aside", "green"), (f"  take it back with: trueup undo {done.run}", "dim")
-    elif not provider.mismatch:
+    if provider.refused or provider.fixed or provider.moved:
+        return
+    if not provider.mismatch:
         yield (("  [OK] Stats match - no sync needed", "green"),)
     elif done.status == "dry-run" and not done.name:
         yield (("  a run without --dry-run would update the books", ""),)

@@ -49,13 +49,14 @@ class Work:
         self._heard = heard
         self.stores: dict[str, Store] = {}
         """Those that could be looked at; open while `settle` is called."""
-        self._seen: dict[str, Seen] = {}
+        self.seen: dict[str, Seen] = {}
+        """What the first looks at those counted."""
         self._well: dict[str, int] = {}
         self._rows_ahead = timedelta()
         self._warnings: list[str] = []
 
-    def run(self, name: str = "", *, dry_run: bool, stat_orphans: bool = False) -> ReconcileRun:
-        """Look at all, settle each, and tell."""
+    def run(self, name: str = "", *, dry_run: bool, adopting: bool = False, moving: bool = False) -> ReconcileRun:
+        """Look at all, settle each, and tell. `adopting` or `moving` orphans, those are looked at twice as well."""
         log.info("Storage stats sync task started")
         self._rows_ahead = measured(self._books.clock)
         whose = f"the database of {name}" if name else "the pool's database"
@@ -64,14 +65,15 @@ class Work:
         reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
         with ExitStack() as stack:
             for report in reports:
-                self._look(report, stack, stat_orphans=stat_orphans)
-            look_across({provider: self._books.reference(provider) for provider in self._seen}, self._findings)
+                self._look(report, stack, stat_orphans=adopting or moving)
+            references = {provider: self._books.reference(provider) for provider in names}
+            look_across(references, self.stores, self._findings, adopting=adopting)
             for report in reports:
                 if report.actual is not None:
                     self._settle(report)
                     self._judge_totals(report)
         done = self._result(name, tuple(reports), dry_run=dry_run)
-        log.info("Storage sync complete: %d providers synced", len(self._seen))
+        log.info("Storage sync complete: %d providers synced", len(self.seen))
         return done
 
     def _look(self, report: ProviderReport, stack: ExitStack, *, stat_orphans: bool) -> None:
@@ -100,7 +102,7 @@ class Work:
             report.state, report.reason = "unknown", str(error)
             log.warning("nothing can be said of %s: %s", name, error)
             return
-        self.stores[name], self._seen[name], report.actual = store, seen, seen.actual
+        self.stores[name], self.seen[name], report.actual = store, seen, seen.actual
 
     def _warn(self, said: str | None, so: str) -> None:
         """Note what a person should know."""
@@ -109,9 +111,9 @@ class Work:
             log.warning("%s: %s", said, so)
 
     def _judge_totals(self, report: ProviderReport) -> None:
-        name, findings, actual = report.provider, self._findings, self._seen[report.provider].actual
+        name, findings, actual = report.provider, self._findings, self.seen[report.provider].actual
         counts = findings.counts(name)
-        counts[OK] = self._seen[name].ok + self._well[name]
+        counts[OK] = self.seen[name].ok + self._well[name]
         report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
         moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
         report.mismatch = not (report.ledger - Totals(*awaited)).agrees(actual - Totals(*moving))
@@ -125,7 +127,7 @@ class Work:
         unknown = [report for report in reports if report.state == "unknown"]
         refused = [report for report in reports if report.refused]
         person = any(report.verdicts.get(verdict) for report in reports for verdict in (DUPLICATE, UNVERIFIABLE))
-        unfixed = any(report.wanting and not report.fixed for report in reports)
+        unfixed = any(report.left or (report.wanting and not report.fixed) for report in reports)
         troubled = refused or unknown
         reason = "; ".join(f"{report.provider}: {report.reason}" for report in troubled) or None
         if dry_run:

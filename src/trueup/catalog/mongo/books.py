@@ -106,14 +106,12 @@ def booked(upload: str, size: int, md5: str, at: datetime) -> Pipeline:
     return [{"$set": {"reservations": _each("reservations", _is(upload), facts)}}]
 
 
-def asked(corrections: Sequence[Mapping[str, Any]], unowned: tuple[int, int] | None) -> Pipeline:
-    """More corrections under way, but none whose key is taken; and, if that is given, only where so much lies there
-    unowned: objects, bytes."""
+def asked(corrections: Sequence[Mapping[str, Any]], sums: Mapping[str, int]) -> Pipeline:
+    """More corrections under way, but none whose key is taken; and only where those of the provider's sums that are
+    given are still these."""
     taken = [{"$map": {"input": _list(name), "as": "each", "in": "$$each.key"}} for name in _TAKING]
     free: Expression = {"$not": [{"$in": ["$$one.key", {"$concatArrays": taken}]}]}
-    if unowned is not None:
-        numbers = zip(("unowned_count", "unowned_bytes"), unowned, strict=True)
-        free = {"$and": [free, *({"$eq": [_number(name), number]} for name, number in numbers)]}
+    free = {"$and": [free, *({"$eq": [_number(name), number]} for name, number in sums.items())]}
     following = {"$add": [_number("seq"), 1]}
     chosen = {"$filter": {"input": {"$literal": list(corrections)}, "as": "one", "cond": free}}
     new = {"$map": {"input": chosen, "as": "one", "in": {"$mergeObjects": ["$$one", {"seq": following}]}}}

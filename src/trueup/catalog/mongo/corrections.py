@@ -26,6 +26,8 @@ _SOME: Final = 200
 """Corrections under way in one provider's document; it is written again with every upload meanwhile."""
 _MANY: Final = 1000
 _RESTORE: Final = "restore "
+_UNOWNED: Final = ("unowned_count", "unowned_bytes")
+_TOTALS: Final = ("file_count", "total_size_bytes")
 
 
 class MongoCorrections:
@@ -95,8 +97,33 @@ class MongoCorrections:
     @plainly()
     def set_unowned(self, backup: str, run: str, provider: str, was: tuple[int, int], now: tuple[int, int]) -> bool:
         self._amending.carry(provider, self._amending.pending(provider))
+        unowned = dict(zip(_UNOWNED, was, strict=True))
+        books, (count, size) = self._lacking(provider)
+        if not books or any((books.get(name) or 0) != number for name, number in unowned.items()):
+            return False
         intent = _unowned(now[0] - was[0], now[1] - was[1])
-        return bool(self._make(backup, run, provider, [intent], unowned=was))
+        change = intent["change"]
+        change |= {"count": change["count"] + count, "size": change["size"] + size}
+        if not any(change.values()):
+            return False
+        totals = {name: books.get(name) or 0 for name in _TOTALS} if count or size else {}
+        return bool(self._make(backup, run, provider, [intent], sums={**unowned, **totals}))
+
+    def _lacking(self, provider: str) -> tuple[dict[str, Any], tuple[int, int]]:
+        """The provider's document, and the objects and bytes that its sums lack: others have written them, or lost
+        some. None where anything was under way while the rows were added up: nobody knows then."""
+        books = self._stats.find_one(of(provider)) or {}
+        each = {"_id": None, "count": {"$sum": 1}, "size": {"$sum": "$size"}}
+        rows = self._objects.aggregate([{"$match": {**of(provider), "state": STORED}}, {"$group": each}])
+        count, size = next(((row["count"], row["size"]) for row in rows), (0, 0))
+        settling = [each for each in books.get("reservations", []) if each.get("booked")]
+        if settling or books.get("removals") or books.get("corrections"):
+            return books, (0, 0)
+        if (self._stats.find_one(of(provider)) or {}) != books:
+            return books, (0, 0)
+        right = count + (books.get("unowned_count") or 0), size + (books.get("unowned_bytes") or 0)
+        told = books.get("file_count") or 0, books.get("total_size_bytes") or 0
+        return books, (right[0] - told[0], right[1] - told[1])
 
     def _make(
         self,
@@ -105,7 +132,7 @@ class MongoCorrections:
         provider: str,
         intents: Sequence[Intent],
         *,
-        unowned: tuple[int, int] | None = None,
+        sums: Mapping[str, int] | None = None,
     ) -> set[str]:
         """Correct rows, each kept in the backup before. The ids of those that were done."""
         if not intents:
@@ -117,7 +144,7 @@ class MongoCorrections:
         ready = self._ready(provider, [intent for intent in intents if intent["id"] in new])
         for intent in ready:
             intent |= {"backup": backup, "row": intent["id"], "becomes": KEPT}
-        self._under_way(provider, ready, unowned)
+        self._under_way(provider, ready, sums)
         mine = {"$in": [intent["id"] for intent in intents]}
         made = {row["_id"] for row in self._backup_rows.find({"_id": mine, "state": {"$ne": WANTED}}, {"_id": 1})}
         self._backup_rows.delete_many({"_id": mine, "state": WANTED})
@@ -141,14 +168,14 @@ class MongoCorrections:
         there = _inserted(self._objects, new)
         return [intent for intent in intents if not intent["adds"] or intent["id"] in there]
 
-    def _under_way(self, provider: str, intents: Sequence[Intent], unowned: tuple[int, int] | None = None) -> None:
+    def _under_way(self, provider: str, intents: Sequence[Intent], sums: Mapping[str, int] | None = None) -> None:
         """Write corrections into the provider's document, those that no upload and no other one shuts out, and carry
         them through."""
         if not intents:
             return
         after = self._stats.find_one_and_update(
             of(provider),
-            asked(intents, unowned),
+            asked(intents, sums or {}),
             projection={"corrections": 1},
             return_document=ReturnDocument.AFTER,
         )

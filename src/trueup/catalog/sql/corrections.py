@@ -83,8 +83,15 @@ class SqlCorrections:
             sums = self._locked(db, provider)
             if sums is None or (sums["unowned_count"], sums["unowned_bytes"]) != was:
                 return False
+            mine = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(objects.c.size), 0))
+            count, size = db.execute(mine.where(objects.c.provider == provider, objects.c.state == STORED)).one()
+            # What an application has written there, or lost, counts no more. PostgreSQL adds up as decimals.
+            count = was[0] + count - sums["file_count"]
+            size = was[1] + int(size) - sums["total_size_bytes"]
+            if now == was and not (count or size):
+                return False
             self._keep(db, backup, run, provider, sums)
-            self._count(db, backup, provider, unowned=(now[0] - was[0], now[1] - was[1]))
+            self._count(db, backup, provider, size=size, count=count, unowned=(now[0] - was[0], now[1] - was[1]))
             return True
 
     @staticmethod

@@ -163,6 +163,14 @@ processed_files = sa.Table(
     sa.Column("retry_at", Moment),
     sa.Column("gone_since", Moment),
     sa.Column("processed_at", Moment),
+    # Those that wait for their effect are few among many.
+    sa.Index(
+        "ix_processed_files_unfinished",
+        "source",
+        "filename",
+        sqlite_where=sa.text("success IS 0"),
+        postgresql_where=sa.text("success IS false"),
+    ),
 )
 
 locks = sa.Table(
