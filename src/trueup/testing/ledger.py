@@ -339,7 +339,8 @@ class LedgerContract:
 
             with ThreadPoolExecutor(2) as pool:
                 first, second = pool.submit(overwrite), pool.submit(remove)
-                assert first.result() != second.result()
+                # Neither is fine too: each may have found the other at it.
+                assert not (first.result() and second.result())
             assert not ledger.reserve(_wanted(f"p{number}", 901, key="other")) or not first.result()
             _check(ledger)
             for token in (f"o{number}", f"p{number}"):
