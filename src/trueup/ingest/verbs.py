@@ -13,7 +13,7 @@ from typing import Final
 
 from trueup import events, keys
 from trueup.config import Settings, load
-from trueup.errors import TrueupError, UsageError
+from trueup.errors import Interrupted, TrueupError, UsageError
 from trueup.filters import Scope
 from trueup.ingest import gone
 from trueup.ingest.config import ingest_config
@@ -63,8 +63,8 @@ def ingest(
     try:
         with opened(name, settings, memory_of(name, settings), copy=dry_run) as job:
             listener(events.RunStarted(run=run, job=JOB, left=job.source.url, right=job.local.url, mode="ingest"))
-            owner = Owner(settings.home)
-            this = Pass(run=run, job=job, owner=owner, dry_run=dry_run, listener=listener)
+            owner = Owner(settings.home, looks_only=dry_run)
+            this = Pass(run=run, job=job, owner=owner, dry_run=dry_run, listener=listener, stopped=stopped)
             with owner.alive():
                 try:
                     if not dry_run:
@@ -77,7 +77,7 @@ def ingest(
                 except TrueupError as error:
                     if isinstance(error, UsageError):
                         raise
-                    status, reason = "failed", str(error)
+                    status, reason = "interrupted" if isinstance(error, Interrupted) else "failed", str(error)
                 tally = this.tally
                 done = _result(run, name, status, reason, tally, time.monotonic() - began)
                 if not dry_run:
