@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from trueup import keys
 from trueup.catalog.sql.processed import CLAIMED, Claim
-from trueup.errors import NotFound, PreconditionFailed
+from trueup.errors import NotFound, PreconditionFailed, StoreError
 from trueup.ingest.job import Job
 from trueup.stores.base import Entry, Store
 
@@ -31,15 +31,20 @@ def fetch(job: Job, entry: Entry, claim: Claim | None) -> Here:
         job.local.discard(entry.key, temporary(claim.before.token))
         if (md5 := _kept(job, entry)) is not None:
             return Here(md5, fetched=False)
-    with job.source.read(entry.key, expect=entry) as body:
-        written = job.local.write(
-            entry.key,
-            _unchanged(body, job.source, entry),
-            size=entry.size,
-            md5=entry.md5,
-            mtime_ns=entry.mtime_ns or None,
-            temporary=temporary(claim.token if claim is not None else ""),
-        )
+    try:
+        with job.source.read(entry.key, expect=entry) as body:
+            written = job.local.write(
+                entry.key,
+                _unchanged(body, job.source, entry),
+                size=entry.size,
+                md5=entry.md5,
+                mtime_ns=entry.mtime_ns or None,
+                temporary=temporary(claim.token if claim is not None else ""),
+            )
+    except (PreconditionFailed, NotFound) as error:
+        if _as_listed(job.source, entry):  # so it is something here that stands in the way
+            raise StoreError(error.message, cure=error.cure) from error
+        raise
     job.local.flush([entry.key])
     return Here(written.md5, fetched=True)
 
@@ -73,6 +78,12 @@ def _unchanged(body: Iterator[bytes], source: Store, entry: Entry) -> Iterator[b
     """The bytes, if the source still is as it was listed when the last has come. Whoever writes them publishes nothing
     else."""
     yield from body
-    after = source.stat(entry.key)
-    if (after.size, after.mtime_ns, after.fingerprint) != (entry.size, entry.mtime_ns, entry.fingerprint):
+    if not _as_listed(source, entry):
         raise PreconditionFailed(f"'{keys.display(entry.key)}' changed while it was read")
+
+
+def _as_listed(source: Store, entry: Entry) -> bool:
+    with suppress(NotFound):
+        now = source.stat(entry.key)
+        return (now.size, now.mtime_ns, now.fingerprint) == (entry.size, entry.mtime_ns, entry.fingerprint)
+    return False

@@ -49,7 +49,7 @@ def opened(name: str, settings: Settings, memory: Memory, *, copy: bool = False)
         _refuse_overlap(source.url, local.url, name)
         url = stack.enter_context(_copied(config.database)) if copy else config.database
         processed = stack.enter_context(closing(open_processed(url, name)))
-        if config.skip_duplicates:
+        if config.skip_duplicates and not copy:
             processed.index_bytes()
         yield Job(
             config=config,

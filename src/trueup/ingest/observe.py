@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from trueup.ingest.owner import Owner
 from trueup.ingest.report import Tally
 from trueup.stores.base import Entry, OutOfOrder
 from trueup.stores.sort import sorted_entries
+from trueup.stores.stopping import heeded, heeding
 
 _PAGE: Final = 500
 log = logging.getLogger("trueup.ingest")
@@ -43,6 +45,8 @@ class Pass:
     owner: Owner
     dry_run: bool = False
     listener: events.Listener = events.ignore
+    stopped: Callable[[], bool] = lambda: False
+    """Whether nobody waits for the listing any more."""
     listed: Listed | None = None
     """Gets every name, where somebody wants to know what is gone."""
     wanted: int = 0
@@ -65,7 +69,8 @@ class Pass:
     def known(self, key: str, layer: str) -> None:
         """Count a file that is done."""
         self.tally.counts.known(layer)
-        log.debug("Skipping %s (already processed: %s)", keys.display(key), layer)
+        if log.isEnabledFor(logging.DEBUG):  # a million times
+            log.debug("Skipping %s (already processed: %s)", keys.display(key), layer)
 
     def item(self, key: str, outcome: str, error: str = "", attempts: int = 0) -> None:
         """Tell what became of one file."""
@@ -78,8 +83,11 @@ class Pass:
         )  # fmt: skip
 
     def here(self, key: str) -> bool:
-        """Whether the local folder has a file of this name."""
-        return os.path.lexists(self.job.local.root / key)
+        """Whether the local folder has a file of this name. What a link leads to is none of it."""
+        try:
+            return stat.S_ISREG(os.lstat(f"{self.job.local.root}/{key}").st_mode)
+        except (OSError, ValueError):
+            return False
 
     def not_done(self, entries: Sequence[Entry]) -> set[str]:
         """Those of some files that `already_done` does not know; all of them where there is no such hook. Raises
@@ -165,8 +173,8 @@ def new_files(this: Pass) -> Iterator[Entry]:
 
 def _wanted(this: Pass, *, ordered: bool) -> Iterator[Entry]:
     job, counts = this.job, this.tally.counts
-    with closing(job.source.list(ordered=ordered)) as entries:
-        for page in paged(entry for entry in entries if entry.fault != "marker"):
+    with heeding(this.stopped), closing(job.source.list(ordered=ordered)) as entries:
+        for page in paged(entry for entry in heeded(entries) if entry.fault != "marker"):
             counts.listed += len(page)
             this.listener(events.Listing(run=this.run, left_entries=counts.listed, right_entries=0))
             if this.listed is not None:
@@ -179,10 +187,10 @@ def _wanted(this: Pass, *, ordered: bool) -> Iterator[Entry]:
                     counts.filtered += 1
                 elif entry.fault:
                     _hidden(this, entry)
-                elif why := job.local.unaddressable(entry.key):
-                    _refused(this, entry, why)
                 elif job.memory.knows(entry.key, entry.size, looks(entry)):
                     this.known(entry.key, "memory")
+                elif why := job.local.unaddressable(entry.key):
+                    _refused(this, entry, why)
                 else:
                     new.append(entry)
             yield from _by_rows(this, new)

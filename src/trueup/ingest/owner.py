@@ -17,18 +17,21 @@ from trueup.runs import run_lock
 
 
 class Owner:
-    """This process, as it signs its claims."""
+    """This process, as it signs its claims. One that only looks makes nothing in its state folder."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, looks_only: bool = False) -> None:
         self._folder = home / "ingest" / "owners"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._machine = _machine(home / "ingest" / "machine")
+        self._looks_only = looks_only
+        self._machine = _machine(home / "ingest" / "machine", make=not looks_only)
         self._token = secrets.token_hex(8)
         self.name = f"{self._machine}:{self._token}"
 
     @contextmanager
     def alive(self) -> Iterator[None]:
         """While this process is at work."""
+        if self._looks_only:
+            yield
+            return
         path = self._folder / self._token
         with run_lock(path, run=self.name, what="files are being taken"):
             try:
@@ -56,9 +59,12 @@ class Owner:
         return False
 
 
-def _machine(path: Path) -> str:
-    """A name for this machine and this state folder, made once."""
+def _machine(path: Path, *, make: bool) -> str:
+    """A name for this machine and this state folder, made once; empty as long as nobody did."""
     if not path.exists():
+        if not make:
+            return ""
+        path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_name(f"machine-{secrets.token_hex(8)}")
         made.write_text(secrets.token_hex(8), "ascii")
         try:

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Final
 
 from trueup import keys
+from trueup.catalog.sql.processed import DUPLICATE
 from trueup.errors import NotFound, PreconditionFailed, StoreError
 from trueup.ingest.fetch import fetch
 from trueup.ingest.observe import Pass, paged
@@ -31,7 +32,9 @@ def repair(this: Pass, stopped: Callable[[], bool]) -> None:
                 return
             done = {name: row for name, row in job.processed.rows([one.key for one in page]).items() if row.success}
             had = [entry for entry in page if entry.key in done]
-            lost = this.not_done(had) if hooked and had else set()
+            # What its bytes did under another name was not lost under this one.
+            own = [entry for entry in had if done[entry.key].state != DUPLICATE]
+            lost = this.not_done(own) if hooked and own else set()
             if lost and not this.dry_run:
                 job.processed.request(done[name] for name in lost)
             missing = [

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -17,7 +17,7 @@ from trueup import events, keys
 from trueup.catalog.base import now
 from trueup.catalog.lease import Leases
 from trueup.catalog.sql.processed import CLAIMED, DONE, DUPLICATE, Claim, Row
-from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, Unreachable
+from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, TrueupError, Unreachable
 from trueup.ingest.decide import Decision, Step, lasting_looks, looks, rewritten
 from trueup.ingest.fetch import Here, fetch, md5_there
 from trueup.ingest.handler import File, described
@@ -84,7 +84,11 @@ class Taking:
     def _give_back(self, coming: Sequence[_Coming]) -> None:
         for one in coming:
             one.here.cancel()
-        self._job.processed.release(one.claim for one in coming)
+        wait([one.here for one in coming])  # what is on its way gets here, and must not count as taken then
+        self._release([one.claim for one in coming])
+
+    def _release(self, claims: Sequence[Claim]) -> None:
+        self._job.processed.release(claims, {one.filename for one in claims if self._this.here(one.filename)})
 
     # ----- claiming -----
 
@@ -146,18 +150,24 @@ class Taking:
             self._handle(one.entry, one.claim, here)
         except (PreconditionFailed, NotFound):  # it is being written, or gone since it was listed
             tally.counts.unstable += 1
-            self._job.processed.release([one.claim])
+            self._release([one.claim])
         except AccessDenied as error:
             self._fail(one, str(error), "permission")
         except (NoSpace, Unreachable) as error:  # no fault of the file's, and no try of it
-            self._job.processed.release([one.claim])
+            self._release([one.claim])
             self._failed(one.entry, str(error), one.claim.attempts - 1)
             self._trouble(error)
         except StoreError as error:
             self._fail(one, str(error), "source")
+        except _ClaimLost:
+            tally.counts.waiting += 1
+            self._this.item(one.entry.key, "waiting", "its lease ended, and another worker has it now")
         except _HandlerFailed as error:
             self._fail(one, described(error.__cause__ or error), "handler")
-        except SQLAlchemyError as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
+        except (
+            TrueupError,
+            SQLAlchemyError,
+        ) as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
             self._fail(one, described(error), "handler")
         finally:
             self._leases.drop(one.claim.token)
@@ -199,7 +209,10 @@ class Taking:
                 except (Exception, SystemExit) as error:
                     raise _HandlerFailed from error
             seen = lasting_looks(entry, time.time_ns())
-            job.processed.finish(db, claim, size=entry.size, md5=here.md5, seen=seen, version=file.version, state=state)
+            if not job.processed.finish(
+                db, claim, size=entry.size, md5=here.md5, seen=seen, version=file.version, state=state
+            ):
+                raise _ClaimLost
         job.memory.keep(entry.key, entry.size, seen)
         tally = self._this.tally
         if known or state == DUPLICATE:
@@ -235,6 +248,10 @@ class Taking:
         """A full disk, or a server that does not answer, is every file's trouble."""
         if isinstance(error, (NoSpace, Unreachable)):
             self._ended = str(error)
+
+
+class _ClaimLost(Exception):
+    """Somebody else is at the file."""
 
 
 class _HandlerFailed(Exception):

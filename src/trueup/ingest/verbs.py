@@ -13,7 +13,7 @@ from typing import Final
 
 from trueup import events, keys
 from trueup.config import Settings, load
-from trueup.errors import TrueupError, UsageError
+from trueup.errors import Interrupted, TrueupError, UsageError
 from trueup.filters import Scope
 from trueup.ingest import gone
 from trueup.ingest.config import ingest_config
@@ -90,8 +90,8 @@ def pass_over(
     try:
         with kept as job:
             listener(events.RunStarted(run=run, job=JOB, left=job.source.url, right=job.local.url, mode="ingest"))
-            owner = Owner(settings.home)
-            this = Pass(run=run, job=job, owner=owner, dry_run=wish.dry_run, listener=listener)
+            owner = Owner(settings.home, looks_only=wish.dry_run)
+            this = Pass(run=run, job=job, owner=owner, dry_run=wish.dry_run, listener=listener, stopped=stopped)
             try:
                 with owner.alive():
                     if not wish.dry_run:
@@ -103,7 +103,7 @@ def pass_over(
             except UsageError:
                 raise
             except TrueupError as error:
-                status, reason = "failed", str(error)
+                status, reason = "interrupted" if isinstance(error, Interrupted) else "failed", str(error)
             tally = this.tally
             done = _result(run, name, status, reason, tally, time.monotonic() - began)
             if not wish.dry_run and (done.eventful or not eventful):

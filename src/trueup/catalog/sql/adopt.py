@@ -152,7 +152,15 @@ def adopt_processed(*missing: sa.Column[Any]) -> bool:
     rows = sa.table(_PROCESSED, sa.column("success", sa.Boolean), sa.column("version", sa.Integer))
     op.execute(rows.update().where(rows.c.success.is_(None)).values(success=sa.false()))
     op.execute(rows.update().where(rows.c.success.is_(sa.true())).values(version=1))
-    op.create_index("ux_processed_files_source_filename", _PROCESSED, ["source", "filename"], unique=True)
+    ours = sa.text("source <> ''")  # an application may note a name as often as it likes
+    op.create_index(
+        "ux_processed_files_source_filename",
+        _PROCESSED,
+        ["source", "filename"],
+        unique=True,
+        sqlite_where=ours,
+        postgresql_where=ours,
+    )
     return True
 
 

@@ -7,7 +7,7 @@ a quarantine. `size`, `md5` and `version` are those of the last effect, so that 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -38,6 +38,11 @@ REQUESTED: Final = "requested"
 _PAGE: Final = 500
 _ADOPTED: Final = ""
 """The source of rows that an application wrote: they are everybody's."""
+_OURS: Final = "trueup"
+"""What is noted with a connection: the transaction that a handler gets."""
+_TOGETHER: Final = "What it wrote is committed together with the note that the file was taken"
+_COUNTED: Final = {"preserve_rowcount": True}
+"""Not every driver tells of its own how many rows were inserted."""
 _c: Final = processed_files.c
 _STATE: Final = sa.func.coalesce(_c.state, sa.case((_c.success, DONE), else_=FAILED))
 
@@ -103,7 +108,7 @@ class Processed:
         self._engine = engine
         self._runs = SqlRunLog(engine)
         self._source = source
-        self._ours = _c.source.in_([source, _ADOPTED])
+        self._ours = sa.or_(_c.source == source, _c.source == _ADOPTED)
 
     def close(self) -> None:
         """Let the database go."""
@@ -114,7 +119,7 @@ class Processed:
         """One transaction, which whoever gets it cannot commit. Without `keep` it is undone at its end. What SQLAlchemy
         raises passes through."""
         with self._engine.connect() as db:
-            transaction = db.begin()
+            db.info[_OURS] = transaction = db.begin()
             sa.event.listen(db, "commit", _refuse)
             try:
                 yield db
@@ -141,12 +146,14 @@ class Processed:
         return found
 
     def rows(self, names: Sequence[str]) -> dict[str, Row]:
-        """The rows of these files."""
+        """The rows of these files. Where an application has written one beside ours, the one that tells of an effect
+        counts."""
         found: dict[str, Row] = {}
+        query = sa.select(*_ROW).order_by(_c.success.is_(sa.true()), _c.source)
         with self._reading() as db:
             for start in range(0, len(names), _PAGE):
                 some = _c.filename.in_(names[start : start + _PAGE])
-                for row in db.execute(sa.select(*_ROW).where(self._ours, some)):
+                for row in db.execute(query.where(self._ours, some)):
                     found[row.filename] = _row(row)
         return found
 
@@ -201,11 +208,11 @@ class Processed:
             for name, row, anew in wanted:
                 claim = Claim(name, secrets.token_hex(8), 1 if row is None or anew else row.attempts + 1, row)
                 values = {
-                    "source": self._source, "success": False, "state": CLAIMED, "attempts": claim.attempts,
+                    "success": False, "state": CLAIMED, "attempts": claim.attempts,
                     "owner": owner, "token": claim.token, "lease_until": until, "retry_at": None,
                 }  # fmt: skip
                 if row is None:
-                    done = db.execute(self._insert(), self._new(name) | values)
+                    done = db.execute(self._insert(), self._new(name) | values, execution_options=_COUNTED)
                 else:
                     as_read = (
                         sa.literal(row.state) == _STATE,
@@ -213,8 +220,8 @@ class Processed:
                         sa.func.coalesce(_c.attempts, 0) == row.attempts,
                     )
                     here = processed_files.update().where(self._ours, _c.filename == name, *as_read)
-                    done = db.execute(here.values(values))
-                if done.rowcount == 1:
+                    done = db.execute(here.values(values | {"source": self._becomes(name)}))
+                if done.rowcount:  # an application may have several rows of a name
                     got.append(claim)
         return got
 
@@ -223,18 +230,21 @@ class Processed:
         with self._writing() as db:
             db.execute(processed_files.update().where(_c.token.in_(tokens)).values(lease_until=until))
 
-    def release(self, claims: Iterable[Claim]) -> None:
-        """Give claims back, as if they had never been; those that somebody took over stay theirs."""
+    def release(self, claims: Iterable[Claim], fetched: Container[str] = ()) -> None:
+        """Give claims back, as if they had never been; those that somebody took over stay theirs. A file that was
+        `fetched` meanwhile keeps its row: without one it would count as taken, because it is here."""
         with self._writing() as db:
             for claim in claims:
-                here = self._held(claim)
-                if claim.before is None:
+                here, row = self._held(claim), claim.before
+                if row is not None:
+                    before = {name: getattr(row, name) for name in ("success", "state", "attempts", "retry_at")}
+                    if row.state == CLAIMED:  # one that was taken over: it is nobody's now, and waits for nothing
+                        before["state"] = REQUESTED
+                elif claim.filename in fetched:
+                    before = {"state": REQUESTED, "attempts": 0}
+                else:
                     db.execute(processed_files.delete().where(*here))
                     continue
-                row = claim.before
-                before = {name: getattr(row, name) for name in ("success", "state", "attempts", "retry_at")}
-                if row.state == CLAIMED:  # one that was taken over: it is nobody's now, and waits for nothing
-                    before["state"] = REQUESTED
                 db.execute(processed_files.update().where(*here).values(_FREE | before))
 
     def fail(self, claim: Claim, error: str, cause: str, seen: str, retry_at: datetime | None) -> None:
@@ -246,13 +256,14 @@ class Processed:
 
     def finish(
         self, db: sa.Connection, claim: Claim, *, size: int, md5: str, seen: str, version: int, state: str = DONE
-    ) -> None:
-        """The file has had its effect, if the transaction of `db` is committed. Raises `TrueupError` when somebody else
-        took the claim over."""
+    ) -> bool:
+        """The file has had its effect, if the transaction of `db` is committed. False when somebody else took the claim
+        over: then it must not be. Raises `TrueupError` when it is over already."""
+        if db.get_transaction() is not db.info[_OURS]:
+            raise TrueupError("a handler must not end the transaction that it is given", cure=_TOGETHER)
         facts = {"success": True, "state": state, "size": size, "md5": md5, "seen": seen, "version": version}
         values = _WELL | facts | {"processed_at": now(), "gone_since": None}
-        if db.execute(processed_files.update().where(*self._held(claim)).values(values)).rowcount != 1:
-            raise TrueupError("its claim ended, and another worker has it now", cure="Give it a longer lease")
+        return db.execute(processed_files.update().where(*self._held(claim)).values(values)).rowcount > 0
 
     def request(self, rows: Iterable[Row]) -> int:
         """Have files taken again, at once: each that nobody is at, and that had no effect since its row was read. How
@@ -262,7 +273,8 @@ class Processed:
         with self._writing() as db:
             for row in rows:
                 since = _c.processed_at.is_not_distinct_from(sa.literal(row.processed_at, Moment))
-                here = (self._ours, _c.filename == row.filename, _STATE != CLAIMED, since)
+                same = (_c.success.is_(sa.true()) if row.success else _c.success.is_not(sa.true()), since)
+                here = (self._ours, _c.filename == row.filename, _STATE != CLAIMED, *same)
                 done += db.execute(processed_files.update().where(*here).values(values)).rowcount
         return done
 
@@ -307,6 +319,12 @@ class Processed:
         """Make `with_bytes` quick. Only who asks for it pays for the index."""
         sa.Index("ix_processed_files_md5", _c.md5).create(self._engine, checkfirst=True)
 
+    def _becomes(self, name: str) -> sa.ColumnElement[str]:
+        """The source of a row that is claimed: ours, unless the application has more rows of that name than one."""
+        same = processed_files.alias()
+        rows = sa.select(sa.func.count()).where(same.c.source.in_([self._source, _ADOPTED]), same.c.filename == name)
+        return sa.case((rows.scalar_subquery() > 1, _c.source), else_=self._source)
+
     def _held(self, claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
         return (self._ours, _c.filename == claim.filename, _c.token == claim.token)
 
@@ -314,10 +332,10 @@ class Processed:
         return {"source": self._source, "filename": name, "version": 0, "attempts": 0}
 
     def _insert(self) -> sqlite.Insert | postgresql.Insert:
-        here = [_c.source, _c.filename]
+        here: dict[str, Any] = {"index_elements": [_c.source, _c.filename], "index_where": sa.text("source <> ''")}
         if self._engine.dialect.name == "sqlite":
-            return sqlite.insert(processed_files).on_conflict_do_nothing(index_elements=here)
-        return postgresql.insert(processed_files).on_conflict_do_nothing(index_elements=here)
+            return sqlite.insert(processed_files).on_conflict_do_nothing(**here)
+        return postgresql.insert(processed_files).on_conflict_do_nothing(**here)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -362,9 +380,7 @@ def open_sql(url: str, source: str) -> Processed:
 
 
 def _refuse(_: sa.Connection) -> None:
-    raise TrueupError(
-        "a handler must not commit", cure="What it wrote is committed together with the note that the file was taken"
-    )
+    raise TrueupError("a handler must not commit", cure=_TOGETHER)
 
 
 def _row(row: Any) -> Row:  # noqa: ANN401 - a row of SQLAlchemy's
