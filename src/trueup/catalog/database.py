@@ -35,10 +35,8 @@ def database_of(settings: Settings) -> str:
     return url
 
 
-def shared_runs(settings: Settings, limit: int) -> list[RunRecord]:
-    """The newest runs that the shared database knows; none where it is not there yet. Raises what `open_catalog`
-    does."""
-    url = database_of(settings)
+def runs_in(url: str, limit: int) -> list[RunRecord]:
+    """The newest runs that a database knows; none where it is not there yet. Raises what `open_catalog` does."""
     file = url.removeprefix("sqlite:///")
     if file != url and not Path(file).exists():
         return []
