@@ -1,7 +1,8 @@
 """ET:Legacy match files into the table `sessions`: one row a match, which has two rounds.
 
-A file is named `2024-03-24-211030-supply-round-1.txt`. Its first line is `server\\map\\config\\round\\defender\\winner\\
-time limit\\time`, each further one a player: `guid\\name\\rounds\\team\\...`.
+A file is named `2024-03-24-211030-supply-round-1.txt`. Its first line has eight fields with backslashes between them:
+server, map, config, round, defender, winner, time limit, time. Each further one is a player: guid, name, rounds, team,
+and more.
 """
 
 from __future__ import annotations
