@@ -200,7 +200,10 @@ def test_doctor_looks_at_each_job_that_takes_files(cli: Cli, tmp_path: Path) -> 
     found = {check["name"]: (check["status"], check["detail"]) for check in result.document["checks"]}
     assert result.code == 1
     assert found["settings"] == ("ok", "trueup.toml: 1 store, 4 jobs")
-    assert found["ingest well"] == ("ok", f"{tmp_path / 'here/deep'} is made when it is first used; taking:take is found")
+    assert found["ingest well"] == (
+        "ok",
+        f"{tmp_path / 'here/deep'} is made when it is first used; taking:take is found",
+    )
     assert found["ingest well database"][1].endswith("trueup.db is made when it is first used")
     assert "ingest well source" not in found, "it was looked at by its name"
     assert found["ingest nowhere"] == ("fail", f"{tmp_path / 'a file'} cannot be written to")

@@ -52,7 +52,14 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
             settings = load(tmp_path / "trueup.toml")
             fetching = "downloads" in settings.sections and downloads_config(settings)
             taking = [ingest_config(name, settings) for name in settings.sections.get("ingest", {})]
-            assert taking or settings.stores or settings.jobs or alerts(settings).email or fetching or pool_config(settings)
+            assert (
+                taking
+                or settings.stores
+                or settings.jobs
+                or alerts(settings).email
+                or fetching
+                or pool_config(settings)
+            )
         elif block.language == "python":
             compile(block.text, name_of(page), "exec")
 

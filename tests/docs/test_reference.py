@@ -169,7 +169,7 @@ def test_every_field_of_a_saved_plan_is_described(tmp_path: Path):
 
 def test_every_setting_of_an_ingest_is_described_with_its_default(tmp_path: Path):
     described = section(reference("settings"), "Ingest")
-    rows = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|[^|]*) \|", described, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+)` \|(?: `([^`]*)`|[^|]*) ?\|", described, re.MULTILINE))
     assert set(rows) == ingesting._KNOWN
     shown = "\n".join(f"{name} = {default}" for name, default in rows.items() if default)
     plain = '[ingest.plain]\nsource = "drop"\ninto = "here"\n'

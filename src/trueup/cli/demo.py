@@ -197,7 +197,9 @@ def _reconcile(stage: _Stage) -> None:
 
 def _ingest(stage: _Stage) -> None:
     folder = stage.site.parent
-    stage.tell("A server's drop folder: 40 result files, and 2 that are not wanted. Each of the 40 is to be taken once.")
+    stage.tell(
+        "A server's drop folder: 40 result files, and 2 that are not wanted. Each of the 40 is to be taken once."
+    )
     (folder / "drop").mkdir()
     long_ago = time.time() - 30 * 86_400
     for number in range(_RESULTS):

@@ -70,7 +70,7 @@ def ingest(
         if watch:
             return _watch(ui, name, settings, wish, outputs)
         done = pass_over(name, settings, wish, listener=outputs.listener, stopped=outputs.stopped)
-    show(ui, done)
+    show(ui, done, repaired=repair and not dry_run)
     ui.document(done.to_json())
     return done.exit_code
 
@@ -131,7 +131,7 @@ def diagnose(
     return 5 if check and done.status == "attention" else done.exit_code
 
 
-def show(ui: Ui, done: IngestRun) -> None:
+def show(ui: Ui, done: IngestRun, *, repaired: bool = False) -> None:
     """A run for people: what needs a look, then one line of numbers."""
     for item in done.items:
         outcome = str(item["outcome"])
@@ -152,7 +152,7 @@ def show(ui: Ui, done: IngestRun) -> None:
         if counts[key] or key == first[0]
     ]
     also = [f"{counts[key]:,} {key}" for key in ("unstable", "waiting", "quarantined", "rewritten") if counts[key]]
-    if counts["downloaded"] != counts["processed"]:  # after a repair, say, or with files that failed
+    if repaired:
         also.append(f"{counts['downloaded']:,} downloaded")
     ui.out(f"{done.name}: {', '.join(said + also)}", (f" in {words.duration(done.seconds)}", "dim"))
 
