@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,6 @@ from trueup.cli.ui import Ui
 from trueup.errors import TrueupError, UsageError
 
 if TYPE_CHECKING:
-    from trueup.config import Settings
     from trueup.runs import RunRecord
 
 _SHOWN = 50
@@ -73,22 +72,15 @@ def _shared(ui: Ui) -> list[RunRecord]:
     if not {"database", "pool", "ingest"} & settings.sections.keys():
         return []
     from trueup.catalog.database import database_of, runs_in
+    from trueup.ingest.config import databases
 
     found: dict[str, list[RunRecord]] = {}
     try:
-        for url in (database_of(settings), *_own_databases(settings)):
+        for url in (database_of(settings), *databases(settings)):
             found[url] = runs_in(url, _SHOWN)
     except TrueupError as error:
         ui.warn(f"the runs in the shared database are not shown: {error}")
     return [record for records in found.values() for record in records]
-
-
-def _own_databases(settings: Settings) -> Iterator[str]:
-    from trueup.ingest.config import ingest_config
-
-    jobs = settings.sections.get("ingest")
-    for name in jobs if isinstance(jobs, dict) else ():
-        yield ingest_config(name, settings).database
 
 
 def trash_list(ui: Ui) -> int:

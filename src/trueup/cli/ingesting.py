@@ -141,6 +141,8 @@ def show(ui: Ui, done: IngestRun, *, repaired: bool = False) -> None:
         ui.out((f"{outcome:>11}", _STYLES.get(outcome, "cyan")), f"  {item['path']}", (error, "dim"))
     if done.reason:
         ui.refuse(done.reason, status=done.status)
+    if done.status == "failed" and not done.counts["listed"]:
+        return
     counts = dict(done.counts)
     first = ("processed", "taken")
     if done.status == "dry-run":
