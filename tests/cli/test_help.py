@@ -17,7 +17,18 @@ COMMANDS = [path.split()[1:] for path, _ in reference._leaves(typer.main.get_com
 
 def test_the_commands_are_those_of_this_version() -> None:
     assert sorted(" ".join(command) for command in COMMANDS) == [
-        *("apply", "backups ls", "backups restore", "db upgrade", "demo", "doctor", "fetch", "init"),
+        *(
+            "apply",
+            "backups ls",
+            "backups restore",
+            "db upgrade",
+            "demo",
+            "diagnose",
+            "doctor",
+            "fetch",
+            "ingest",
+            "init",
+        ),
         *(f"pool {verb}" for verb in ("get", "ls", "put", "rm", "stats", "sweep", "url")),
         *("reconcile", "runs", "sync", "trash empty", "trash ls", "ui", "undo"),
     ]

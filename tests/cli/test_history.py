@@ -224,3 +224,22 @@ def test_a_pair_that_drifted_before_it_was_recorded_is_listed(cli: Cli, trees: T
     assert applied.code == 1
     assert "drifted (adopt)   one.txt   " in applied.out
     assert "not done: 1 no longer as planned" in applied.out
+
+
+def test_runs_lists_what_was_taken_and_diagnosed_wherever_a_job_keeps_its_rows(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "drop" / "a.txt").write_text("a")
+    job = 'source = "drop"\ninto = "here"\nstable_for = "0s"\n'
+    (tmp_path / "trueup.toml").write_text(
+        f'[ingest.one]\n{job}[ingest.two]\n{job}database = "sqlite:///two.db"\n'.replace("here", "there", 1)
+    )
+    runs = {name: cli("ingest", name, "--json").document["run"] for name in ("one", "two")}
+    cli("diagnose", "one")
+
+    lines = cli("runs").out.splitlines()
+
+    assert len(lines) == 3
+    assert {f"{run}   ingest ok          {name}   1 taken" for name, run in runs.items()} <= set(lines)
+    assert not any("diagnose" in line and "taken" in line for line in lines)
+    facts = dict(line.split(maxsplit=1) for line in cli("runs", runs["two"]).out.splitlines())
+    assert (facts["job"], facts["processed"], facts["listed"]) == ("ingest", "1", "1")

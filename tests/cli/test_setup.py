@@ -38,6 +38,7 @@ def test_init_writes_beside_the_named_settings_file(cli: Cli, tmp_path: Path) ->
 
 
 def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trueup.ingest.config import _KNOWN, ingest_config
     from trueup.notify.config import alerts
     from trueup.pool.config import pool_config
     from trueup.stores import open_store
@@ -57,6 +58,8 @@ def test_every_setting_of_the_template_works_when_uncommented(tmp_path: Path, mo
     job = tomllib.loads("\n".join(lines))["sync"]["site"]
     assert set(job) - {"left", "right"} == set(sync_config({}).__slots__) - {"force", "release"}
     assert list(pool_config(settings).providers) == ["first"]
+    assert ingest_config("stats", settings).source == settings.stores["drop"]
+    assert set(tomllib.loads("\n".join(lines))["ingest"]["stats"]) == _KNOWN
     assert alerts(settings).email is not None
     for store in settings.stores.values():
         open_store(store, settings.environ).close()
@@ -180,6 +183,37 @@ def test_doctor_names_a_pool_and_a_database_that_cannot_be_used(cli: Cli, tmp_pa
     assert re.search(r"FAIL +pool  the pool has no provider", cli("doctor").out)
 
 
+def test_doctor_looks_at_each_job_that_takes_files(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "taking.py").write_text("def take(file, db): ...\n")
+    (tmp_path / "a file").touch()
+    (tmp_path / "trueup.toml").write_text(
+        '[stores.server]\nurl = "drop"\n'
+        '[ingest.well]\nsource = "server"\ninto = "here/deep"\nhandler = "taking:take"\n'
+        '[ingest.nowhere]\nsource = "gone"\ninto = "a file"\ndatabase = "mongodb://127.0.0.1:9/x"\n'
+        '[ingest.nothing]\nsource = "server"\ninto = "here"\nhandler = "taking:give"\n'
+        '[ingest.wrong]\nsource = "server"\n'
+    )
+
+    result = cli("doctor", "--json")
+
+    found = {check["name"]: (check["status"], check["detail"]) for check in result.document["checks"]}
+    assert result.code == 1
+    assert found["settings"] == ("ok", "trueup.toml: 1 store, 4 jobs")
+    assert found["ingest well"] == (
+        "ok",
+        f"{tmp_path / 'here/deep'} is made when it is first used; taking:take is found",
+    )
+    assert found["ingest well database"][1].endswith("trueup.db is made when it is first used")
+    assert "ingest well source" not in found, "it was looked at by its name"
+    assert found["ingest nowhere"] == ("fail", f"{tmp_path / 'a file'} cannot be written to")
+    assert found["ingest nowhere source"] == ("fail", f"{(tmp_path / 'gone').as_uri()} is not there")
+    assert found["ingest nowhere database"][0] == "fail"
+    assert found["ingest nothing"][1].endswith("taking has no function give")
+    assert found["ingest wrong"] == ("fail", "[ingest.wrong] has no into")
+    assert not (tmp_path / "here").exists()
+
+
 def test_the_demo_tells_its_story_and_leaves_nothing_behind(
     spawn: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +225,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing_behind(
     for sign in (
         "would copy", "copied 400 files to the right", "nothing to do: both sides agree (400 files)", "conflict",
         "$ trueup undo ", "'# edited on the left'", "refused: the run would delete", "(exit code 3)",
+        "stats: 40 files taken", "stats: 0 files taken, 40 files known", "stats: healthy", "40 files, 80 rows",
     ):  # fmt: skip
         assert sign in result.out
     assert list(tmp_path.iterdir()) == []

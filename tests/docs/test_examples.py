@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -141,6 +143,64 @@ def test_an_application_keeps_its_files_in_several_clouds(environ: dict[str, str
     finally:
         server.stop()
     assert mails == ["gcs is full: 5.20 GB of 5.00 GB used"]
+
+
+def test_a_bot_takes_each_match_file_once_whatever_is_lost(
+    environ: dict[str, str], tmp_path: Path, sftp_folder: Bucket, sftp_server: dict[str, str]
+):
+    there, server = tmp_path / "bot", Path(sftp_server["folder"], "data", sftp_folder.url.rpartition("/")[2])
+    shutil.copytree(EXAMPLES / "game_stats", there)
+    for file in (there / "drop").iterdir():
+        shutil.copyfile(file, server / file.name)
+        os.utime(server / file.name, (1_711_400_000, 1_711_400_000))
+    environ |= {
+        "TRUEUP_INGEST__STATS__SOURCE": "server",
+        "TRUEUP_STORES__SERVER__URL": sftp_folder.url,
+        "TRUEUP_STORES__SERVER__KNOWN_HOSTS": sftp_folder.options["known_hosts"],
+        "TRUEUP_STORES__SERVER__PASSWORD": sftp_folder.options["password"],
+        "TRUEUP_HOME": str(tmp_path / "state"),
+    }
+
+    def bot(*given: str) -> tuple[int, str]:
+        return run("bash", "-c", f"cd {there}; exec {sys.executable} bot.py {' '.join(given)}", environ=environ)
+
+    def trueup(*given: str) -> tuple[int, str]:
+        return run("bash", "-c", f"cd {there}; exec trueup {' '.join(given)}", environ=environ)
+
+    first = "2024-03-24-211030-supply-round-1.txt"
+    assert bot("--ask", first) == (0, "new\n")
+    told = (
+        "supply: round 1: allies win in 8:32; round 2: axis win in 8:32\n"
+        "goldrush: round 1: axis win in 20:00; round 2: allies win in 14:07\n"
+        "radar: round 2: allies win in 7:58\n"
+    )
+    assert bot("--once") == (0, told)
+    assert bot("--once") == (0, "")
+    assert bot("--ask", first) == (0, "taken, says local\n")
+
+    shutil.rmtree(there / "local_stats")
+    shutil.rmtree(tmp_path / "state")
+    with closing(sqlite3.connect(there / "stats.db")) as db, db:
+        db.execute("delete from processed_files")
+    assert bot("--ask", first) == (0, "taken, says domain\n")
+    assert bot("--once") == (0, "")
+    assert "5 files known" in trueup("ingest", "stats")[1]
+
+    late = server / "2024-03-25-195300-radar-round-1.txt"
+    late.write_text((server / "2024-03-25-200500-radar-round-2.txt").read_text().replace("legacy3\\2", "legacy3\\1", 1))
+    bad = server / "2024-03-25-210000-radar-round-1.txt"
+    bad.write_text("cut sho")
+    for file in (late, bad):
+        os.utime(file, (1_711_400_000, 1_711_400_000))
+    code, said = bot("--once")
+    assert code == 1
+    assert f"{bad.name} failed: ValueError: the first line is not that of a match file" in said
+    assert "radar: round 1: allies win in 7:58; round 2: allies win in 7:58" in said
+    assert trueup("diagnose", "stats", "--check")[0] == 5
+    with closing(sqlite3.connect(there / "stats.db")) as db:
+        assert db.execute("select map, round1_players, round2_players from sessions order by id").fetchall() == [
+            ("supply", 6, 6), ("goldrush", 4, 4), ("radar", 6, 6)
+        ]  # fmt: skip
 
 
 def test_the_python_of_the_pages_runs(tmp_path: Path, environ: dict[str, str]):

@@ -11,6 +11,7 @@ import pytest
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, name_of, pages, prose
 from trueup.config import load
 from trueup.downloads import downloads_config
+from trueup.ingest.config import ingest_config
 from trueup.notify.config import alerts
 from trueup.pool.config import pool_config
 
@@ -50,7 +51,15 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
             (tmp_path / "trueup.toml").write_text(block.text, "utf-8")
             settings = load(tmp_path / "trueup.toml")
             fetching = "downloads" in settings.sections and downloads_config(settings)
-            assert settings.stores or settings.jobs or alerts(settings).email or fetching or pool_config(settings)
+            taking = [ingest_config(name, settings) for name in settings.sections.get("ingest", {})]
+            assert (
+                taking
+                or settings.stores
+                or settings.jobs
+                or alerts(settings).email
+                or fetching
+                or pool_config(settings)
+            )
         elif block.language == "python":
             compile(block.text, name_of(page), "exec")
 

@@ -6,7 +6,7 @@ import inspect
 import io
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,12 @@ import trueup
 import trueup.testing
 from tests.docs.pages import DOCS, REFERENCE, ROOT, first_cells, section
 from trueup import errors, events
-from trueup.config import COMPARISONS, MODES, PREFERENCES, SyncConfig
+from trueup.catalog.sql.tables import processed_files
+from trueup.config import COMPARISONS, MODES, PREFERENCES, SyncConfig, load
+from trueup.ingest import causes
+from trueup.ingest import config as ingesting
+from trueup.ingest.diagnose import ATTENTION, HEALTHY, UNKNOWN, Diagnosis
+from trueup.ingest.report import LAYERS, Counts
 from trueup.stores import credentials
 from trueup.sync import report
 from trueup.sync.decide import Action, State, decide
@@ -157,6 +162,45 @@ def test_every_field_of_a_saved_plan_is_described(tmp_path: Path):
     with Plan.load(file.getvalue().splitlines()) as again:
         assert again.size() == 1
     assert set(PHASES) < set(Action)
+
+
+# ----- ingest and diagnose
+
+
+def test_every_setting_of_an_ingest_is_described_with_its_default(tmp_path: Path):
+    described = section(reference("settings"), "Ingest")
+    rows = dict(re.findall(r"^\| `(\w+)` \|(?: `([^`]*)`|[^|]*) ?\|", described, re.MULTILINE))
+    assert set(rows) == ingesting._KNOWN
+    shown = "\n".join(f"{name} = {default}" for name, default in rows.items() if default)
+    plain = '[ingest.plain]\nsource = "drop"\ninto = "here"\n'
+    (tmp_path / "trueup.toml").write_text(f"{plain}{plain.replace('plain', 'shown')}{shown}\n")
+    settings = load()
+    assert replace(ingesting.ingest_config("shown", settings), name="plain") == ingesting.ingest_config(
+        "plain", settings
+    )
+    for value in (*ingesting._REWRITES, *ingesting._DUPLICATES):
+        assert f'"{value}"' in described
+
+
+def test_every_count_of_an_ingest_is_described():
+    described = section(reference("json"), "`ingest`")
+    assert first_cells(described) == {field.name for field in fields(Counts)} - {"already_by_layer"}
+    assert all(f'"{field.name}"' in described for field in fields(Counts))
+    assert first_cells(section((DOCS / "guides" / "ingest.md").read_text("utf-8"), "Who remembers")) == set(LAYERS)
+
+
+def test_every_field_and_cause_of_a_diagnosis_is_described():
+    described = first_cells(section(reference("json"), "`diagnose`"))
+    assert described == set(Diagnosis(name="stats", truncated=True).to_json()) - {"files_truncated"}
+    page = (DOCS / "guides" / "diagnose.md").read_text("utf-8")
+    named = {value for name, value in vars(causes).items() if name.isupper() and isinstance(value, str)}
+    assert first_cells(section(page, "The causes")) >= named
+    assert first_cells(section(page, "Healthy or not")) == {HEALTHY, ATTENTION, UNKNOWN}
+
+
+def test_every_column_of_the_taken_files_is_described():
+    page = (DOCS / "guides" / "ingest.md").read_text("utf-8")
+    assert first_cells(section(page, "The table `processed_files`")) == set(processed_files.columns.keys())
 
 
 # ----- the decision table

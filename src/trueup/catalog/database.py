@@ -35,10 +35,8 @@ def database_of(settings: Settings) -> str:
     return url
 
 
-def shared_runs(settings: Settings, limit: int) -> list[RunRecord]:
-    """The newest runs that the shared database knows; none where it is not there yet. Raises what `open_catalog`
-    does."""
-    url = database_of(settings)
+def runs_in(url: str, limit: int) -> list[RunRecord]:
+    """The newest runs that a database knows; none where it is not there yet. Raises what `open_catalog` does."""
     file = url.removeprefix("sqlite:///")
     if file != url and not Path(file).exists():
         return []
@@ -60,14 +58,24 @@ def open_catalog(url: str, limits: Mapping[str, Limits]) -> Catalog:
 
 def open_processed(url: str, source: str) -> Processed:
     """Which files of a source were taken. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
+    _require_sql(url)
+    from trueup.catalog.sql.processed import open_sql
+
+    return open_sql(url, source)
+
+
+def check_processed(url: str) -> str:
+    """The database of a job that takes files in words, as `check` does. Raises as `open_processed` does."""
+    _require_sql(url)
+    return check(url)
+
+
+def _require_sql(url: str) -> None:
     if _is_mongo(url):
         raise ConfigError(
             "files are taken with the help of a SQL database, in which a handler writes as well",
             cure='Name one for the job: [ingest.NAME] database = "sqlite:///ingest.db"',
         )
-    from trueup.catalog.sql.processed import open_sql
-
-    return open_sql(url, source)
 
 
 def upgrade(url: str) -> str:

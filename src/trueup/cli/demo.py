@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +25,22 @@ _SKIPPED: Final = {"__pycache__", "site-packages", "dist-packages", "test", "tes
 _FIRST: Final = {"json", "email", "http", "xml"}
 """Packages the story speaks of, or that make it look like a site."""
 
+_RESULTS: Final = 40
+_INGEST: Final = """
+[ingest.stats]
+source = "drop"
+include = ["*.csv"]
+exclude = ["*_ws.csv"]
+into = "local_stats"
+handler = "csv:results"
+"""
+
 
 def play(ui: Ui) -> int:
     """Run the whole session. Raises `TrueupError` when a step does not end as it should."""
     with tempfile.TemporaryDirectory(prefix="trueup-demo-") as folder:
         stage = _Stage(ui, Path(folder))
-        for scene in (_first, _again, _conflict, _undo, _guard, _pool, _reconcile):
+        for scene in (_first, _again, _conflict, _undo, _guard, _pool, _reconcile, _ingest):
             scene(stage)
     ui.out()
     ui.out(
@@ -181,6 +193,39 @@ def _reconcile(stage: _Stage) -> None:
     stage.trueup("backups", "ls")
     stage.tell("Once more: nothing to do.")
     stage.trueup("reconcile")
+
+
+def _ingest(stage: _Stage) -> None:
+    folder = stage.site.parent
+    stage.tell(
+        "A server's drop folder: 40 result files, and 2 that are not wanted. Each of the 40 is to be taken once."
+    )
+    (folder / "drop").mkdir()
+    long_ago = time.time() - 30 * 86_400
+    for number in range(_RESULTS):
+        file = folder / "drop" / f"match-{number:02}.csv"
+        file.write_text(f"player,points\nann,{number}\nbob,{number + 1}\n", encoding="utf-8")
+        os.utime(file, (long_ago, long_ago))
+    for number in range(2):
+        (folder / "drop" / f"match-{number:02}_ws.csv").write_text("weapons\n", encoding="utf-8")
+    (folder / "trueup.toml").write_text(_INGEST, "utf-8")
+    stage.trueup("ingest", "stats")
+    stage.tell("Once more: nothing to do.")
+    stage.trueup("ingest", "stats")
+    stage.tell("An accident: some local files are gone, and so is all that trueup kept outside the database.")
+    for file in sorted((folder / "local_stats").iterdir())[:6]:
+        file.unlink()
+    shutil.rmtree(folder / "state")
+    stage.trueup("ingest", "stats")
+    stage.tell("What is missing where, why, and does it matter?")
+    stage.trueup("diagnose", "stats")
+    stage.tell("Bring the local files back; their rows stay as they are.")
+    stage.trueup("ingest", "stats", "--repair")
+    with closing(sqlite3.connect(folder / "trueup.db")) as db:
+        files, rows = db.execute("select count(distinct trueup_file), count(*) from results").fetchone()
+    stage.ui.out(f"the table results: {files} files, {rows} rows")
+    if (files, rows) != (_RESULTS, 2 * _RESULTS):
+        raise TrueupError(f"the demo's {_RESULTS} files had {rows} rows made instead of {2 * _RESULTS}")
 
 
 class _Hook:

@@ -54,8 +54,12 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
     for name in places or settings.stores:
         # A word on the command line may be a store's name; a name out of the settings always is.
         yield from _place(name, settings.store(name), settings, ui)
-    if not places and {"pool", "database"} & settings.sections.keys():
+    if places:
+        return
+    if {"pool", "database"} & settings.sections.keys():
         yield from _pool(settings, ui)
+    for name in _takers(settings):
+        yield from _ingest(name, settings, ui)
 
 
 def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
@@ -80,11 +84,47 @@ def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
             yield from _place(f"pool {name}", provider.store, settings, ui)
 
 
+def _ingest(name: str, settings: Settings, ui: Ui) -> Iterator[Check]:
+    """A job that takes files: its handler, its places, its database."""
+    from trueup.catalog.database import check_processed
+    from trueup.ingest.config import ingest_config
+    from trueup.ingest.handler import load_handler
+
+    job = f"ingest {name}"
+    try:
+        config = ingest_config(name, settings)
+        load_handler(config)
+    except TrueupError as error:
+        yield _failed(job, error)
+        return
+    yield _taken_into(job, config.into, config.handler)
+    if config.source not in map(settings.store, settings.stores):
+        yield from _place(f"{job} source", config.source, settings, ui)
+    try:
+        yield Check(name=f"{job} database", status="ok", detail=check_processed(config.database))
+    except TrueupError as error:
+        yield _failed(f"{job} database", error)
+
+
+def _taken_into(job: str, folder: Path, handler: str) -> Check:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Check(name=job, status="fail", detail=f"{there} cannot be written to", cure="Let this user write there")
+    what = f"{folder} is writable" if there == folder else f"{folder} is made when it is first used"
+    return Check(name=job, status="ok", detail=f"{what}; {f'{handler} is found' if handler else 'no handler'}")
+
+
+def _takers(settings: Settings) -> list[str]:
+    section = settings.sections.get("ingest")
+    return list(section) if isinstance(section, dict) else []
+
+
 def _settings(settings: Settings) -> Check:
-    found = f"{words.number(len(settings.stores), 'store')}, {words.number(len(settings.jobs), 'job')}"
+    jobs = len(settings.jobs) + len(_takers(settings))
+    found = f"{words.number(len(settings.stores), 'store')}, {words.number(jobs, 'job')}"
     if settings.path is not None:
         detail = f"{settings.path}: {found}"
-    elif settings.stores or settings.jobs:
+    elif settings.stores or jobs:
         detail = f"no settings file; from the environment: {found}"
     else:
         detail = "no settings file; trueup init writes one"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trueup.runs import RunRecord
 
 _SHOWN = 50
-_STATUS_STYLES = {"ok": "green", "partial": "yellow", "interrupted": "yellow"}
+_STATUS_STYLES = {"ok": "green", "healthy": "green", "partial": "yellow", "interrupted": "yellow"}
 
 
 def register(app: typer.Typer) -> None:
@@ -67,17 +67,20 @@ def runs(
 
 
 def _shared(ui: Ui) -> list[RunRecord]:
-    """What the shared database remembers. One that cannot be reached is only warned of."""
+    """What the shared database remembers, and those of single jobs. One that cannot be reached is only warned of."""
     settings = ui.settings()
-    if not {"database", "pool"} & settings.sections.keys():
+    if not {"database", "pool", "ingest"} & settings.sections.keys():
         return []
-    from trueup.catalog.database import shared_runs
+    from trueup.catalog.database import database_of, runs_in
+    from trueup.ingest.config import databases
 
+    found: dict[str, list[RunRecord]] = {}
     try:
-        return shared_runs(settings, _SHOWN)
+        for url in (database_of(settings), *databases(settings)):
+            found[url] = runs_in(url, _SHOWN)
     except TrueupError as error:
         ui.warn(f"the runs in the shared database are not shown: {error}")
-        return []
+    return [record for records in found.values() for record in records]
 
 
 def trash_list(ui: Ui) -> int:
@@ -141,9 +144,11 @@ def _effects(summary: Mapping[str, object]) -> str:
     counts = summary.get("counts")
     if not isinstance(counts, dict):
         return ""
+    verbs = {"copy": "copied", "move": "moved", "delete": "deleted", "failed": "failed"}
+    if "downloaded" in counts:  # files that were taken; a diagnosis counts those that ever were
+        verbs = {"processed": "taken"} | verbs
     sums = {
-        past: sum(amount for name, amount in counts.items() if name.startswith(verb))
-        for verb, past in (("copy", "copied"), ("move", "moved"), ("delete", "deleted"), ("failed", "failed"))
+        past: sum(amount for name, amount in counts.items() if name.startswith(verb)) for verb, past in verbs.items()
     }
     return ", ".join(f"{amount:,} {past}" for past, amount in sums.items() if amount)
 
@@ -163,7 +168,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         ("took", words.duration(record.seconds)),
     ]
     if isinstance(counts, dict):
-        rows += [(name.replace("_", " "), f"{amount:,}") for name, amount in counts.items() if amount]
+        numbers = ((name, amount) for name, amount in counts.items() if isinstance(amount, int))
+        rows += [(name.replace("_", " "), f"{amount:,}") for name, amount in numbers if amount]
     return [(name, value) for name, value in rows if value]
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LISTED = 20
 """Files that a diagnosis names on a terminal."""
+_EXPECTED = {"filtered", "unstable"}
+"""Causes that come last: nothing is missing for them."""
 _STYLES = {"failed": "red", "quarantined": "red", "refused": "yellow", "waiting": "yellow"}
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The job: [ingest.NAME].", show_default=False)]
 
@@ -68,7 +70,7 @@ def ingest(
         if watch:
             return _watch(ui, name, settings, wish, outputs)
         done = pass_over(name, settings, wish, listener=outputs.listener, stopped=outputs.stopped)
-    show(ui, done)
+    show(ui, done, repaired=repair and not dry_run)
     ui.document(done.to_json())
     return done.exit_code
 
@@ -117,7 +119,7 @@ def diagnose(
             )
     if done.growth is not None:
         ui.out(f"  {done.growth:+,} missing since the last diagnosis")
-    for found in sorted(done.files, key=lambda found: not found.matters)[:_LISTED]:
+    for found in sorted(done.files, key=lambda found: (not found.matters, found.cause in _EXPECTED))[:_LISTED]:
         ui.out(
             (f"{found.cause:>16}", "red" if found.matters else "dim"), f"  {found.path}", (f"  {found.detail}", "dim")
         )
@@ -129,7 +131,7 @@ def diagnose(
     return 5 if check and done.status == "attention" else done.exit_code
 
 
-def show(ui: Ui, done: IngestRun) -> None:
+def show(ui: Ui, done: IngestRun, *, repaired: bool = False) -> None:
     """A run for people: what needs a look, then one line of numbers."""
     for item in done.items:
         outcome = str(item["outcome"])
@@ -139,14 +141,22 @@ def show(ui: Ui, done: IngestRun) -> None:
         ui.out((f"{outcome:>11}", _STYLES.get(outcome, "cyan")), f"  {item['path']}", (error, "dim"))
     if done.reason:
         ui.refuse(done.reason, status=done.status)
-    counts = done.counts
+    if done.status == "failed" and not done.counts["listed"]:
+        return
+    counts = dict(done.counts)
+    first = ("processed", "taken")
+    if done.status == "dry-run":
+        first = ("planned", "would be taken")
+        counts["planned"] = sum(item["outcome"] == "planned" for item in done.items)
     said = [
         f"{words.number(int(str(counts[key])), 'file')} {said}"
-        for key, said in (("processed", "taken"), ("already", "known"), ("failed", "failed"))
-        if counts[key] or key == "processed"
+        for key, said in (first, ("already", "known"), ("failed", "failed"))
+        if counts[key] or key == first[0]
     ]
     also = [f"{counts[key]:,} {key}" for key in ("unstable", "waiting", "quarantined", "rewritten") if counts[key]]
-    ui.out(f"{done.name}: {', '.join(said + also)}", (f"  {words.duration(done.seconds)}", "dim"))
+    if repaired:
+        also.append(f"{counts['downloaded']:,} downloaded")
+    ui.out(f"{done.name}: {', '.join(said + also)}", (f" in {words.duration(done.seconds)}", "dim"))
 
 
 def _failed(failure: Failure) -> dict[str, object]:

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     command(pool, "trueup pool stats")(stats)
     command(pool, "trueup pool sweep")(sweep)
     app.add_typer(pool, name="pool")
-    db = typer.Typer(help="The database of the pool.", epilog="trueup db upgrade", cls=HelpfulGroup)
+    db = typer.Typer(help="The database.", epilog="trueup db upgrade", cls=HelpfulGroup)
     shared(db)
     command(db, "trueup db upgrade")(upgrade)
     app.add_typer(db, name="db")
@@ -179,10 +179,16 @@ def sweep(ui: Ui) -> int:
 
 
 def upgrade(ui: Ui) -> int:
-    """Bring the tables of the database up to date. A SQLite file is brought up to date by itself."""
+    """Bring the tables of the database up to date, and of those that jobs have of their own. A SQLite file is brought
+    up to date by itself."""
     from trueup.catalog.database import database_of, upgrade
+    from trueup.ingest.config import databases
 
-    revision = upgrade(database_of(ui.settings()))
+    settings = ui.settings()
+    shared = database_of(settings)
+    for own in {*databases(settings)} - {shared}:
+        upgrade(own)
+    revision = upgrade(shared)
     ui.out(f"the database is at revision {revision}")
     ui.document({"revision": revision})
     return 0

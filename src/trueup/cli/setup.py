@@ -59,7 +59,7 @@ def doctor(
         typer.Option("--send-test-alert", help="Send an alert to everybody in [alerts], and look at nothing else."),
     ] = False,
 ) -> int:
-    """Check the settings, the state folder, the database, and each store and provider with a real call.
+    """Check the settings, the state folder, the database, and each store, provider and ingest with a real call.
 
     Nothing is written to any of them.
     """

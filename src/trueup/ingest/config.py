@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +96,12 @@ def ingest_config(name: str, settings: Settings) -> IngestConfig:
         poll=seconds("poll", "30s"),
         domain_count=str(table.get("domain_count", "")).strip().rstrip(";"),
     )
+
+
+def databases(settings: Settings) -> Iterator[str]:
+    """The URL of each job's database, often the same. Raises `ConfigError`."""
+    for name in table_of(settings.sections.get("ingest", {}), "[ingest]"):
+        yield ingest_config(name, settings).database
 
 
 def _text(table: Mapping[str, Any], key: str, where: str) -> str:
