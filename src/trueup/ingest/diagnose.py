@@ -115,7 +115,7 @@ def diagnose(name: str, *, settings: Settings | None = None) -> Diagnosis:
     began, started = time.monotonic(), datetime.now(UTC)
     done = Diagnosis(name=name)
     with opened(name, settings, Memory()) as job:
-        this = Pass(run=new_run_id(started), job=job, owner=Owner(settings.home))
+        this = Pass(run=new_run_id(started), job=job, owner=Owner(settings.home, looks_only=True))
         with closing(Survey(this)) as survey:
             try:
                 survey.read_server()
