@@ -100,6 +100,21 @@ _FREE: Final[dict[str, Any]] = dict.fromkeys(("owner", "token", "lease_until", "
 _WELL: Final[dict[str, Any]] = _FREE | {"attempts": 0, "error": None, "cause": None}
 
 
+def _of(name: str) -> sa.BindParameter[Any]:
+    """A value that is given when the statement runs."""
+    return sa.bindparam(f"the_{name}")
+
+
+# Put together once: that takes longer than running them.
+_OURS_IS: Final = sa.or_(_c.source == _of("source"), _c.source == _ADOPTED)
+_FACTS: Final = ("state", "size", "md5", "seen", "version", "processed_at")
+_FINISH: Final = (
+    processed_files.update()
+    .where(_OURS_IS, _c.filename == _of("name"), _c.token == _of("token"))
+    .values(_WELL | {name: _of(name) for name in _FACTS} | {"success": True, "gone_since": None})
+)
+
+
 class Processed:
     """The rows of one source. Safe to use from many threads and processes at once: every method is one transaction,
     but the one that takes a connection."""
@@ -261,9 +276,9 @@ class Processed:
         over: then it must not be. Raises `TrueupError` when it is over already."""
         if db.get_transaction() is not db.info[_OURS]:
             raise TrueupError("a handler must not end the transaction that it is given", cure=_TOGETHER)
-        facts = {"success": True, "state": state, "size": size, "md5": md5, "seen": seen, "version": version}
-        values = _WELL | facts | {"processed_at": now(), "gone_since": None}
-        return db.execute(processed_files.update().where(*self._held(claim)).values(values)).rowcount > 0
+        facts = {"the_state": state, "the_size": size, "the_md5": md5, "the_seen": seen, "the_version": version}
+        facts |= {"the_source": self._source, "the_name": claim.filename, "the_token": claim.token}
+        return db.execute(_FINISH, facts | {"the_processed_at": now()}).rowcount > 0
 
     def request(self, rows: Iterable[Row]) -> int:
         """Have files taken again, at once: each that nobody is at, and that had no effect since its row was read. How
