@@ -113,7 +113,7 @@ def diagnose(
         ui.out(f"  {why}")
     for layer, count in done.counts.items():
         if count is not None:
-            missing = len(done.missing[layer])
+            missing = done.missing_by_layer[layer]
             ui.out(
                 f"{layer:>10}  {words.number(count, 'file'):>14}", (f"  {missing:,} missing" if missing else "", "dim")
             )

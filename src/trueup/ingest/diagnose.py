@@ -38,7 +38,7 @@ _ADVICE: Final = {
     causes.PERMISSION: "{files} that this user may not read: have the server's rights changed",
     causes.SIZE_DIFFERS: "{files} of another size than when taken: trueup ingest {name} --reprocess GLOB",
     causes.LOST_ROW: "{files} without a row, which gets written again: trueup ingest {name}",
-    causes.CLEANED: "{files} cleaned up here after being taken, do nothing, or download again: trueup ingest {name}"
+    causes.CLEANED: "{files} cleaned up here after being taken: nothing to do; to have them back: trueup ingest {name}"
     " --repair",
 }
 
@@ -60,6 +60,7 @@ class Diagnosis:
     missing: dict[str, list[str]] = field(
         default_factory=lambda: {"server": [], "local": [], "processed": [], "domain": []}
     )
+    missing_by_layer: Counter[str] = field(default_factory=Counter)
     files: list[Finding] = field(default_factory=list)
     by_cause: Counter[str] = field(default_factory=Counter)
     mattering: int = 0
@@ -92,6 +93,7 @@ class Diagnosis:
             "assumed": self.assumed,
             "causes": dict(self.by_cause),
             "missing_count": self.missing_count,
+            "missing_by_layer": {layer: self.missing_by_layer[layer] for layer in self.counts},
             "missing_from": _date(self.oldest),
             "missing_to": _date(self.newest),
             "growth": self.growth,
@@ -151,6 +153,7 @@ def _count(done: Diagnosis, file: Facts) -> None:
     if done.status == UNKNOWN:
         return
     layers, found = missing_in(file), judge(file)
+    done.missing_by_layer.update(layers)
     for layer in layers:
         _add(done, done.missing[layer], keys.display(file.path))
     if found is not None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, TrueupError
 from trueup.ingest.config import IngestConfig
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def load_handler(config: IngestConfig) -> Handler:
 
 def described(error: BaseException) -> str:
     """An error of somebody else's code in one line."""
+    if isinstance(error, TrueupError):
+        return str(error)
     # What a database says, without the statement that SQLAlchemy adds.
     said = " ".join(str(getattr(error, "orig", None) or error).split())
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

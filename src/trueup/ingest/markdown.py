@@ -31,8 +31,7 @@ def _lines(done: Diagnosis) -> Iterator[str]:
     yield "|---|---:|---:|"
     for layer, count in done.counts.items():
         if count is not None:
-            lists = "" if layer not in done.missing else f"{len(done.missing[layer]):,}"
-            yield f"| {layer} | {count:,} | {lists} |"
+            yield f"| {layer} | {count:,} | {done.missing_by_layer[layer]:,} |"
     if done.missing_count:
         yield ""
         yield (

@@ -96,8 +96,8 @@ def pass_over(
                 with owner.alive():
                     if not wish.dry_run:
                         make_folder(job)
-                        _requested(job, again, success=True)
-                        _requested(job, anew, success=False)
+                        _requested(this, again, success=True)
+                        _requested(this, anew, success=False)
                     reason = _pass(this, repair=wish.repair, stopped=stopped)
                 status = _status(this, reason, stopped=stopped())
             except UsageError:
@@ -198,18 +198,19 @@ def _pattern(given: str, option: str) -> Scope | None:
     return Scope([given], where=option) if given else None
 
 
-def _requested(job: Job, pattern: Scope | None, *, success: bool) -> None:
+def _requested(this: Pass, pattern: Scope | None, *, success: bool) -> None:
     """Have files taken again: those that had their effect, or those that had none."""
     if pattern is None:
         return
     wanted = 0
-    for page in job.processed.pages(unfinished=not success):
+    for page in this.job.processed.pages(unfinished=not success):
         rows = [row for row in page if row.success == success and row.filename in pattern]
-        wanted += job.processed.request(rows)
+        wanted += this.job.processed.request(rows)
         for row in rows:
-            job.memory.forget(row.filename)
+            this.job.memory.forget(row.filename)
     if not wanted:
-        log.warning("no file that %s matches", "had its effect" if success else "failed or is in quarantine")
+        what = "had its effect" if success else "failed or is in quarantine"
+        this.listener(events.Warned(run=this.run, message=f"no file that {what} matches"))
 
 
 def _result(run: str, name: str, status: str, reason: str, tally: Tally, seconds: float) -> IngestRun:
