@@ -81,6 +81,26 @@ def test_what_was_moved_although_the_answer_got_lost_comes_back(world: World, mo
     assert foreign.read_bytes() == b"foreign"
 
 
+def test_a_move_that_was_cut_in_half_is_taken_back(world: World):
+    foreign = world.folder / "a" / "foreign"
+    foreign.write_bytes(b"foreign")
+    run = trueup.reconcile(quarantine_orphans=True)
+    moved = world.folder / "a" / ".trueup" / "quarantine" / run.run / "foreign"
+    foreign.write_bytes(moved.read_bytes())  # a bucket copies, and then deletes
+    assert main(["undo", run.run]) == 0
+    assert foreign.read_bytes() == b"foreign"
+    assert not moved.exists()
+
+
+def test_a_dry_run_says_what_would_be_moved_and_moves_nothing(world: World, capsys: pytest.CaptureFixture[str]):
+    foreign = world.folder / "a" / "foreign"
+    foreign.write_bytes(b"foreign")
+    trueup.reconcile()
+    assert main(["reconcile", "--quarantine-orphans", "--dry-run"]) == 0
+    assert "foreign  it would go to .trueup/quarantine/" in capsys.readouterr().out
+    assert foreign.exists()
+
+
 def test_what_was_counted_before_is_told_as_moved_with_the_way_back(world: World, capsys: pytest.CaptureFixture[str]):
     foreign = world.folder / "a" / "foreign"
     foreign.write_bytes(b"foreign")

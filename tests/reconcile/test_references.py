@@ -83,6 +83,14 @@ def test_every_difference_is_told_and_nothing_is_written(shop: Shop):
     assert not (shop.folder / "trueup.db").exists()
 
 
+def test_rows_whose_upload_never_came_believe_in_nothing(shop: Shop):
+    shop.upload("a")
+    for key in (None, ""):
+        shop.execute("insert into uploads values ('media', ?, null, null, null)", key)
+    run = trueup.reconcile("shop")
+    assert (run.status, run.items, run.providers[0].ledger.file_count) == ("ok", (), 1)
+
+
 def test_what_agrees_is_told_as_well_and_orphans_alone_are_no_trouble(shop: Shop):
     shop.upload("a")
     (shop.folder / "media" / "thumbnail").write_bytes(b"?")

@@ -18,6 +18,7 @@ from trueup.config import Settings, load
 from trueup.errors import NotFound, PreconditionFailed, StoreError, TrueupError, UsageError
 from trueup.pool.config import pool_config
 from trueup.reconcile.compare import ORPHAN
+from trueup.reconcile.content import read_md5
 from trueup.reconcile.findings import Finding, Findings
 from trueup.stores import open_store
 from trueup.stores.base import Store
@@ -77,6 +78,19 @@ def place(run: str, key: str) -> str:
     return f".trueup/quarantine/{run}/{key}"
 
 
+def plan(run: str, provider: str, findings: Findings) -> None:
+    """Say where the orphans of a provider would go."""
+    for page in findings.pages(provider):
+        for found in page:
+            if _is_orphan(found):
+                detail = f"it would go to {keys.display(place(run, found.key))}"
+                findings.put(found._replace(fix="planned", detail=detail))
+
+
+def _is_orphan(found: Finding) -> bool:
+    return found.verdict == ORPHAN and found.row is None and found.entry is not None
+
+
 class Aside:
     """Moves the orphans of one provider."""
 
@@ -92,7 +106,7 @@ class Aside:
         where it is. Raises `Busy` when the lock was lost."""
         moved = left = False
         for page in findings.pages(self._provider):
-            orphans = [found for found in page if found.verdict == ORPHAN and found.row is None and found.entry]
+            orphans = [found for found in page if _is_orphan(found)]
             self._hold.check()
             journal.note(self._run, self._provider, [found.key for found in orphans])
             for found in orphans:
@@ -157,7 +171,7 @@ def undo(run: str, *, settings: Settings | None = None) -> Restored:
                 if provider not in stores:
                     stores[provider] = open_store(providers[provider].store, settings.environ)
                     stack.callback(stores[provider].close)
-                stores[provider].move(place(run, key), key)
+                _bring_back(stores[provider], place(run, key), key)
             except NotFound:  # a crash came between the note and the move
                 if stores[provider].exists():
                     journal.forget(run, provider, key)
@@ -169,3 +183,15 @@ def undo(run: str, *, settings: Settings | None = None) -> Restored:
                 done.back += 1
                 journal.forget(run, provider, key)
     return done
+
+
+def _bring_back(store: Store, moved: str, key: str) -> None:
+    """Move one back. Where the same lies there already, a crash came between the two halves of a move, and the copy in
+    quarantine goes."""
+    try:
+        store.move(moved, key)
+    except PreconditionFailed:
+        copy, there = store.stat(moved), store.stat(key)
+        if copy.size != there.size or read_md5(store, copy) != read_md5(store, there):
+            raise
+        store.delete(moved, if_match=copy)

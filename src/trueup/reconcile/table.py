@@ -18,6 +18,8 @@ from trueup.reconcile.report import Totals
 from trueup.reconcile.sort import believed, plain, scratch
 from trueup.reconcile.source import Row, Source
 
+_NO_FILE: Final = (None, "")
+"""Keys of rows whose upload never came."""
 _MOST: Final = (1 << 63) - 1
 """Bytes; what no object has is a mistake."""
 
@@ -37,9 +39,8 @@ class Table:
 
     def load(self) -> None:
         """Read all of it. Raises `ConfigError` for rows that do not say what is needed, and `TrueupError`."""
-        self._db.executemany(
-            "insert or replace into row values (?, ?, ?, ?, ?)", map(self._stored, self._source.read())
-        )
+        rows = (row for row in self._source.read() if row.get("key", 0) not in _NO_FILE)
+        self._db.executemany("insert or replace into row values (?, ?, ?, ?, ?)", map(self._stored, rows))
         if not self.providers():
             raise TrueupError(
                 f"{self._source.where} gives no rows, so nothing can be said",

@@ -20,6 +20,7 @@ from trueup.reconcile.config import reconcile_config, share
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.fix import Fixing, miscounted, too_many, too_much
 from trueup.reconcile.quarantine import Aside, Journal
+from trueup.reconcile.quarantine import plan as plan_aside
 from trueup.reconcile.references import among, referenced
 from trueup.reconcile.report import ProviderReport, ReconcileRun
 from trueup.reconcile.source import Source
@@ -93,7 +94,9 @@ def reconcile(
         def settle(report: ProviderReport) -> None:
             usage, report.reason = ledger.usages[report.provider], refusal(report)
             report.refused = report.reason is not None
-            if moving and not dry_run and not report.refused:
+            if moving and dry_run and not report.refused:
+                plan_aside(run, report.provider, findings)
+            elif moving and not report.refused:
                 with closing(Journal(settings.home)) as journal:
                     aside = Aside(run, report.provider, work.stores[report.provider], catalog.corrections, hold)
                     report.moved, report.left = aside.move(findings, journal)
