@@ -59,7 +59,9 @@ def measure(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None
     listing = timing.run([sys.executable, "-c", _LISTING, f"s3://keys-{KEYS}-left/"], environ, folder=home)
     rows = timing.run([sys.executable, "-c", _ROWS, url], environ, folder=home)
     both = timing.run(
-        [str(tools.BIN / "trueup"), "reconcile", "--json", "--quiet", "--config", str(home / "trueup.toml")], environ, folder=home
+        [str(tools.BIN / "trueup"), "reconcile", "--json", "--quiet", "--config", str(home / "trueup.toml")],
+        environ,
+        folder=home,
     )
     [told] = json.loads(both.output)["providers"]
     if told["verdicts"] != {"ok": KEYS} or told["mismatch"]:
