@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -38,3 +39,19 @@ def import_file(file, db):
         case "grows":
             with file.path.open("a") as local:
                 local.write("more")
+        case "cancelled":
+            raise asyncio.CancelledError
+        case "unspeakable":
+            raise Unspeakable
+        case "mangled":
+            raise ValueError("\0 \udcff \x1b[31m" + "x" * 1_000_000)
+        case "interrupted":
+            raise KeyboardInterrupt
+        case "dies":
+            if os.environ.get("DIE"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError

@@ -23,6 +23,9 @@ from trueup.stores.oserror import translated
         ("commits", "a handler must not commit"),
         ("insists", "must not end the transaction"),
         ("refused", "IntegrityError"),
+        ("cancelled", "CancelledError"),
+        ("unspeakable", "Unspeakable"),
+        ("mangled", r"ValueError: \x00 \udcff \x1b[31mxxx"),
     ],
 )
 def test_nothing_stays_of_what_a_failing_handler_wrote(either: World, content: str, said: str):
@@ -32,6 +35,7 @@ def test_nothing_stays_of_what_a_failing_handler_wrote(either: World, content: s
     assert (run.status, run.exit_code) == ("partial", 1)
     assert outcomes(run) == {"bad.txt": "failed", "good.txt": "processed"}
     assert said in run.items[0]["error"]
+    assert len(run.items[0]["error"]) < 1100
     assert either.once({"good.txt"})
     assert either.rows()["bad.txt"]["success"] == 0
 
@@ -58,6 +62,29 @@ def test_a_poison_file_is_tried_ever_later_and_then_left_in_quarantine(world: Wo
     assert (later.exit_code, done(later)) == (0, {"already": 2, "quarantined": 1})
     assert later.items == ({"path": "bad.txt", "outcome": "quarantined", "error": item["error"], "attempts": 3},)
     assert world.once(names)
+
+
+def test_a_bot_that_is_interrupted_blames_no_file(world: World):
+    world.put("a.txt", "interrupted")
+    names = world.fill(2)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            world.ingest()
+        world.restart()
+    world.put("a.txt", "mended")
+    assert world.ingest().exit_code == 0
+    assert world.once(names | {"a.txt"})
+
+
+def test_a_kill_blames_no_file_that_never_was_tried(world: World):
+    world.set(attempts=1)
+    world.put("a.txt", "dies")
+    names = world.fill(3)
+    process = world.command(DIE="1")
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    assert world.ingest().exit_code == 0
+    assert world.once(names | {"a.txt"})
 
 
 def quarantined(world: World) -> None:

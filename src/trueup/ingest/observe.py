@@ -100,7 +100,9 @@ class Pass:
             for entry in entries:
                 try:
                     known = hook(incoming(entry), db)
-                except Exception as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     raise TrueupError(
                         f"already_done fails for '{keys.display(entry.key)}': {described(error)}",
                         cure="Nothing is taken until it can say what was",

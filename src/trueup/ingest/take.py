@@ -30,6 +30,8 @@ _AT_ONCE: Final = 16
 """Files that are fetched at once."""
 _AHEAD: Final = 64
 """Files that are claimed and may be fetched before the first of them is handled."""
+_ALONE: Final = 2
+"""The first try that a file has to itself: whoever dies at an earlier one may have died at another file."""
 
 
 class _Coming(NamedTuple):
@@ -144,7 +146,7 @@ class Taking:
         try:
             here = one.here.result()
             tally.counts.downloaded += here.fetched
-            if one.claim.attempts > self._job.config.attempts:
+            if one.claim.attempts > max(self._job.config.attempts, _ALONE):
                 self._fail(one, "the process that had it died each time", "handler")
                 return
             self._handle(one.entry, one.claim, here)
@@ -169,6 +171,9 @@ class Taking:
             SQLAlchemyError,
         ) as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
             self._fail(one, described(error), "handler")
+        except KeyboardInterrupt:  # no fault of the file's
+            self._release([one.claim])
+            raise
         finally:
             self._leases.drop(one.claim.token)
             self._handled += 1
@@ -206,7 +211,9 @@ class Taking:
                     )
                     if not known and job.handler.handle is not None:
                         job.handler.handle(file, db)
-                except (Exception, SystemExit) as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # SystemExit and a cancelled task, too, are the file's trouble alone
                     raise _HandlerFailed from error
             seen = lasting_looks(entry, time.time_ns())
             if not job.processed.finish(
