@@ -23,13 +23,6 @@ def import_file(file, db):
             raise ValueError("it cannot be\nread")
         case "exits":
             raise SystemExit(3)
-        case "commits":
-            db.commit()
-        case "insists":
-            try:
-                db.commit()
-            except Exception:  # noqa: BLE001 - as careless code does
-                db.rollback()
         case "refused":
             db.execute(_EFFECT, row | {"name": None})
         case "kills":
@@ -47,9 +40,37 @@ def import_file(file, db):
             raise ValueError("\0 \udcff \x1b[31m" + "x" * 1_000_000)
         case "interrupted":
             raise KeyboardInterrupt
+        case "forks":
+            if os.environ.get("DIE"):
+                if not os.fork():
+                    os.closerange(0, 3)
+                    time.sleep(20)
+                    os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
         case "dies":
             if os.environ.get("DIE"):
                 os.kill(os.getpid(), signal.SIGKILL)
+        case word:
+            end(word, db)
+
+
+def end(word, db):
+    """Try to end the transaction."""
+    match word:
+        case "commits":
+            db.commit()
+        case "insists":
+            try:
+                db.commit()
+            except Exception:  # noqa: BLE001 - as careless code does
+                db.rollback()
+        case "writes":
+            db.connection.driver_connection.executescript("create table more (a); insert into more values (1)")
+        case "says":
+            db.exec_driver_sql("commit")
+            raise ValueError("too late")
+        case "undoes":
+            db.exec_driver_sql(" Rollback")
 
 
 class Unspeakable(Exception):

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,12 +17,15 @@ from trueup import events, keys
 from trueup.catalog.base import now
 from trueup.catalog.lease import Leases
 from trueup.catalog.sql.processed import CLAIMED, DONE, DUPLICATE, Claim, Row
-from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, TrueupError, Unreachable
+from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, Unreachable
 from trueup.ingest.decide import Decision, Step, lasting_looks, looks, rewritten
 from trueup.ingest.fetch import Here, fetch, md5_there
 from trueup.ingest.handler import File, described
 from trueup.ingest.observe import Pass, incoming, moment, paged, settle
 from trueup.stores.base import Entry
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 log = logging.getLogger("trueup.ingest")
 
@@ -60,12 +63,14 @@ class Taking:
             try:
                 for batch, ahead in self._batches(entries):
                     while len(coming) > ahead and not self._over():
-                        self._settle(coming.popleft())
+                        self._settle(coming[0])
+                        coming.popleft()
                     if self._over():
                         break
                     coming.extend(self._claimed(batch, crew))
                 while coming and not self._over():
-                    self._settle(coming.popleft())
+                    self._settle(coming[0])
+                    coming.popleft()
             finally:
                 self._give_back(coming)
         return self._ended
@@ -166,14 +171,8 @@ class Taking:
             self._this.item(one.entry.key, "waiting", "its lease ended, and another worker has it now")
         except _HandlerFailed as error:
             self._fail(one, described(error.__cause__ or error), "handler")
-        except (
-            TrueupError,
-            SQLAlchemyError,
-        ) as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
+        except SQLAlchemyError as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
             self._fail(one, described(error), "handler")
-        except KeyboardInterrupt:  # no fault of the file's
-            self._release([one.claim])
-            raise
         finally:
             self._leases.drop(one.claim.token)
             self._handled += 1
@@ -202,23 +201,20 @@ class Taking:
             state = DUPLICATE
         known = False
         with job.processed.begin() as db:
-            if state == DONE:
-                try:
-                    known = (
-                        first
-                        and job.handler.already_done is not None
-                        and bool(job.handler.already_done(incoming(entry), db))
-                    )
+            seen = lasting_looks(entry, time.time_ns())
+            try:
+                if state == DONE:
+                    known = first and self._known(entry, db)
                     if not known and job.handler.handle is not None:
                         job.handler.handle(file, db)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:  # SystemExit and a cancelled task, too, are the file's trouble alone
-                    raise _HandlerFailed from error
-            seen = lasting_looks(entry, time.time_ns())
-            if not job.processed.finish(
-                db, claim, size=entry.size, md5=here.md5, seen=seen, version=file.version, state=state
-            ):
+                ours = job.processed.finish(
+                    db, claim, size=entry.size, md5=here.md5, seen=seen, version=file.version, state=state
+                )
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # SystemExit and a cancelled task, too, are the file's trouble alone
+                raise _HandlerFailed from error
+            if not ours:
                 raise _ClaimLost
         job.memory.keep(entry.key, entry.size, seen)
         tally = self._this.tally
@@ -227,6 +223,16 @@ class Taking:
             return
         tally.counts.processed += 1
         self._this.item(entry.key, "processed", attempts=claim.attempts)
+
+    def _known(self, entry: Entry, db: sa.Connection) -> bool:
+        """What `already_done` says. Nothing that it does lasts, nor keeps the handler from working."""
+        hook = self._job.handler.already_done
+        if hook is None:
+            return False
+        with db.begin_nested() as attempt:
+            known = bool(hook(incoming(entry), db))
+            attempt.rollback()
+        return known
 
     # ----- trouble -----
 
