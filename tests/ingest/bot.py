@@ -25,8 +25,6 @@ def import_file(file, db):
             raise SystemExit(3)
         case "refused":
             db.execute(_EFFECT, row | {"name": None})
-        case "kills":
-            os.kill(os.getpid(), signal.SIGKILL)
         case "sleeps":
             time.sleep(0.3)
         case "grows":
@@ -40,18 +38,9 @@ def import_file(file, db):
             raise ValueError("\0 \udcff \x1b[31m" + "x" * 1_000_000)
         case "interrupted":
             raise KeyboardInterrupt
-        case "forks":
-            if os.environ.get("DIE"):
-                if not os.fork():
-                    os.closerange(0, 3)
-                    time.sleep(20)
-                    os._exit(0)
-                os.kill(os.getpid(), signal.SIGKILL)
-        case "dies":
-            if os.environ.get("DIE"):
-                os.kill(os.getpid(), signal.SIGKILL)
         case word:
             end(word, db)
+            die(word)
 
 
 def end(word, db):
@@ -71,6 +60,22 @@ def end(word, db):
             raise ValueError("too late")
         case "undoes":
             db.exec_driver_sql(" Rollback")
+
+
+def die(word):
+    match word:
+        case "kills":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "forks":
+            if os.environ.get("DIE"):
+                if not os.fork():
+                    os.closerange(0, 3)
+                    time.sleep(20)
+                    os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
+        case "dies":
+            if os.environ.get("DIE"):
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Unspeakable(Exception):

@@ -138,3 +138,13 @@ def test_an_application_may_note_a_name_more_than_once(bare: World):
     bare.put("bad.txt", "mended")
     assert outcomes(bare.ingest()) == {"bad.txt": "processed"}
     assert done(bare.ingest()) == {"already": 5}
+
+
+def test_no_job_forgets_what_an_application_noted_for_all(bare: World):
+    adopted(bare)
+    bare.set(forget="1h")
+    for _ in range(2):
+        (bare.drop / "done.txt").unlink(missing_ok=True)
+        bare.ingest()
+        bare.run("update processed_files set gone_since = '2020-01-01 00:00:00' where filename = 'done.txt'")
+    assert "done.txt" in bare.rows()

@@ -111,6 +111,14 @@ def test_a_hook_that_fails_stops_everything(world: World):
     assert world.once({max(names)})
 
 
+def test_nothing_that_a_hook_does_lasts(either: World):
+    either.set(handler="tests.ingest.meddling:import_file")
+    names = either.fill(2)
+    run = either.ingest()
+    assert (run.exit_code, done(run)) == (0, {"downloaded": 2, "processed": 2})
+    assert either.once(names)
+
+
 # ----- repair -----
 
 

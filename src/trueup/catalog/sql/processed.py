@@ -289,9 +289,9 @@ class Processed:
             db.execute(processed_files.update().where(self._ours, _c.filename.in_(names)).values(gone_since=since))
 
     def forget(self, names: Sequence[str]) -> None:
-        """Drop the rows of files that had their effect."""
+        """Drop the rows of files that had their effect; but those that an application wrote are not ours alone."""
         with self._writing() as db:
-            here = (self._ours, _c.filename.in_(names), _c.success.is_(sa.true()))
+            here = (_c.source == self._source, _c.filename.in_(names), _c.success.is_(sa.true()))
             db.execute(processed_files.delete().where(*here))
 
     # ----- beside the rows -----
@@ -307,9 +307,10 @@ class Processed:
             return self._runs.last(job, name, but=but)
 
     def count(self, query: str) -> int:
-        """What a query of the application's counts. Raises `ConfigError` for one that does not."""
+        """What a query of the application's counts; what else it does is undone. Raises `ConfigError` for one that does
+        not count, and `TrueupError`."""
         try:
-            with reading(self._engine) as db:
+            with self.begin(keep=False) as db:
                 found = db.execute(sa.text(query)).scalar()
         except SQLAlchemyError as error:
             said = str(getattr(error, "orig", None) or error).partition("\n")[0]
