@@ -363,6 +363,11 @@ class Processed:
             ) from error
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from error
+        except ValueError as error:  # SQLite keeps in a column whatever an application has put there
+            raise TrueupError(
+                f"the table processed_files holds what cannot be read: {error}",
+                cure="Have an application's rows mended",
+            ) from error
 
 
 def open_sql(url: str, source: str) -> Processed:
