@@ -58,7 +58,7 @@ def test_workers_that_begin_together_take_each_file_once(either: World, tmp_path
 def test_workers_give_the_same_bytes_one_effect(either: World, tmp_path: Path):
     """Each has the first of its files in the hands of a handler that takes its time."""
     either.set(on_duplicate="skip")
-    for number in range(80):
+    for number in range(200):
         either.put(f"{number}.txt", "sleeps")
     together(either, [tmp_path / "home"] * 2)
     assert len(either.effects()) == 1

@@ -196,11 +196,13 @@ class Taking:
             version=_version(row, entry, here.md5),
         )
         state, first = DONE, row is None or row.version == 0
-        if first and job.config.skip_duplicates and (twin := job.processed.with_bytes(here.md5, entry.size, entry.key)):
-            log.info("%s has the bytes of %s", keys.display(entry.key), keys.display(twin))
-            state = DUPLICATE
         known = False
         with job.processed.begin() as db:
+            if first and job.config.skip_duplicates:
+                twin = job.processed.with_bytes(db, here.md5, entry.size, entry.key)
+                if twin is not None:
+                    log.info("%s has the bytes of %s", keys.display(entry.key), keys.display(twin))
+                    state = DUPLICATE
             seen = lasting_looks(entry, time.time_ns())
             try:
                 if state == DONE:

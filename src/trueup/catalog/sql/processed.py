@@ -174,11 +174,13 @@ class Processed:
             after = page[-1].filename
             yield page
 
-    def with_bytes(self, md5: str, size: int, but: str) -> str | None:
-        """Another file that had its effect with these very bytes."""
+    def with_bytes(self, db: sa.Connection, md5: str, size: int, but: str) -> str | None:
+        """Another file that had its effect with these very bytes. Until the transaction of `db` ends, no other gets
+        past this with them. What SQLAlchemy raises passes through."""
+        if db.dialect.name == "postgresql":  # in SQLite one at a time writes anyway
+            db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(md5, 0))))
         same = (_c.md5 == md5, _c.size == size, _c.success.is_(sa.true()), _c.filename != but)
-        with self._reading() as db:
-            return db.scalar(sa.select(_c.filename).where(self._ours, *same).order_by(_c.filename).limit(1))
+        return db.scalar(sa.select(_c.filename).where(self._ours, *same).order_by(_c.filename).limit(1))
 
     # ----- files that had their effect -----
 
