@@ -17,6 +17,9 @@ from typing import TextIO
 
 from trueup.errors import Busy, TrueupError
 
+_held: set[int] = set()
+"""The descriptors of the lock files that this process holds."""
+
 
 def new_run_id(now: datetime | None = None) -> str:
     """An id that sorts by time: `20261121T103400Z-3f9c1a`."""
@@ -52,8 +55,25 @@ def _locked(path: Path, what: str) -> Iterator[TextIO]:
                 raise Busy(f"{what} by {holder or 'another run'}", cure="Wait for it, or stop it", run=_run_in(holder))
             # Whoever held it may have removed the file meanwhile: then this is the lock of no name.
             if _same_file(path, file.fileno()):
-                yield file
+                _held.add(file.fileno())
+                try:
+                    yield file
+                finally:
+                    _held.discard(file.fileno())
                 return
+
+
+def _let_go() -> None:
+    """A forked child shares its parent's locks, and would keep them when the parent is killed."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for handle in _held:
+        os.dup2(nothing, handle, inheritable=False)
+    os.close(nothing)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _text(file: TextIO) -> str:

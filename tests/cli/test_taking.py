@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -73,3 +74,15 @@ def test_the_database_of_a_job_is_upgraded_with_the_shared_one(cli: Cli, drop: P
     assert cli("db", "upgrade").code == 0
     assert "stats: 2 files would be taken in " in cli("ingest", "stats", "--dry-run").out
     assert " is up to date, at revision" in cli("doctor").out
+
+
+def test_what_a_handler_prints_is_no_part_of_the_document(cli: Cli, drop: Path) -> None:
+    code = "def take(file, db):\n    print('took', file.key)\ndef already_done(entry, db):\n    print('asked')\n"
+    (drop.parent / "loud.py").write_text(code)
+    with Path("trueup.toml").open("a") as settings:
+        settings.write('handler = "loud:take"\n')
+    taken = cli("ingest", "stats", "--json")
+    assert json.loads(taken.out)["counts"]["processed"] == 2
+    assert "took a.txt" in taken.err
+    assert json.loads(cli("diagnose", "stats", "--json").out)["status"] == "attention"
+    assert "asked" in cli("diagnose", "stats").out

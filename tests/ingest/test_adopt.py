@@ -138,3 +138,37 @@ def test_an_application_may_note_a_name_more_than_once(bare: World):
     bare.put("bad.txt", "mended")
     assert outcomes(bare.ingest()) == {"bad.txt": "processed"}
     assert done(bare.ingest()) == {"already": 5}
+
+
+def test_no_job_forgets_what_an_application_noted_for_all(bare: World):
+    adopted(bare)
+    bare.set(forget="1h")
+    for _ in range(2):
+        (bare.drop / "done.txt").unlink(missing_ok=True)
+        bare.ingest()
+        bare.run("update processed_files set gone_since = '2020-01-01 00:00:00' where filename = 'done.txt'")
+    assert "done.txt" in bare.rows()
+
+
+def test_rows_without_a_source_are_everybodys(bare: World):
+    bare.run(
+        TABLE,
+        "create table processed_files (filename text, success boolean, source text)",
+        "insert into processed_files values ('a.txt', true, null)",
+    )
+    if bare.database.startswith("postgresql"):
+        upgrade(bare.database)
+    bare.put("a.txt", "round")
+    assert layers(bare.ingest()) == {"processed": 1}
+
+
+def test_a_time_that_nobody_can_read_is_said(tmp_path: Path):
+    world = World(tmp_path)
+    world.run(
+        "create table processed_files (filename text, success boolean, processed_at timestamp)",
+        "insert into processed_files values ('a.txt', true, 'yesterday')",
+    )
+    world.put("a.txt", "round")
+    run = world.ingest()
+    assert (run.status, run.exit_code) == ("failed", 1)
+    assert "holds what cannot be read" in run.reason

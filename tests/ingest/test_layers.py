@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
+import trueup
 from tests.ingest.world import OLD, World, done, layers, outcomes
 
 LOSSES = {
@@ -88,6 +90,25 @@ def test_of_local_files_without_a_row_the_hook_is_asked(world: World):
     assert world.once({first, second})
 
 
+def test_what_a_link_leads_to_is_not_in_the_local_folder(world: World, tmp_path: Path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("sub/a.txt", "b.txt"):
+        path = world.put(name, "round")
+        shutil.copy2(path, outside / path.name)
+    world.local.mkdir()
+    (world.local / "sub").symlink_to(outside)
+    (world.local / "b.txt").symlink_to(outside / "b.txt")
+    for name in ("sub/a.txt", "b.txt"):
+        assert trueup.should_process("stats", name, settings=world.settings) == (True, None)
+    assert set(outcomes(world.ingest()).values()) == {"failed"}
+
+
+def test_what_can_never_be_taken_is_not_to_be_taken(world: World):
+    for name in ("a_ws.csv", "../a.txt", "/a.txt", "bad\udcff.txt", "a\0.txt", "a" * 5000 + ".txt"):
+        assert trueup.should_process("stats", name, settings=world.settings) == (False, None)
+
+
 def test_a_local_file_that_is_not_whole_is_taken(world: World):
     """What another program left half-way has another size than the server's."""
     world.put("a.txt", "all of it")
@@ -109,6 +130,14 @@ def test_a_hook_that_fails_stops_everything(world: World):
     world.run("alter table elsewhere rename to effects")
     world.ingest()
     assert world.once({max(names)})
+
+
+def test_nothing_that_a_hook_does_lasts(either: World):
+    either.set(handler="tests.ingest.meddling:import_file")
+    names = either.fill(2)
+    run = either.ingest()
+    assert (run.exit_code, done(run)) == (0, {"downloaded": 2, "processed": 2})
+    assert either.once(names)
 
 
 # ----- repair -----

@@ -132,3 +132,22 @@ def test_one_file_is_reprocessed_once(world: World):
     world.ingest()
     assert [len(world.effects()[name]) for name in sorted(names)] == [1, 1, 2]
     assert {version for (version,) in world.query("select version from effects")} == {1}
+
+
+def test_a_dry_run_says_what_would_be_taken_again(world: World):
+    names = world.fill(3)
+    world.put("bad.txt", "poison")
+    world.ingest()
+    before = world.rows()
+    assert outcomes(world.ingest(reprocess="*.txt", requeue="*", dry_run=True)) == dict.fromkeys(
+        names | {"bad.txt"}, "planned"
+    )
+    assert world.rows() == before
+
+
+def test_what_is_not_on_the_server_any_more_is_not_asked_for_again(world: World):
+    first, second = sorted(world.fill(2))
+    world.ingest()
+    (world.drop / first).unlink()
+    assert outcomes(world.ingest(reprocess="*")) == {second: "processed"}
+    assert {name: row["state"] for name, row in world.rows().items()} == {first: "done", second: "done"}

@@ -108,3 +108,10 @@ def test_a_bad_line_of_ndjson_is_named(world: World, content: str, said: str):
     run = world.ingest()
     assert outcomes(run) == {"a.ndjson": "failed"}
     assert said in run.items[0]["error"]
+
+
+def test_no_number_is_rounded(world: World):
+    world.set(handler="ndjson:sessions")
+    world.put("a.ndjson", '{"kills": 1}\n{"kills": 1.5}\n')
+    (item,) = world.ingest().items
+    assert "row 2: 1.5 does not fit the column 'kills'" in item["error"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.ingest.world import OLD, World, done, outcomes
+from trueup.catalog.sql import engine
 from trueup.errors import NoSpace, Unreachable
 from trueup.stores import files
 from trueup.stores.oserror import translated
@@ -22,7 +26,12 @@ from trueup.stores.oserror import translated
         ("exits", "SystemExit: 3"),
         ("commits", "a handler must not commit"),
         ("insists", "must not end the transaction"),
+        ("says", "must not end the transaction"),
+        ("undoes", "must not end the transaction"),
         ("refused", "IntegrityError"),
+        ("cancelled", "CancelledError"),
+        ("unspeakable", "Unspeakable"),
+        ("mangled", r"ValueError: \x00 \udcff \x1b[31mxxx"),
     ],
 )
 def test_nothing_stays_of_what_a_failing_handler_wrote(either: World, content: str, said: str):
@@ -32,6 +41,7 @@ def test_nothing_stays_of_what_a_failing_handler_wrote(either: World, content: s
     assert (run.status, run.exit_code) == ("partial", 1)
     assert outcomes(run) == {"bad.txt": "failed", "good.txt": "processed"}
     assert said in run.items[0]["error"]
+    assert len(run.items[0]["error"]) < 1100
     assert either.once({"good.txt"})
     assert either.rows()["bad.txt"]["success"] == 0
 
@@ -58,6 +68,67 @@ def test_a_poison_file_is_tried_ever_later_and_then_left_in_quarantine(world: Wo
     assert (later.exit_code, done(later)) == (0, {"already": 2, "quarantined": 1})
     assert later.items == ({"path": "bad.txt", "outcome": "quarantined", "error": item["error"], "attempts": 3},)
     assert world.once(names)
+
+
+def test_a_bot_that_is_interrupted_blames_no_file(world: World):
+    world.put("a.txt", "interrupted")
+    names = world.fill(2)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            world.ingest()
+        world.restart()
+    world.put("a.txt", "mended")
+    assert world.ingest().exit_code == 0
+    assert world.once(names | {"a.txt"})
+
+
+def test_not_even_the_driver_of_sqlite_commits_for_a_handler(world: World):
+    world.put("bad.txt", "writes")
+    assert "not authorized" in world.ingest().items[0]["error"]
+    assert world.effects() == {}
+    assert world.query("select name from sqlite_master where name = 'more'") == []
+
+
+def test_a_database_that_is_locked_blames_no_file(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "_BUSY_SECONDS", 1)
+    names = world.fill(2)
+    drop = world.faulty(monkeypatch)
+    gate = drop.hang("read", key=min(names), nth=1)
+    runs = []
+    taking = threading.Thread(target=lambda: runs.append(world.ingest()))
+    taking.start()
+    assert gate.reached.wait(20)
+    with closing(sqlite3.connect(world.base / "bot.db", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        gate.open.set()
+        taking.join(60)
+    (run,) = runs
+    assert (run.status, run.exit_code) == ("failed", 1)
+    assert "database is locked" in run.reason
+    assert world.effects() == {}
+    world.restart()
+    assert world.ingest().status == "ok"
+    assert world.once(names)
+
+
+def test_what_a_handler_forked_holds_no_claim(world: World):
+    world.put("a.txt", "forks")
+    process = world.command(DIE="1")
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    assert outcomes(world.ingest()) == {"a.txt": "processed"}
+    assert world.once({"a.txt"})
+
+
+def test_a_kill_blames_no_file_that_never_was_tried(world: World):
+    world.set(attempts=1)
+    world.put("a.txt", "dies")
+    names = world.fill(3)
+    process = world.command(DIE="1")
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    assert world.ingest().exit_code == 0
+    assert world.once(names | {"a.txt"})
 
 
 def quarantined(world: World) -> None:

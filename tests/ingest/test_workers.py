@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,24 +30,41 @@ def start(world: World, home: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("homes", [1, 2], ids=["one machine", "two machines"])
-def test_workers_that_begin_together_take_each_file_once(either: World, tmp_path: Path, homes: int):
-    names = either.fill(200)
-    either.set(lease="2s")
-    workers = [start(either, tmp_path / f"home{number % homes}") for number in range(2)]
+def together(world: World, homes: list[Path]) -> list[dict[str, Any]]:
+    """What workers say that begin at the same time."""
+    workers = [start(world, home) for home in homes]
     for worker in workers:
         assert worker.stdout.readline() == "ready\n"
     for worker in workers:
         worker.stdin.close()
         worker.stdin = None
     told = [worker.communicate(timeout=100) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], told
-    results = [json.loads(out) for out, _ in told]
+    assert [worker.returncode for worker in workers] == [0] * len(homes), told
+    return [json.loads(out) for out, _ in told]
+
+
+@pytest.mark.parametrize("homes", [1, 2], ids=["one machine", "two machines"])
+def test_workers_that_begin_together_take_each_file_once(either: World, tmp_path: Path, homes: int):
+    names = either.fill(200)
+    either.set(lease="2s")
+    results = together(either, [tmp_path / f"home{number % homes}" for number in range(2)])
     assert [result["exit"] for result in results] == [0, 0], results
     assert sum(result["counts"]["processed"] for result in results) == 200
     assert either.once(names)
     either.restart()
     assert done(either.ingest()) == {"already": 200}
+
+
+def test_workers_give_the_same_bytes_one_effect(either: World, tmp_path: Path):
+    """Each has the first of its files in the hands of a handler that takes its time."""
+    either.set(on_duplicate="skip")
+    for number in range(200):
+        either.put(f"{number}.txt", "sleeps")
+    together(either, [tmp_path / "home"] * 2)
+    assert len(either.effects()) == 1
+    either.restart()
+    either.ingest()
+    assert len(either.effects()) == 1
 
 
 def held(world: World, lease: str) -> None:

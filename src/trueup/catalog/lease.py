@@ -62,6 +62,6 @@ class Leases:
             try:
                 if tokens:
                     self._renew(tokens, self.end())
-            except Exception:
+            except Exception as error:
                 # The next try may do; and whoever lost a lease learns that when it wants to use it.
-                log.warning("leases could not be renewed", exc_info=True)
+                log.warning("leases could not be renewed: %s", error, exc_info=log.isEnabledFor(logging.DEBUG))

@@ -66,7 +66,7 @@ def ingest(
     listener = Listener(ui)
     settings = ui.settings()
     wish = Wish(dry_run=dry_run, reprocess=reprocess, requeue=requeue, repair=repair)
-    with running(ui, listener) as outputs:
+    with ui.alone(), running(ui, listener) as outputs:
         if watch:
             return _watch(ui, name, settings, wish, outputs)
         done = pass_over(name, settings, wish, listener=outputs.listener, stopped=outputs.stopped)
@@ -102,7 +102,8 @@ def diagnose(
     from trueup.ingest import diagnose as run
 
     with replacing(report) as file:
-        done = run(name, settings=ui.settings())
+        with ui.alone():
+            done = run(name, settings=ui.settings())
         if file is not None:
             from trueup.ingest.markdown import report as written
 

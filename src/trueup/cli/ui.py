@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -79,6 +80,7 @@ class Ui:
     _consoles: dict[str, Console] = field(default_factory=dict)
     _settings: Settings | None = None
     _said: bool = False
+    _results: TextIO | None = None
 
     def settings(self) -> Settings:
         """The settings files and the environment, read once. Raises `ConfigError`."""
@@ -100,12 +102,25 @@ class Ui:
         """The result as one JSON document; nothing without --json."""
         if self.common.json and not self._said:
             self._said = True
-            self._write(sys.stdout, self.veil(json.dumps(value)) + "\n")
+            self._write(self._results or sys.stdout, self.veil(json.dumps(value)) + "\n")
 
     def line(self, value: Mapping[str, object]) -> None:
         """One of several results, as a JSON line; nothing without --json."""
         if self.common.json:
-            self._write(sys.stdout, self.veil(json.dumps(value)) + "\n")
+            self._write(self._results or sys.stdout, self.veil(json.dumps(value)) + "\n")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """With --json, what somebody else's code prints meanwhile goes to stderr: it is no part of the document."""
+        if not self.common.json:
+            yield
+            return
+        self._results = sys.stdout
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            self._results = None
 
     # Everything else
 

@@ -17,6 +17,8 @@ PERMISSION: Final = "permission"
 FAILED: Final = "failed"
 NEVER_SEEN: Final = "never_seen"
 REMOVED: Final = "removed_remotely"
+REFUSED: Final = "refused"
+AHEAD: Final = "ahead"
 
 
 class Facts(NamedTuple):
@@ -39,6 +41,12 @@ class Facts(NamedTuple):
     """Somebody alive is at it."""
     filtered: bool = False
     unstable: bool = False
+    ahead: bool = False
+    """Its time on the server is still to come."""
+    refused: str = ""
+    """Why it can never be taken: its name, or what it is."""
+    ignores: bool = False
+    """The job leaves alone what is written anew."""
     unreadable: str = ""
     """Why it, and what is below it, cannot be seen."""
     error: str = ""
@@ -60,7 +68,7 @@ class Finding(NamedTuple):
 
 def missing_in(file: Facts) -> list[str]:
     """The layers that should have a file and have not: some of `server`, `local`, `processed`, `domain`."""
-    if file.filtered or file.unreadable or (file.unstable and not file.success):
+    if file.filtered or file.unreadable or file.refused or (file.unstable and not file.success):
         return []
     found = (
         ("server", file.server is None),
@@ -82,10 +90,14 @@ def _judged(file: Facts) -> tuple[str, bool, str] | None:
         return PERMISSION, True, file.unreadable
     if file.filtered:
         return FILTERED, False, "the patterns leave it out"
+    if file.refused:
+        return REFUSED, True, file.refused
     if file.success:
         return _of_a_processed(file)
     if file.state:
         return _of_an_open(file)
+    if file.ahead:
+        return AHEAD, True, f"its time is still to come: {file.at:%Y-%m-%dT%H:%M:%SZ}; it is not taken before"
     if file.unstable:
         return UNSTABLE, False, "it may still be written"
     if file.local is not None or file.domain:
@@ -99,9 +111,15 @@ def _of_a_processed(file: Facts) -> tuple[str, bool, str] | None:
     if file.domain is False:
         return LOST_EFFECT, True, "its row says done, and already_done does not know it"
     if file.size is not None and file.server is not None and file.server != file.size:
-        return SIZE_DIFFERS, True, f"{file.server:,} bytes on the server, and {file.size:,} when it was taken"
+        return (
+            SIZE_DIFFERS,
+            not file.ignores,
+            f"{file.server:,} bytes on the server, and {file.size:,} when it was taken",
+        )
     expected = file.size if file.size is not None else file.server
     if file.local is not None and expected is not None and file.local != expected:
+        if file.ignores and file.server == expected:  # its row was noted to be as the server's
+            return SIZE_DIFFERS, False, f"{file.local:,} bytes here, and {expected:,} on the server, which is ignored"
         return SIZE_DIFFERS, True, f"{file.local:,} bytes here, and {expected:,} when it was taken"
     if file.server is None:
         return REMOVED, False, "it was taken before it went"
@@ -111,6 +129,11 @@ def _of_a_processed(file: Facts) -> tuple[str, bool, str] | None:
 
 
 def _of_an_open(file: Facts) -> tuple[str, bool, str]:
+    cause, matters, detail = _of_an_unfinished(file)
+    return cause, matters, detail if file.server is not None else f"it is not on the server any more; {detail}"
+
+
+def _of_an_unfinished(file: Facts) -> tuple[str, bool, str]:
     if file.state == "claimed" and file.held:
         return LEASE_HELD, False, "a worker is at it"
     if file.state == "quarantined":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -74,13 +75,24 @@ def ingest_config(name: str, settings: Settings) -> IngestConfig:
     if not attempts.isdecimal() or not int(attempts):
         raise ConfigError(f"{where} attempts = {attempts!r} is unusable", cure="Write 1 or more")
     forget = str(table.get("forget", "never"))
+    poll = seconds("poll", "30s")
+    if not poll:
+        raise ConfigError(f"{where} poll is no pause at all", cure="Write it like 30s")
     lease = seconds("lease", "5m")
     if lease < 1:
         raise ConfigError(f"{where} lease is too short to be renewed", cure="Write 1s or more")
+    into = _into(table, where, base)
+    for other in jobs.keys() - {name}:
+        theirs = _into(table_of(jobs[other], f"[ingest.{other}]"), f"[ingest.{other}]", base)
+        if into.is_relative_to(theirs) or theirs.is_relative_to(into):
+            # What one job has put there, the other would take for taken.
+            raise ConfigError(
+                f"{where} and [ingest.{other}] share the folder {into}", cure="Give each job its own into"
+            )
     return IngestConfig(
         name=name,
         source=_source(table, where, settings, base),
-        into=base / local_path(_text(table, "into", where), where=f"{where} into = "),
+        into=into,
         database=_database(table, settings, base),
         base=base,
         include=_patterns(table, "include", where),
@@ -93,7 +105,7 @@ def ingest_config(name: str, settings: Settings) -> IngestConfig:
         lease=timedelta(seconds=lease),
         skip_duplicates=_one_of(table, "on_duplicate", _DUPLICATES, "process", where) == "skip",
         forget=None if forget == "never" else timedelta(seconds=seconds("forget", "")),
-        poll=seconds("poll", "30s"),
+        poll=poll,
         domain_count=str(table.get("domain_count", "")).strip().rstrip(";"),
     )
 
@@ -111,6 +123,13 @@ def _text(table: Mapping[str, Any], key: str, where: str) -> str:
     return given
 
 
+def _into(table: Mapping[str, Any], where: str, base: Path) -> Path:
+    given = _text(table, "into", where)
+    if "://" in given:
+        raise ConfigError(f"{where} into = {given!r} is no folder", cure="Files are taken to a folder of this machine")
+    return Path(os.path.realpath(base / local_path(given, where=f"{where} into = ")))
+
+
 def _source(table: Mapping[str, Any], where: str, settings: Settings, base: Path) -> StoreConfig:
     given = _text(table, "source", where)
     if given in settings.stores or "://" in given:
@@ -122,10 +141,19 @@ def _database(table: Mapping[str, Any], settings: Settings, base: Path) -> str:
     """The job's own database, else that of all."""
     given = str(table.get("database", ""))
     if not given:
-        return database_of(settings)
-    url = resolve_secret(given, settings.environ, base)
+        return _kept(database_of(settings))
+    url = _kept(resolve_secret(given, settings.environ, base))
     relative = url.removeprefix("sqlite:///")
     return f"sqlite:///{base / relative}" if relative != url and relative[:1] not in {"/", ":"} else url
+
+
+def _kept(url: str) -> str:
+    """A database that lasts."""
+    if url in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
+        raise ConfigError(
+            "what was taken would be forgotten at the end: the database is in memory", cure="Write sqlite:///trueup.db"
+        )
+    return url
 
 
 def _patterns(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -34,7 +34,10 @@ _ADVICE: Final = {
     causes.NEVER_SEEN: "{files} not taken yet: trueup ingest {name}",
     causes.LOST_EFFECT: "{files} whose effect is lost, have it made again: trueup ingest {name} --repair",
     causes.QUARANTINED: "{files} in quarantine, mend the reason and then: trueup ingest {name} --requeue GLOB",
-    causes.FAILED: "{files} that failed or broke off, the next run tries again: trueup ingest {name}",
+    causes.FAILED: "{files} that failed or broke off, the next run tries again what still is there: trueup ingest"
+    " {name}",
+    causes.REFUSED: "{files} that cannot be taken as they are: rename them on the server, or exclude them",
+    causes.AHEAD: "{files} whose time is still to come: set the server's clock right, or the files' times",
     causes.PERMISSION: "{files} that this user may not read: have the server's rights changed",
     causes.SIZE_DIFFERS: "{files} of another size than when taken: trueup ingest {name} --reprocess GLOB",
     causes.LOST_ROW: "{files} without a row, which gets written again: trueup ingest {name}",

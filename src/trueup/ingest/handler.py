@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trueup import keys
 from trueup.errors import ConfigError, TrueupError
 from trueup.ingest.config import IngestConfig
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _TABLES: Final = ("csv", "ndjson")
+_LONGEST: Final = 1000
+"""Characters of an error that are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +86,13 @@ def load_handler(config: IngestConfig) -> Handler:
 
 
 def described(error: BaseException) -> str:
-    """An error of somebody else's code in one line."""
-    if isinstance(error, TrueupError):
-        return str(error)
-    # What a database says, without the statement that SQLAlchemy adds.
-    said = " ".join(str(getattr(error, "orig", None) or error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    """An error of somebody else's code in one line that can be shown and kept anywhere."""
+    try:
+        # What a database says, without the statement that SQLAlchemy adds.
+        said = " ".join(str(getattr(error, "orig", None) or error).split())
+    except Exception:  # noqa: BLE001 - its class may be somebody else's, too
+        said = ""
+    # It is shown on terminals, and kept in databases that take neither NUL nor broken Unicode.
+    name = "" if isinstance(error, TrueupError) else type(error).__name__
+    text = keys.display(": ".join(filter(None, (name, said))))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -16,8 +16,9 @@ from typing import Final
 
 from trueup import events, keys
 from trueup.catalog.base import now
-from trueup.catalog.sql.processed import DONE, Row
-from trueup.errors import TrueupError
+from trueup.catalog.sql.processed import CLAIMED, DONE, REQUESTED, Row
+from trueup.errors import StoreError, TrueupError
+from trueup.filters import Scope
 from trueup.ingest.decide import Decision, Step, decide, lasting_looks, looks
 from trueup.ingest.gone import Listed
 from trueup.ingest.handler import Incoming, described
@@ -49,6 +50,10 @@ class Pass:
     """Whether nobody waits for the listing any more."""
     listed: Listed | None = None
     """Gets every name, where somebody wants to know what is gone."""
+    reprocess: Scope | None = None
+    """In a dry run, whose rows stay as they are: the files that would be taken again though they had their effect."""
+    requeue: Scope | None = None
+    """The same of those that had none."""
     wanted: int = 0
     """Files that are to be taken or looked at."""
     tally: Tally = field(default_factory=Tally)
@@ -57,6 +62,8 @@ class Pass:
     def decide(self, entry: Entry, row: Row | None) -> Decision:
         """What becomes of a file by its row as it is now."""
         at = now()
+        if row is not None and row.state != CLAIMED and self.asked_for(entry.key, success=row.success):
+            row = row._replace(success=False, state=REQUESTED)
         return decide(
             entry,
             row,
@@ -65,6 +72,11 @@ class Pass:
             now=at,
             held=row is not None and row.token != "" and self.owner.held(row, at),
         )
+
+    def asked_for(self, key: str, *, success: bool) -> bool:
+        """Whether a dry run is to say that a file would be taken again."""
+        pattern = self.reprocess if success else self.requeue
+        return pattern is not None and key in pattern
 
     def known(self, key: str, layer: str) -> None:
         """Count a file that is done."""
@@ -83,7 +95,7 @@ class Pass:
         )  # fmt: skip
 
     def here(self, key: str) -> bool:
-        """Whether the local folder has a file of this name. What a link leads to is none of it."""
+        """Whether the local folder has a file of this name: a quick look, for counting."""
         try:
             return stat.S_ISREG(os.lstat(f"{self.job.local.root}/{key}").st_mode)
         except (OSError, ValueError):
@@ -100,7 +112,9 @@ class Pass:
             for entry in entries:
                 try:
                     known = hook(incoming(entry), db)
-                except Exception as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     raise TrueupError(
                         f"already_done fails for '{keys.display(entry.key)}': {described(error)}",
                         cure="Nothing is taken until it can say what was",
@@ -108,6 +122,15 @@ class Pass:
                 if not known:
                     unknown.add(entry.key)
         return unknown
+
+
+def lies_here(job: Job, key: str) -> bool:
+    """Whether a job's folder itself has a file of this name: nothing that a link leads to."""
+    try:
+        job.local.stat(key)
+    except StoreError:
+        return False
+    return True
 
 
 def incoming(entry: Entry) -> Incoming:
@@ -183,11 +206,13 @@ def _wanted(this: Pass, *, ordered: bool) -> Iterator[Entry]:
             for entry in page:
                 if entry.fault == "unreadable" and this.listed is not None:
                     this.listed.whole = False
-                if not _in_scope(this, entry):
+                if not in_scope(this, entry):
                     counts.filtered += 1
                 elif entry.fault:
                     _hidden(this, entry)
-                elif job.memory.knows(entry.key, entry.size, looks(entry)):
+                elif job.memory.knows(entry.key, entry.size, looks(entry)) and not this.asked_for(
+                    entry.key, success=True
+                ):
                     this.known(entry.key, "memory")
                 elif why := job.local.unaddressable(entry.key):
                     _refused(this, entry, why)
@@ -196,7 +221,8 @@ def _wanted(this: Pass, *, ordered: bool) -> Iterator[Entry]:
             yield from _by_rows(this, new)
 
 
-def _in_scope(this: Pass, entry: Entry) -> bool:
+def in_scope(this: Pass, entry: Entry) -> bool:
+    """Whether an entry is the job's business."""
     if entry.fault and entry.fault != "unaddressable":
         return this.job.scope.concerns(entry)
     return entry.key in this.job.scope
@@ -222,12 +248,12 @@ def _by_rows(this: Pass, entries: list[Entry]) -> Iterator[Entry]:
     done = job.processed.looks([entry.key for entry in entries])
     rest = []
     for entry in entries:
-        if done.get(entry.key) == (entry.size, looks(entry)):
+        if done.get(entry.key) == (entry.size, looks(entry)) and not this.asked_for(entry.key, success=True):
             _known(this, entry)
         else:
             rest.append(entry)
     rows = job.processed.rows([entry.key for entry in rest])
-    lying = [entry for entry in rest if entry.key not in rows and this.here(entry.key)]
+    lying = [entry for entry in rest if entry.key not in rows and lies_here(job, entry.key)]
     sure = assume(this, lying)
     for entry in lying:
         this.known(entry.key, "domain" if entry.key in sure else "local")

@@ -88,9 +88,11 @@ def _told(table: str, number: int, row: Values, columns: Mapping[str, sa.Column[
 def _value(value: object, column: sa.Column[Any]) -> object:
     if isinstance(value, dict | list):
         return json.dumps(value)
-    if not isinstance(value, str):
-        return value
     kind = column.type.python_type
+    if not isinstance(value, str):
+        if isinstance(value, float) and kind is int and not value.is_integer():  # PostgreSQL would round it
+            raise ValueError(value)
+        return value
     if kind is str:
         return value
     if not value.strip():

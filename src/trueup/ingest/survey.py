@@ -11,19 +11,25 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from trueup.catalog.base import now
+from trueup.catalog.sql.processed import DUPLICATE
 from trueup.ingest.causes import Facts
+from trueup.ingest.config import IGNORE
 from trueup.ingest.job import Job
-from trueup.ingest.observe import Pass, moment
+from trueup.ingest.observe import Pass, in_scope, moment
 from trueup.stores.base import Entry, storable_ns, storable_size
 
 _PAGE: Final = 500
+_AHEAD_NS: Final = 3_600_000_000_000
+"""A clock that is ahead by more than an hour does not come right by itself."""
 _TABLE: Final = """
 create table file (
-    key blob primary key, server integer, mtime integer, filtered integer, unreadable text,
+    key blob primary key, server integer, mtime integer, filtered integer, unreadable text, refused text,
     local integer, success integer, state text, size integer, held integer, error text, cause text, at real
 ) without rowid
 """
-_SERVER: Final = "insert or replace into file (key, server, mtime, filtered, unreadable) values (?, ?, ?, ?, ?)"
+_SERVER: Final = (
+    "insert or replace into file (key, server, mtime, filtered, unreadable, refused) values (?, ?, ?, ?, ?, ?)"
+)
 _LOCAL: Final = "insert into file (key, local) values (?, ?) on conflict do update set local = excluded.local"
 _ROW: Final = (
     "insert into file (key, success, state, size, held, error, cause, at) values (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -51,14 +57,15 @@ class Survey:
         """Look at the source. Raises what listing raises."""
         job = self._job
         with closing(job.source.list(ordered=False)) as entries:
-            wanted = (entry for entry in entries if entry.fault in {"", "unreadable"})
+            wanted = (entry for entry in entries if entry.fault != "marker")
             self._db.executemany(_SERVER, (self._listed(entry) for entry in wanted))
 
-    def _listed(self, entry: Entry) -> tuple[bytes, int | None, int, bool, str]:
-        scope = self._job.scope
-        inside = scope.concerns(entry) if entry.fault else entry.key in scope
-        size = None if entry.fault else storable_size(entry.size)
-        return _blob(entry.key), size, storable_ns(entry.mtime_ns), not inside, entry.detail if entry.fault else ""
+    def _listed(self, entry: Entry) -> tuple[bytes, int | None, int, bool, str, str]:
+        unreadable = entry.detail if entry.fault == "unreadable" else ""
+        refused = "" if unreadable else entry.detail if entry.fault else self._job.local.unaddressable(entry.key) or ""
+        size = None if entry.fault or refused else storable_size(entry.size)
+        filtered = not in_scope(self._this, entry)
+        return _blob(entry.key), size, storable_ns(entry.mtime_ns), filtered, unreadable, refused
 
     def read_here(self) -> None:
         """Look at the local folder and at the rows."""
@@ -96,14 +103,16 @@ class Survey:
         known: set[str] | None = None
         if job.handler.already_done is not None:
             asked = [
-                Entry(_text(row[0]), row[1] if row[1] is not None else row[8] or 0, row[2] or 0)
+                Entry(_text(row[0]), row[1] if row[1] is not None else row[9] or 0, row[2] or 0)
                 for row in page
-                if not row[3] and not row[4]
+                if not row[3] and not row[4] and not row[5]
             ]
             known = {entry.key for entry in asked} - this.not_done(asked)
-        for key, server, mtime, filtered, unreadable, local, success, state, size, held, error, cause, at in page:
+        for (
+            key, server, mtime, filtered, unreadable, refused, local, success, state, size, held, error, cause, at,
+        ) in page:  # fmt: skip
             path = _text(key)
-            asked_for = known is not None and not filtered and not unreadable
+            expected = success and state != DUPLICATE  # what the bytes did under another name is none of this one's
             yield Facts(
                 path=path,
                 server=server,
@@ -111,11 +120,14 @@ class Survey:
                 state=state or "",
                 success=bool(success),
                 size=size,
-                domain=path in known if asked_for and known is not None and (success or path in known) else None,
+                domain=None if known is None else path in known if path in known or expected else None,
                 held=bool(held),
                 filtered=bool(filtered),
                 unstable=server is not None and mtime > stable_before,
+                ahead=server is not None and mtime > time.time_ns() + _AHEAD_NS,
                 unreadable=unreadable or "",
+                refused=refused or "",
+                ignores=job.config.on_rewrite == IGNORE,
                 error=error or "",
                 cause=cause or "",
                 at=moment(Entry(path, 0, mtime)) if mtime else datetime.fromtimestamp(at, UTC) if at else None,

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,12 +17,15 @@ from trueup import events, keys
 from trueup.catalog.base import now
 from trueup.catalog.lease import Leases
 from trueup.catalog.sql.processed import CLAIMED, DONE, DUPLICATE, Claim, Row
-from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, TrueupError, Unreachable
+from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, Unreachable
 from trueup.ingest.decide import Decision, Step, lasting_looks, looks, rewritten
 from trueup.ingest.fetch import Here, fetch, md5_there
 from trueup.ingest.handler import File, described
 from trueup.ingest.observe import Pass, incoming, moment, paged, settle
 from trueup.stores.base import Entry
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 log = logging.getLogger("trueup.ingest")
 
@@ -30,6 +33,8 @@ _AT_ONCE: Final = 16
 """Files that are fetched at once."""
 _AHEAD: Final = 64
 """Files that are claimed and may be fetched before the first of them is handled."""
+_ALONE: Final = 2
+"""The first try that a file has to itself: whoever dies at an earlier one may have died at another file."""
 
 
 class _Coming(NamedTuple):
@@ -58,12 +63,14 @@ class Taking:
             try:
                 for batch, ahead in self._batches(entries):
                     while len(coming) > ahead and not self._over():
-                        self._settle(coming.popleft())
+                        self._settle(coming[0])
+                        coming.popleft()
                     if self._over():
                         break
                     coming.extend(self._claimed(batch, crew))
                 while coming and not self._over():
-                    self._settle(coming.popleft())
+                    self._settle(coming[0])
+                    coming.popleft()
             finally:
                 self._give_back(coming)
         return self._ended
@@ -144,7 +151,7 @@ class Taking:
         try:
             here = one.here.result()
             tally.counts.downloaded += here.fetched
-            if one.claim.attempts > self._job.config.attempts:
+            if one.claim.attempts > max(self._job.config.attempts, _ALONE):
                 self._fail(one, "the process that had it died each time", "handler")
                 return
             self._handle(one.entry, one.claim, here)
@@ -164,10 +171,7 @@ class Taking:
             self._this.item(one.entry.key, "waiting", "its lease ended, and another worker has it now")
         except _HandlerFailed as error:
             self._fail(one, described(error.__cause__ or error), "handler")
-        except (
-            TrueupError,
-            SQLAlchemyError,
-        ) as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
+        except SQLAlchemyError as error:  # what the handler wrote cannot be kept; where nothing can, this fails too
             self._fail(one, described(error), "handler")
         finally:
             self._leases.drop(one.claim.token)
@@ -192,26 +196,27 @@ class Taking:
             version=_version(row, entry, here.md5),
         )
         state, first = DONE, row is None or row.version == 0
-        if first and job.config.skip_duplicates and (twin := job.processed.with_bytes(here.md5, entry.size, entry.key)):
-            log.info("%s has the bytes of %s", keys.display(entry.key), keys.display(twin))
-            state = DUPLICATE
         known = False
         with job.processed.begin() as db:
-            if state == DONE:
-                try:
-                    known = (
-                        first
-                        and job.handler.already_done is not None
-                        and bool(job.handler.already_done(incoming(entry), db))
-                    )
+            if first and job.config.skip_duplicates:
+                twin = job.processed.with_bytes(db, here.md5, entry.size, entry.key)
+                if twin is not None:
+                    log.info("%s has the bytes of %s", keys.display(entry.key), keys.display(twin))
+                    state = DUPLICATE
+            seen = lasting_looks(entry, time.time_ns())
+            try:
+                if state == DONE:
+                    known = first and self._known(entry, db)
                     if not known and job.handler.handle is not None:
                         job.handler.handle(file, db)
-                except (Exception, SystemExit) as error:
-                    raise _HandlerFailed from error
-            seen = lasting_looks(entry, time.time_ns())
-            if not job.processed.finish(
-                db, claim, size=entry.size, md5=here.md5, seen=seen, version=file.version, state=state
-            ):
+                ours = job.processed.finish(
+                    db, claim, size=entry.size, md5=here.md5, seen=seen, version=file.version, state=state
+                )
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # SystemExit and a cancelled task, too, are the file's trouble alone
+                raise _HandlerFailed from error
+            if not ours:
                 raise _ClaimLost
         job.memory.keep(entry.key, entry.size, seen)
         tally = self._this.tally
@@ -220,6 +225,16 @@ class Taking:
             return
         tally.counts.processed += 1
         self._this.item(entry.key, "processed", attempts=claim.attempts)
+
+    def _known(self, entry: Entry, db: sa.Connection) -> bool:
+        """What `already_done` says. Nothing that it does lasts, nor keeps the handler from working."""
+        hook = self._job.handler.already_done
+        if hook is None:
+            return False
+        with db.begin_nested() as attempt:
+            known = bool(hook(incoming(entry), db))
+            attempt.rollback()
+        return known
 
     # ----- trouble -----
 

@@ -16,11 +16,12 @@ from trueup.config import Settings, load
 from trueup.errors import Interrupted, TrueupError, UsageError
 from trueup.filters import Scope
 from trueup.ingest import gone
+from trueup.ingest.again import request
 from trueup.ingest.config import ingest_config
 from trueup.ingest.handler import Incoming
 from trueup.ingest.job import Job, make_folder, opened
 from trueup.ingest.memory import Memory
-from trueup.ingest.observe import EVER, Pass, new_files, plan, register_local
+from trueup.ingest.observe import EVER, Pass, lies_here, new_files, plan, register_local
 from trueup.ingest.owner import Owner
 from trueup.ingest.repair import repair as bring_back
 from trueup.ingest.report import IngestRun, Tally
@@ -94,10 +95,13 @@ def pass_over(
             this = Pass(run=run, job=job, owner=owner, dry_run=wish.dry_run, listener=listener, stopped=stopped)
             try:
                 with owner.alive():
-                    if not wish.dry_run:
+                    if wish.dry_run:
+                        this.reprocess, this.requeue = again, anew
+                    else:
                         make_folder(job)
-                        _requested(this, again, success=True)
-                        _requested(this, anew, success=False)
+                        for pattern, success in ((again, True), (anew, False)):
+                            if pattern is not None:
+                                request(this, pattern, success=success)
                     reason = _pass(this, repair=wish.repair, stopped=stopped)
                 status = _status(this, reason, stopped=stopped())
             except UsageError:
@@ -148,10 +152,13 @@ def _pass(this: Pass, *, repair: bool, stopped: Callable[[], bool]) -> str:
 
 def should_process(name: str, key: str, *, settings: Settings | None = None) -> tuple[bool, str | None]:
     """Whether a file of `[ingest.NAME]` still is to be taken; if not, the layer that knew it: `memory`, `local`,
-    `processed` or `domain`. The job stays open in this process. `already_done` is asked with the name alone: the size
+    `processed` or `domain`. One that is none of the job's business, or cannot be taken for its name, is not, and no
+    layer knew it. The job stays open in this process. `already_done` is asked with the name alone: the size
     is 0 and the time 1970 then. Raises `ConfigError` and `TrueupError`."""
     settings = settings or load()
     job = _open(name, settings)
+    if key not in job.scope or keys.unaddressable(key) is not None or job.local.unaddressable(key) is not None:
+        return False, None
     layer = _layer(job, key)
     if layer is not None:
         log.debug("Skipping %s (already processed: %s)", keys.display(key), layer)
@@ -164,7 +171,7 @@ def _layer(job: Job, key: str) -> str | None:
     row = job.processed.rows([key]).get(key)
     if row is not None and not row.success:
         return None
-    if keys.unaddressable(key) is None and (job.local.root / key).is_file():
+    if lies_here(job, key):
         return "local"
     if row is not None:
         return "processed"
@@ -196,21 +203,6 @@ def _close_all() -> None:
 
 def _pattern(given: str, option: str) -> Scope | None:
     return Scope([given], where=option) if given else None
-
-
-def _requested(this: Pass, pattern: Scope | None, *, success: bool) -> None:
-    """Have files taken again: those that had their effect, or those that had none."""
-    if pattern is None:
-        return
-    wanted = 0
-    for page in this.job.processed.pages(unfinished=not success):
-        rows = [row for row in page if row.success == success and row.filename in pattern]
-        wanted += this.job.processed.request(rows)
-        for row in rows:
-            this.job.memory.forget(row.filename)
-    if not wanted:
-        what = "had its effect" if success else "failed or is in quarantine"
-        this.listener(events.Warned(run=this.run, message=f"no file that {what} matches"))
 
 
 def _result(run: str, name: str, status: str, reason: str, tally: Tally, seconds: float) -> IngestRun:

@@ -10,6 +10,7 @@ from typing import Final
 
 from trueup import events
 from trueup.config import Settings
+from trueup.errors import TrueupError, UsageError
 from trueup.ingest.config import ingest_config
 from trueup.ingest.job import Job, opened
 from trueup.ingest.report import IngestRun
@@ -34,16 +35,18 @@ def watch(
     trouble once. Returns the exit code of the last pass; being stopped between two passes is no failure.
 
     The pauses vary by a tenth, so that many of these do not ask a server at the same moment, and grow while the source
-    cannot be read. Raises `UsageError` and `ConfigError`.
+    cannot be read. Raises `UsageError` and `ConfigError`, and `TrueupError` for a database that cannot be used from the
+    beginning.
     """
     poll = ingest_config(name, settings).poll
-    pause, code = poll, 0
+    pause = poll
+    code: int | None = None
     trouble: str | None = None
     with ExitStack() as stack:
         job: Job | None = None
         while True:
             if job is None:
-                job = stack.enter_context(opened(name, settings, memory_of(name, settings)))
+                job = _opened(name, settings, stack, again=code is not None)
             run = pass_over(name, settings, wish, listener=listener, stopped=stopped, within=job, eventful=True)
             wish, code = Wish(), run.exit_code
             if run.status != "failed":
@@ -57,6 +60,19 @@ def watch(
             trouble = run.reason
             if run.status == "interrupted" or _waited(pause * random.uniform(0.9, 1.1), stopped):  # noqa: S311
                 return code
+
+
+def _opened(name: str, settings: Settings, stack: ExitStack, *, again: bool) -> Job | None:
+    """The job. A database that is away is this pass's trouble, which says so; but one that never was there is a
+    mistake."""
+    try:
+        return stack.enter_context(opened(name, settings, memory_of(name, settings)))
+    except UsageError:
+        raise
+    except TrueupError:
+        if not again:
+            raise
+        return None
 
 
 def _waited(seconds: float, stopped: Callable[[], bool]) -> bool:

@@ -149,7 +149,8 @@ def adopt_processed(*missing: sa.Column[Any]) -> bool:
     for absent in missing:
         if absent.name not in columns:
             op.add_column(_PROCESSED, absent)
-    rows = sa.table(_PROCESSED, sa.column("success", sa.Boolean), sa.column("version", sa.Integer))
+    rows = sa.table(_PROCESSED, *(sa.column(name) for name in ("source", "success", "version")))
+    op.execute(rows.update().where(rows.c.source.is_(None)).values(source=""))
     op.execute(rows.update().where(rows.c.success.is_(None)).values(success=sa.false()))
     op.execute(rows.update().where(rows.c.success.is_(sa.true())).values(version=1))
     ours = sa.text("source <> ''")  # an application may note a name as often as it likes

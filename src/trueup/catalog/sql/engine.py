@@ -133,6 +133,9 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def begun(connection: sa.Connection) -> None:
         if not connection.get_execution_options().get("reading", False):
             # A transaction that wants to write after it has read would find that another one was faster, and fail.
-            connection.connection.cursor().execute("begin immediate")
+            try:
+                connection.connection.cursor().execute("begin immediate")
+            except sqlite3.Error as error:  # nobody makes SQLAlchemy's of it here
+                raise unusable(engine, error) from error
 
     return engine

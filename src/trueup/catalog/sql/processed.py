@@ -6,9 +6,11 @@ a quarantine. `size`, `md5` and `version` are those of the last effect, so that 
 
 from __future__ import annotations
 
+import re
 import secrets
+import sqlite3
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +43,7 @@ _ADOPTED: Final = ""
 _OURS: Final = "trueup"
 """What is noted with a connection: the transaction that a handler gets."""
 _TOGETHER: Final = "What it wrote is committed together with the note that the file was taken"
+_ENDS: Final = re.compile(r"\s*(commit|end|abort|rollback(?!\s+to))\b", re.IGNORECASE)
 _COUNTED: Final = {"preserve_rowcount": True}
 """Not every driver tells of its own how many rows were inserted."""
 _c: Final = processed_files.c
@@ -131,18 +134,18 @@ class Processed:
 
     @contextmanager
     def begin(self, *, keep: bool = True) -> Iterator[sa.Connection]:
-        """One transaction, which whoever gets it cannot commit. Without `keep` it is undone at its end. What SQLAlchemy
-        raises passes through."""
-        with self._engine.connect() as db:
-            db.info[_OURS] = transaction = db.begin()
-            sa.event.listen(db, "commit", _refuse)
+        """One transaction, which whoever gets it cannot commit. Without `keep` it is undone at its end. Raises
+        `TrueupError` when it cannot begin; what SQLAlchemy raises later passes through."""
+        with ExitStack() as stack:
+            with self._plainly():
+                db = stack.enter_context(self._engine.connect())
+                db.info[_OURS] = transaction = db.begin()
             try:
-                yield db
+                with _uncommitted(db):
+                    yield db
             except BaseException:
                 transaction.close()
                 raise
-            finally:
-                sa.event.remove(db, "commit", _refuse)
             if keep:
                 transaction.commit()
             else:
@@ -186,11 +189,13 @@ class Processed:
             after = page[-1].filename
             yield page
 
-    def with_bytes(self, md5: str, size: int, but: str) -> str | None:
-        """Another file that had its effect with these very bytes."""
+    def with_bytes(self, db: sa.Connection, md5: str, size: int, but: str) -> str | None:
+        """Another file that had its effect with these very bytes. Until the transaction of `db` ends, no other gets
+        past this with them. What SQLAlchemy raises passes through."""
+        if db.dialect.name == "postgresql":  # in SQLite one at a time writes anyway
+            db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(md5, 0))))
         same = (_c.md5 == md5, _c.size == size, _c.success.is_(sa.true()), _c.filename != but)
-        with self._reading() as db:
-            return db.scalar(sa.select(_c.filename).where(self._ours, *same).order_by(_c.filename).limit(1))
+        return db.scalar(sa.select(_c.filename).where(self._ours, *same).order_by(_c.filename).limit(1))
 
     # ----- files that had their effect -----
 
@@ -274,7 +279,7 @@ class Processed:
     ) -> bool:
         """The file has had its effect, if the transaction of `db` is committed. False when somebody else took the claim
         over: then it must not be. Raises `TrueupError` when it is over already."""
-        if db.get_transaction() is not db.info[_OURS]:
+        if db.get_transaction() is not db.info[_OURS] or not _lasts(db):
             raise TrueupError("a handler must not end the transaction that it is given", cure=_TOGETHER)
         facts = {"the_state": state, "the_size": size, "the_md5": md5, "the_seen": seen, "the_version": version}
         facts |= {"the_source": self._source, "the_name": claim.filename, "the_token": claim.token}
@@ -301,9 +306,9 @@ class Processed:
             db.execute(processed_files.update().where(self._ours, _c.filename.in_(names)).values(gone_since=since))
 
     def forget(self, names: Sequence[str]) -> None:
-        """Drop the rows of files that had their effect."""
+        """Drop the rows of files that had their effect; but those that an application wrote are not ours alone."""
         with self._writing() as db:
-            here = (self._ours, _c.filename.in_(names), _c.success.is_(sa.true()))
+            here = (_c.source == self._source, _c.filename.in_(names), _c.success.is_(sa.true()))
             db.execute(processed_files.delete().where(*here))
 
     # ----- beside the rows -----
@@ -319,9 +324,10 @@ class Processed:
             return self._runs.last(job, name, but=but)
 
     def count(self, query: str) -> int:
-        """What a query of the application's counts. Raises `ConfigError` for one that does not."""
+        """What a query of the application's counts; what else it does is undone. Raises `ConfigError` for one that does
+        not count, and `TrueupError`."""
         try:
-            with reading(self._engine) as db:
+            with self.begin(keep=False) as db:
                 found = db.execute(sa.text(query)).scalar()
         except SQLAlchemyError as error:
             said = str(getattr(error, "orig", None) or error).partition("\n")[0]
@@ -374,6 +380,11 @@ class Processed:
             ) from error
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from error
+        except ValueError as error:  # SQLite keeps in a column whatever an application has put there
+            raise TrueupError(
+                f"the table processed_files holds what cannot be read: {error}",
+                cure="Have an application's rows mended",
+            ) from error
 
 
 def open_sql(url: str, source: str) -> Processed:
@@ -394,8 +405,42 @@ def open_sql(url: str, source: str) -> Processed:
     return Processed(engine, source)
 
 
+@contextmanager
+def _uncommitted(db: sa.Connection) -> Iterator[None]:
+    """Refuse to end the transaction meanwhile, however it is asked for."""
+    driver = db.connection.driver_connection
+    watched = ("commit", _refuse), ("before_cursor_execute", _refuse_words)
+    for event, refuse in watched:
+        sa.event.listen(db, event, refuse)
+    if isinstance(driver, sqlite3.Connection):  # its `executescript` commits first
+        driver.set_authorizer(_authorize)
+    try:
+        yield
+    finally:
+        for event, refuse in watched:
+            sa.event.remove(db, event, refuse)
+        if isinstance(driver, sqlite3.Connection):
+            with suppress(sqlite3.ProgrammingError):  # it was closed
+                driver.set_authorizer(None)
+
+
 def _refuse(_: sa.Connection) -> None:
     raise TrueupError("a handler must not commit", cure=_TOGETHER)
+
+
+def _refuse_words(_: sa.Connection, _cursor: object, statement: str, *_rest: object) -> None:
+    if _ENDS.match(statement):
+        raise TrueupError("a handler must not end the transaction that it is given", cure=_TOGETHER)
+
+
+def _authorize(action: int, what: str | None, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+
+def _lasts(db: sa.Connection) -> bool:
+    """Whether a transaction still is under way; only SQLite tells when the driver was asked to undo it."""
+    driver = db.connection.driver_connection
+    return not isinstance(driver, sqlite3.Connection) or driver.in_transaction
 
 
 def _row(row: Any) -> Row:  # noqa: ANN401 - a row of SQLAlchemy's
