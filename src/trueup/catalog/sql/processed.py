@@ -6,11 +6,9 @@ a quarantine. `size`, `md5` and `version` are those of the last effect, so that 
 
 from __future__ import annotations
 
-import re
 import secrets
-import sqlite3
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from trueup.catalog.base import now
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.engine import engine_of, reading, unusable
+from trueup.catalog.sql.lent import lent, require_unended
 from trueup.catalog.sql.runs import SqlRunLog
 from trueup.catalog.sql.tables import Moment, processed_files
 from trueup.errors import ConfigError, TrueupError
@@ -40,10 +39,6 @@ REQUESTED: Final = "requested"
 _PAGE: Final = 500
 _ADOPTED: Final = ""
 """The source of rows that an application wrote: they are everybody's."""
-_OURS: Final = "trueup"
-"""What is noted with a connection: the transaction that a handler gets."""
-_TOGETHER: Final = "What it wrote is committed together with the note that the file was taken"
-_ENDS: Final = re.compile(r"\s*(commit|end|abort|rollback(?!\s+to))\b", re.IGNORECASE)
 _COUNTED: Final = {"preserve_rowcount": True}
 """Not every driver tells of its own how many rows were inserted."""
 _c: Final = processed_files.c
@@ -139,9 +134,9 @@ class Processed:
         with ExitStack() as stack:
             with self._plainly():
                 db = stack.enter_context(self._engine.connect())
-                db.info[_OURS] = transaction = db.begin()
+                transaction = db.begin()
             try:
-                with _uncommitted(db):
+                with lent(db):
                     yield db
             except BaseException:
                 transaction.close()
@@ -279,8 +274,7 @@ class Processed:
     ) -> bool:
         """The file has had its effect, if the transaction of `db` is committed. False when somebody else took the claim
         over: then it must not be. Raises `TrueupError` when it is over already."""
-        if db.get_transaction() is not db.info[_OURS] or not _lasts(db):
-            raise TrueupError("a handler must not end the transaction that it is given", cure=_TOGETHER)
+        require_unended(db)
         facts = {"the_state": state, "the_size": size, "the_md5": md5, "the_seen": seen, "the_version": version}
         facts |= {"the_source": self._source, "the_name": claim.filename, "the_token": claim.token}
         return db.execute(_FINISH, facts | {"the_processed_at": now()}).rowcount > 0
@@ -403,44 +397,6 @@ def open_sql(url: str, source: str) -> Processed:
         engine.dispose()
         raise
     return Processed(engine, source)
-
-
-@contextmanager
-def _uncommitted(db: sa.Connection) -> Iterator[None]:
-    """Refuse to end the transaction meanwhile, however it is asked for."""
-    driver = db.connection.driver_connection
-    watched = ("commit", _refuse), ("before_cursor_execute", _refuse_words)
-    for event, refuse in watched:
-        sa.event.listen(db, event, refuse)
-    if isinstance(driver, sqlite3.Connection):  # its `executescript` commits first
-        driver.set_authorizer(_authorize)
-    try:
-        yield
-    finally:
-        for event, refuse in watched:
-            sa.event.remove(db, event, refuse)
-        if isinstance(driver, sqlite3.Connection):
-            with suppress(sqlite3.ProgrammingError):  # it was closed
-                driver.set_authorizer(None)
-
-
-def _refuse(_: sa.Connection) -> None:
-    raise TrueupError("a handler must not commit", cure=_TOGETHER)
-
-
-def _refuse_words(_: sa.Connection, _cursor: object, statement: str, *_rest: object) -> None:
-    if _ENDS.match(statement):
-        raise TrueupError("a handler must not end the transaction that it is given", cure=_TOGETHER)
-
-
-def _authorize(action: int, what: str | None, *_: object) -> int:
-    return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
-
-
-def _lasts(db: sa.Connection) -> bool:
-    """Whether a transaction still is under way; only SQLite tells when the driver was asked to undo it."""
-    driver = db.connection.driver_connection
-    return not isinstance(driver, sqlite3.Connection) or driver.in_transaction
 
 
 def _row(row: Any) -> Row:  # noqa: ANN401 - a row of SQLAlchemy's
