@@ -191,7 +191,7 @@ def test_doctor_looks_at_each_job_that_takes_files(cli: Cli, tmp_path: Path) -> 
         '[stores.server]\nurl = "drop"\n'
         '[ingest.well]\nsource = "server"\ninto = "here/deep"\nhandler = "taking:take"\n'
         '[ingest.nowhere]\nsource = "gone"\ninto = "a file"\ndatabase = "mongodb://127.0.0.1:9/x"\n'
-        '[ingest.nothing]\nsource = "server"\ninto = "here"\nhandler = "taking:give"\n'
+        '[ingest.nothing]\nsource = "server"\ninto = "there"\nhandler = "taking:give"\n'
         '[ingest.wrong]\nsource = "server"\n'
     )
 

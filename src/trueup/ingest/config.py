@@ -83,7 +83,10 @@ def ingest_config(name: str, settings: Settings) -> IngestConfig:
         raise ConfigError(f"{where} lease is too short to be renewed", cure="Write 1s or more")
     into = _into(table, where, base)
     for other in jobs.keys() - {name}:
-        theirs = _into(table_of(jobs[other], f"[ingest.{other}]"), f"[ingest.{other}]", base)
+        try:
+            theirs = _into(table_of(jobs[other], f"[ingest.{other}]"), f"[ingest.{other}]", base)
+        except ConfigError:  # its own trouble, and it takes nothing
+            continue
         if into.is_relative_to(theirs) or theirs.is_relative_to(into):
             # What one job has put there, the other would take for taken.
             raise ConfigError(
