@@ -26,6 +26,11 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def stamped(at: datetime) -> str:
+    """A time (UTC) as the history keeps it: `2026-11-21T10:34:00.000Z`."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @contextmanager
 def run_lock(path: Path, *, run: str, what: str = "these two places are being synced") -> Iterator[str]:
     """Hold the lock file for one run. Raises `Busy` at once when another process (or thread) holds it; `what` begins

@@ -19,7 +19,7 @@ from trueup.ingest.memory import Memory
 from trueup.ingest.observe import Pass
 from trueup.ingest.owner import Owner
 from trueup.ingest.survey import Survey
-from trueup.runs import RunRecord, new_run_id
+from trueup.runs import RunRecord, new_run_id, stamped
 
 JOB: Final = "diagnose"
 HEALTHY: Final = "healthy"
@@ -114,8 +114,8 @@ class Diagnosis:
 
 def diagnose(name: str, *, settings: Settings | None = None) -> Diagnosis:
     """Explain every file of `[ingest.NAME]` that is not everywhere it should be, and say whether that matters. Nothing
-    is changed but the history of runs. Raises `ConfigError` and `TrueupError`; a server that cannot be read makes the
-    diagnosis `unknown`."""
+    is changed but the history of runs, for which the database is brought up to date. Raises `ConfigError` and
+    `TrueupError`; a server that cannot be read makes the diagnosis `unknown`."""
     settings = settings or load()
     began, started = time.monotonic(), datetime.now(UTC)
     done = Diagnosis(name=name)
@@ -223,7 +223,7 @@ def _record(done: Diagnosis, run: str, started: datetime) -> RunRecord:
         job=JOB,
         name=done.name,
         status=done.status,
-        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started=stamped(started),
         seconds=done.seconds,
         summary=done.summary(),
     )

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Final
 
 from trueup.catalog.base import now
 from trueup.catalog.sql.processed import Processed
 from trueup.ingest.memory import Memory
-
-_EVER: Final = "create table name (key blob primary key) without rowid"
+from trueup.stores.sort import scratch
 
 
 class Listed:
     """The names of one listing, outside memory."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = off")
-        self._db.execute(_EVER)
+        self._db = scratch()
+        self._db.execute("create table name (key blob primary key) without rowid")
         self._db.execute("begin")
         self.whole = True
         """False when something could not be seen: then nothing is gone."""

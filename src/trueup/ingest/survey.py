@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from trueup.ingest.config import IGNORE
 from trueup.ingest.job import Job
 from trueup.ingest.observe import Pass, in_scope, moment
 from trueup.stores.base import Entry, storable_ns, storable_size
+from trueup.stores.sort import scratch
 
 _PAGE: Final = 500
 _AHEAD_NS: Final = 3_600_000_000_000
@@ -43,9 +43,7 @@ class Survey:
 
     def __init__(self, this: Pass) -> None:
         self._this = this
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for setting in ("journal_mode = off", "synchronous = off", "cache_size = -8192"):
-            self._db.execute(f"pragma {setting}")
+        self._db = scratch()
         self._db.execute(_TABLE)
         self._db.execute("begin")
 

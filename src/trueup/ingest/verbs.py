@@ -26,7 +26,7 @@ from trueup.ingest.owner import Owner
 from trueup.ingest.repair import repair as bring_back
 from trueup.ingest.report import IngestRun, Tally
 from trueup.ingest.take import Taking
-from trueup.runs import RunRecord, new_run_id
+from trueup.runs import RunRecord, new_run_id, stamped
 
 log = logging.getLogger("trueup.ingest")
 
@@ -224,7 +224,7 @@ def _record(job: Job, done: IngestRun, started: datetime) -> None:
         job=JOB,
         name=done.name,
         status=done.status,
-        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started=stamped(started),
         seconds=done.seconds,
         summary=done.summary(),
     )

@@ -31,7 +31,7 @@ from trueup.pool.place import Room, order
 from trueup.pool.source import FileSource, Source, StreamSource
 from trueup.pool.sweep import Swept, sweep
 from trueup.pool.upload import Provider, Uploads, no_room, remove
-from trueup.runs import RunRecord, new_run_id
+from trueup.runs import RunRecord, new_run_id, stamped
 from trueup.stores import open_store
 from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
@@ -343,7 +343,7 @@ class Pool:
                 job="sweep",
                 name="pool",
                 status="partial" if swept.problems else "ok",
-                started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                started=stamped(started),
                 seconds=time.monotonic() - began,
                 summary=asdict(swept),
             )

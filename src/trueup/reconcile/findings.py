@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from trueup.reconcile.compare import Believed
-from trueup.reconcile.sort import believed, plain, scratch
+from trueup.reconcile.sort import believed, plain
 from trueup.stores.base import Entry, storable_size
+from trueup.stores.sort import scratch
 
 _PAGE: Final = 500
 

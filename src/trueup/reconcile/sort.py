@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from trueup.keys import normal
 from trueup.reconcile.compare import Believed
-
-
-def scratch() -> sqlite3.Connection:
-    """A temporary database in a file that SQLite removes by itself; what is in it is never written for good."""
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    for setting in ("journal_mode = off", "synchronous = off", "cache_size = -8192"):
-        database.execute(f"pragma {setting}")
-    return database
+from trueup.stores.sort import scratch
 
 
 def plain(row: Believed | None) -> str:

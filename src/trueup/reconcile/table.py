@@ -15,8 +15,9 @@ from trueup.keys import normal
 from trueup.reconcile.compare import Believed
 from trueup.reconcile.observe import Reference
 from trueup.reconcile.report import Totals
-from trueup.reconcile.sort import believed, plain, scratch
+from trueup.reconcile.sort import believed, plain
 from trueup.reconcile.source import Row, Source
+from trueup.stores.sort import scratch
 
 _NO_FILE: Final = (None, "")
 """Keys of rows whose upload never came."""

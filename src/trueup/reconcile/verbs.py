@@ -27,7 +27,7 @@ from trueup.reconcile.source import Source
 from trueup.reconcile.suspects import Suspects
 from trueup.reconcile.table import Table
 from trueup.reconcile.work import Work
-from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
+from trueup.runs import RunLog, RunRecord, new_run_id, run_lock, stamped
 
 JOB: Final = "reconcile"
 _AT_IT: Final = "these books are being reconciled"
@@ -152,7 +152,7 @@ def _record(done: ReconcileRun, started: datetime) -> RunRecord:
         job=JOB,
         name=done.name or "pool",
         status=done.status,
-        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started=stamped(started),
         seconds=done.seconds,
         summary=done.summary(),
     )

@@ -11,6 +11,14 @@ from trueup.stores.base import Entry, storable_ns, storable_size
 from trueup.stores.stopping import heeded
 
 
+def scratch() -> sqlite3.Connection:
+    """A temporary database in a file that SQLite removes by itself; what is in it is never written for good."""
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    for setting in ("journal_mode = off", "synchronous = off", "cache_size = -8192"):
+        database.execute(f"pragma {setting}")
+    return database
+
+
 def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[Entry]:
     """The entries in ascending order of `keys.normal(key)`, spelled as they are; memory stays flat.
 
@@ -18,11 +26,8 @@ def sorted_entries(entries: Iterable[Entry], *, where: str = "") -> Generator[En
     that the listing runs in circles: `ListingUnfinished`, which names `where`. The table lies in a temporary file that
     SQLite removes by itself.
     """
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database = scratch()
     try:
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("PRAGMA cache_size = -8192")
         # Keys are compared as bytes: BINARY collation on UTF-8 is the order of code points. A lone surrogate has no
         # UTF-8 form, so keys travel as blobs.
         database.execute(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from trueup import events
 from trueup.config import Settings
 from trueup.errors import Busy, Interrupted, Refused, StoreError, TrueupError, UsageError
-from trueup.runs import RunLog, RunRecord
+from trueup.runs import RunLog, RunRecord, stamped
 from trueup.sync.outputs import Outputs
 from trueup.sync.plan import Header
 from trueup.sync.report import SyncRun
@@ -75,7 +75,7 @@ class Recording:
             job=self._job,
             name=f"{run.left} {run.right}",
             status=run.status,
-            started=self._started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            started=stamped(self._started),
             seconds=run.seconds,
             summary=run.summary(),
         )
