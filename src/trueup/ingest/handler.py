@@ -59,6 +59,19 @@ class Handler:
     already_done: Done | None = None
     """Whether a file had its effect, as the tables of the application say."""
 
+    def knows(self, file: Incoming, db: sa.Connection) -> bool:
+        """What `already_done` says of a file; False where there is no such hook. Raises `TrueupError` when it
+        fails."""
+        try:
+            return self.already_done is not None and bool(self.already_done(file, db))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise TrueupError(
+                f"already_done fails for '{keys.display(file.key)}': {described(error)}",
+                cure="Nothing is taken until it can say what was",
+            ) from error
+
 
 def load_handler(config: IngestConfig) -> Handler:
     """The function of a job, and the hook beside it. Raises `ConfigError`."""

@@ -17,11 +17,11 @@ from typing import Final
 from trueup import events, keys
 from trueup.catalog.base import now
 from trueup.catalog.sql.processed import CLAIMED, DONE, REQUESTED, Row
-from trueup.errors import StoreError, TrueupError
+from trueup.errors import StoreError
 from trueup.filters import Scope
 from trueup.ingest.decide import Decision, Step, decide, lasting_looks, looks
 from trueup.ingest.gone import Listed
-from trueup.ingest.handler import Incoming, described
+from trueup.ingest.handler import Incoming
 from trueup.ingest.job import Job
 from trueup.ingest.owner import Owner
 from trueup.ingest.report import Tally
@@ -104,24 +104,10 @@ class Pass:
     def not_done(self, entries: Sequence[Entry]) -> set[str]:
         """Those of some files that `already_done` does not know; all of them where there is no such hook. Raises
         `TrueupError` when it fails."""
-        hook = self.job.handler.already_done
-        if hook is None:
+        if self.job.handler.already_done is None:
             return {entry.key for entry in entries}
-        unknown = set()
         with self.job.processed.begin(keep=False) as db:
-            for entry in entries:
-                try:
-                    known = hook(incoming(entry), db)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    raise TrueupError(
-                        f"already_done fails for '{keys.display(entry.key)}': {described(error)}",
-                        cure="Nothing is taken until it can say what was",
-                    ) from error
-                if not known:
-                    unknown.add(entry.key)
-        return unknown
+            return {entry.key for entry in entries if not self.job.handler.knows(incoming(entry), db)}
 
 
 def lies_here(job: Job, key: str) -> bool:

@@ -175,11 +175,10 @@ def _layer(job: Job, key: str) -> str | None:
         return "local"
     if row is not None:
         return "processed"
-    hook = job.handler.already_done
-    if hook is None:
+    if job.handler.already_done is None:
         return None
     with job.processed.begin(keep=False) as db:
-        return "domain" if hook(Incoming(key=key, size=0, mtime=EVER), db) else None
+        return "domain" if job.handler.knows(Incoming(key=key, size=0, mtime=EVER), db) else None
 
 
 def memory_of(name: str, settings: Settings) -> Memory:
