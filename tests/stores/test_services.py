@@ -13,13 +13,15 @@ from tests.servers import Bucket
 from tests.servers.shared import free_port
 from tests.sync.world import World, done
 from trueup.config import StoreConfig, SyncConfig, load
-from trueup.errors import AccessDenied, ConfigError, StoreError, Unreachable
+from trueup.errors import AccessDenied, ConfigError, PreconditionFailed, StoreError, Unreachable
 from trueup.stores import open_store
 from trueup.stores.base import Store
+from trueup.stores.remote_service import Found
+from trueup.stores.service import _OperatorFiles
 from trueup.sync import sync, undo
 from trueup.testing.contract import StoreContract
 from trueup.testing.listing import ODD
-from trueup.testing.looking import content, listing, names_of
+from trueup.testing.looking import broken, content, listing, names_of
 
 
 def opened(place: Bucket, below: str = "", **options: str) -> Store:
@@ -174,9 +176,33 @@ def test_a_folder_is_left_when_its_last_file_goes_but_a_file_may_take_its_place(
     assert (root / "d/e").is_dir()
     store.write("d", [b"y"])
     assert content(store, "d") == b"y"
+    assert [path.name for path in root.iterdir()] == ["d"]
+
+
+def test_no_folder_goes_with_what_somebody_may_just_have_put_into_it(store: Store, root: Path):
+    with pytest.raises(ZeroDivisionError):
+        store.write("d/a", broken(b"half"))
     store.write(".trueup/trash/run/a", [b"x"])
     store.delete(".trueup/trash/run/a")
-    assert not (root / ".trueup").exists()
+    assert list((root / "d").iterdir()) == list((root / ".trueup/trash/run").iterdir()) == []
+
+
+def test_no_file_takes_the_place_of_a_folder_that_is_being_filled(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (root / "d/e").mkdir(parents=True)
+    names = _OperatorFiles.names
+
+    def filled_after_the_look(files: _OperatorFiles, folder: str) -> list[Found]:
+        found = list(names(files, folder))
+        if folder == "d/e":
+            (root / "d/e/theirs").write_bytes(b"just put")
+        return found
+
+    monkeypatch.setattr(_OperatorFiles, "names", filled_after_the_look)
+    with pytest.raises(PreconditionFailed, match="'d' is a folder"):
+        store.write("d", [b"y"])
+    assert (root / "d/e/theirs").read_bytes() == b"just put"
 
 
 def test_the_root_of_a_server_is_a_place_too(webdav_server: dict[str, str], webdav_folder: Bucket):

@@ -76,7 +76,7 @@ class Traits:
     direct: bool = False
     """A file that is put appears at its end, whole, or not at all: no temporary name is needed."""
     removes_whole: bool = False
-    """Removing a folder removes what is in it."""
+    """Removing a folder removes what is in it, or looks before it removes."""
     at_once: int = 4
     """Folders that may be listed at the same time."""
     retries: int = 3

@@ -31,7 +31,7 @@ class RemoteFolders:
         self._where = where
         self._tree = tree
         self._whole = whole
-        """Removing a folder removes what is in it."""
+        """Removing a folder removes what is in it: none is removed where somebody may just have put a file."""
         self._seen: dict[str, float] = {}
         """Folders, with the moment (`time.monotonic()`) they were seen to be one."""
         self._changed = threading.Condition()
@@ -158,13 +158,13 @@ class RemoteFolders:
                 self._busy.subtract(parents)
 
     def prune(self, there: Files, key: str) -> None:
-        """Remove the folders above a key that are empty now; never the root. Where removing a folder removes what
-        somebody else put there a moment ago, only in trueup's own folder."""
-        self.unmake(there, [folder for folder in keys.parents(key) if not self._whole or keys.is_reserved(folder)])
+        """Remove the folders above a key that are empty now; never the root."""
+        self.unmake(there, keys.parents(key))
 
     def unmake(self, there: Files, folders: list[str]) -> None:
-        """Remove folders, the last one first, as long as they are empty."""
-        if not self._tree:
+        """Remove folders, the last one first, as long as they are empty. Where that would remove a file which a listing
+        did not show, or which came after it, they stay."""
+        if not self._tree or self._whole:
             return
         for folder in reversed(folders):
             with self._changed:
@@ -172,8 +172,6 @@ class RemoteFolders:
                     return
                 self._going.add(folder)
             try:
-                if self._whole and any(True for _ in there.names(folder)):
-                    return
                 there.remove_folder(folder)
             except Exception:  # noqa: BLE001 - not empty, gone, or not ours to remove: each protocol has its own error
                 return
@@ -185,18 +183,43 @@ class RemoteFolders:
 
     def _cleared(self, there: Files, folder: str) -> bool:
         """Remove a folder that holds nothing but empty folders; whether it is gone."""
+        cleared = self._set_aside(there, folder) if self._whole else self._emptied(there, folder)
+        if cleared:
+            self._seen.clear()
+        return cleared
+
+    def _emptied(self, there: Files, folder: str) -> bool:
+        """Remove folders from within. One that holds more than was listed is not empty for the service either."""
         inside = list(there.names(folder))
         if any(found.kind != "folder" for found in inside):
             return False
-        if not all(self._cleared(there, found.entry.key) for found in inside):
+        if not all(self._emptied(there, found.entry.key) for found in inside):
             return False
         there.remove_folder(folder)
-        self._seen.clear()
+        return True
+
+    def _set_aside(self, there: Files, folder: str) -> bool:
+        """Remove a folder at once, with all that is in it. Under a name that nobody else knows, nobody puts a file into
+        it between the look and the removal."""
+        if _holds_files(there, folder):
+            return False
+        aside = temporary_key(folder, secrets.token_hex(8))
+        there.rename(folder, aside)
+        if _holds_files(there, aside):
+            there.rename(aside, folder)
+            return False
+        there.remove_folder(aside)
         return True
 
     def _trusts(self, folder: str) -> bool:
         seen = self._seen.get(folder)
         return seen is not None and time.monotonic() - seen < _TRUSTED_SECONDS
+
+
+def _holds_files(there: Files, folder: str) -> bool:
+    """Whether anything but folders lies below a folder."""
+    inside = there.names(folder)
+    return any(found.kind != "folder" or _holds_files(there, found.entry.key) for found in inside)
 
 
 def _what(found: Found) -> str:
