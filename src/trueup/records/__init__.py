@@ -1,0 +1,1 @@
+"""A sheet that people edit and fresh numbers, merged into a read model."""

@@ -1,0 +1,139 @@
+"""What becomes of one field: the candidates, the rule, the pin (no I/O).
+
+A candidate that is absent takes no part; it is never 0. What the merge gives is remembered without the pin, so that
+taking the pin away brings back what would stand there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+MAX: Final = "max"
+MIN: Final = "min"
+SHEET: Final = "sheet"
+PARSED: Final = "parsed"
+LATEST: Final = "latest"
+SUM: Final = "sum"
+RULES: Final = (MAX, MIN, SHEET, PARSED, LATEST, SUM)
+STORED: Final = "stored"
+"""What the read model holds, where it takes part."""
+PIN: Final = "pin"
+
+Value = int | str
+_SPIKE_FROM: Final = 100
+"""Smaller values grow a hundredfold in good health."""
+_SPIKE: Final = 100
+# Who is asked first, where not the numbers decide. A sheet that cannot be read is stood in for by what is stored.
+_ORDER: Final = {SHEET: (SHEET, STORED, PARSED), PARSED: (PARSED, STORED, SHEET)}
+
+
+class Heard(NamedTuple):
+    """The last value that somebody gave."""
+
+    value: Value
+    since: str
+    """When it was first seen: UTC, RFC 3339, so that text sorts by time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the read model remembers of a field."""
+
+    value: Value | None = None
+    """What the rule gave, whatever was pinned."""
+    winner: str | None = None
+    candidates: Mapping[str, Value] = field(default_factory=dict)
+    """By who said it: `sheet`, `parsed`, `stored`."""
+    heard: Mapping[str, Heard] = field(default_factory=dict)
+    """The same over all runs: who says nothing for a while, as in an outage, has not said anything new after it."""
+
+
+NOTHING: Final = Kept()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What the sources say of a field now."""
+
+    sheet: Value | None = None
+    parsed: Value | None = None
+    stands_in: bool = False
+    """The stored value takes part: it is the parsed one, or the sheet cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """A field after a merge."""
+
+    kept: Kept
+    suppressed_decrease: bool = False
+    """The sheet was lowered, and `max` keeps the higher value."""
+    spike: Value | None = None
+    """A parsed value that is out of all proportion and was set aside."""
+
+
+def merge(rule: str, said: Said, before: Kept = NOTHING, *, now: str = "", force: bool = False) -> Merged:
+    """Merge one field. `now` is the time of the run: UTC, RFC 3339. With `force` a spike is believed.
+
+    The stored value takes part when it has to stand in for somebody, and when nobody else says anything. A spike is set
+    aside for the stored value, so that it changes nothing in either direction.
+    """
+    spike = None if force or not _is_spike(said.parsed, before.value) else said.parsed
+    values: dict[str, Value] = {}
+    if said.sheet is not None:
+        values[SHEET] = said.sheet
+    if said.parsed is not None and spike is None:
+        values[PARSED] = said.parsed
+    if before.value is not None and (said.stands_in or spike is not None or not values):
+        values[STORED] = before.value
+    heard = {who: _heard(who, value, before, now) for who, value in values.items()}
+    value, winner = decide(rule, values, {who: told.since for who, told in heard.items()})
+    last = before.heard.get(SHEET)
+    fell = last is not None and _lower(said.sheet, last.value) and _lower(said.sheet, value)
+    if winner == STORED:  # where somebody says the same, it is his: so the second of two equal runs looks equal
+        winner = next(who for who in (SHEET, PARSED, STORED) if values.get(who) == value)
+    if winner != STORED:
+        values.pop(STORED, None)
+        heard.pop(STORED, None)
+    kept = Kept(value=value, winner=winner, candidates=values, heard={**before.heard, **heard})
+    return Merged(kept=kept, suppressed_decrease=rule == MAX and fell, spike=spike)
+
+
+def decide(rule: str, values: Mapping[str, Value], since: Mapping[str, str]) -> tuple[Value | None, str | None]:
+    """The value, and whose it is; `sum` where it is everybody's. Of equal ones the sheet's comes before what was
+    parsed, and both before what is stored. `since` says when each was first seen."""
+    if not values:
+        return None, None
+    order = [who for who in _ORDER.get(rule, (SHEET, PARSED, STORED)) if who in values]
+    numbers = {who: value for who, value in values.items() if isinstance(value, int)}
+    match rule:
+        case "max" | "min":
+            best = (max if rule == MAX else min)(numbers.values())
+            return best, next(who for who in order if values[who] == best)
+        case "latest":
+            newest = max(since[who] for who in order)
+            winner = next(who for who in order if since[who] == newest)
+            return values[winner], winner
+        case "sum" if STORED not in values and len(numbers) > 1:
+            return sum(numbers.values()), SUM
+        case "sum" if STORED in values:  # it is a sum already
+            return values[STORED], STORED
+    return values[order[0]], order[0]
+
+
+def _is_spike(parsed: Value | None, stored: Value | None) -> bool:
+    if not isinstance(parsed, int) or not isinstance(stored, int):
+        return False
+    return stored >= _SPIKE_FROM and parsed > _SPIKE * stored
+
+
+def _lower(value: Value | None, than: Value | None) -> bool:
+    return isinstance(value, int) and isinstance(than, int) and value < than
+
+
+def _heard(who: str, value: Value, before: Kept, now: str) -> Heard:
+    """What is stored was first said by whoever won with it."""
+    last = before.heard.get(who if who != STORED else before.winner or STORED)
+    return Heard(value, last.since) if last and (who == STORED or last.value == value) else Heard(value, now)
