@@ -1,0 +1,290 @@
+"""The read model: what was merged, one snapshot of it a day, and why, in one SQLite file that anybody may read."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from trueup.errors import TrueupError, UsageError
+from trueup.records.config import Field, Project
+from trueup.records.growth import Snapshot
+from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
+from trueup.records.profile import profile_key
+from trueup.records.schema import columns, create
+
+_TIME: Final = "%Y-%m-%d %H:%M:%S"
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """One account, as it is stored."""
+
+    id: int
+    project_id: str
+    key: str
+    profile_url: str
+    deleted_at: str | None = None
+    values: dict[str, Value | None]
+    """What readers see: pins included."""
+    kept: dict[str, Kept] = field(default_factory=dict)
+    """What the rules gave, by field."""
+    pins: dict[str, Value] = field(default_factory=dict)
+
+    def before(self, name: str) -> Kept:
+        """What a merge of a field starts from. What somebody wrote into the table since counts as stored; a pin does
+        not."""
+        kept = self.kept.get(name, NOTHING)
+        stored = self.values.get(name)
+        if stored is None or self.pins.get(name) == stored or stored == kept.value:
+            return kept
+        return Kept(value=stored, winner=None, candidates=kept.candidates, heard=kept.heard)
+
+    def to_json(self) -> dict[str, object]:
+        """As documented."""
+        return {
+            "id": self.id,
+            "project_id": self.project_id,
+            "key": self.key,
+            "profile_url": self.profile_url,
+            **self.values,
+            "deleted_at": self.deleted_at,
+        }
+
+    def provenance(self) -> dict[str, dict[str, object]]:
+        """By field: the value that readers see, who won, and who said what."""
+        return {
+            name: {
+                "value": self.values.get(name),
+                "winner": PIN if name in self.pins else kept.winner,
+                "candidates": dict(kept.candidates),
+            }
+            for name, kept in self.kept.items()
+        }
+
+
+class ReadModel:
+    """The file. With `read_only` it is neither made nor changed; one that is not there is empty then.
+
+    Raises `ConfigError` for a file of somebody else and `TrueupError` for one that cannot be used."""
+
+    def __init__(self, path: Path, fields: Mapping[str, Field], *, read_only: bool = False) -> None:
+        self.path = path
+        self._fields = fields
+        with self._told():
+            if read_only and path.exists():
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+            elif read_only:
+                self._db = sqlite3.connect(":memory:")
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._db = sqlite3.connect(path, timeout=30)
+        self._db.isolation_level = None
+        self._db.row_factory = sqlite3.Row
+        try:
+            with self._told():
+                if not read_only:
+                    self._db.execute("pragma journal_mode = wal")
+                    self._db.execute("pragma foreign_keys = on")
+                if not read_only or not path.exists():
+                    with self.begin():
+                        create(self._db, fields, path)
+                there = columns(self._db, "accounts")
+        except BaseException:
+            self._db.close()
+            raise
+        self._names = [name for name in fields if name in there]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """One transaction, which nobody else writes in."""
+        with self._told():
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                self._db.rollback()
+                raise
+
+    # Reading
+
+    def accounts(self, project_id: str, *, deleted: bool = True) -> dict[str, Account]:
+        """The accounts of a project by key."""
+        living = "" if deleted else " and deleted_at is null"
+        return {account.key: account for account in self._load(f"project_id = ?{living}", (project_id,))}
+
+    def find(self, word: str) -> Account:
+        """An account by its id, its key or a URL of its profile. Raises `UsageError` for none, and for several."""
+        found = self._load("id = ?", (int(word),)) if word.isdecimal() and len(word) < 19 else []
+        found = found or self._load("key = ?", (profile_key(word) or word,))
+        if not found:
+            raise UsageError(f"there is no account '{word}'", cure="Name its id, its key or its URL")
+        if len(found) > 1:
+            ids = ", ".join(f"{account.id} ({account.project_id})" for account in found)
+            raise UsageError(f"several projects have an account '{word}'", cure=f"Name one by its id: {ids}")
+        return found[0]
+
+    def snapshots(self, account_id: int, limit: int) -> list[Snapshot]:
+        """The newest first."""
+        with self._told():
+            rows = self._db.execute(
+                "select * from account_snapshots where account_id = ? order by local_date desc limit ?",
+                (account_id, limit),
+            )
+            return [self._snapshot(row) for row in rows]
+
+    def recent(self, project_id: str, hours: float) -> Iterator[tuple[str, list[Snapshot]]]:
+        """Of each account its key and its snapshots, from the newest that is so many hours older than its last one."""
+        query = """
+            with starts as materialized (
+                select a.id, a.key, (
+                    select e.local_date from account_snapshots e
+                    where e.account_id = a.id and e.snapshot_time <= (
+                        select datetime(l.snapshot_time, ?) from account_snapshots l
+                        where l.account_id = a.id order by l.local_date desc limit 1
+                    ) order by e.local_date desc limit 1
+                ) as start
+                from accounts a where a.project_id = ? and a.deleted_at is null
+            )
+            select starts.key as account_key, s.* from starts join account_snapshots s
+            on s.account_id = starts.id and s.local_date >= coalesce(starts.start, '') order by starts.key
+        """
+        with self._told():
+            rows = self._db.execute(query, (f"-{hours * 3600:.0f} seconds", project_id)).fetchall()
+        for key, same in groupby(rows, key=lambda row: str(row["account_key"])):
+            yield key, [self._snapshot(row) for row in same]
+
+    def last_run(self) -> str | None:
+        """When a sync last ended: UTC, RFC 3339."""
+        with self._told():
+            row = self._db.execute("select max(timestamp) from sync_history").fetchone()
+            return str(row[0]) if row[0] is not None else None
+
+    def last_results(self) -> dict[str, dict[str, object]]:
+        """The last line of history of each project, by its id."""
+        with self._told():
+            rows = self._db.execute("select * from sync_history order by timestamp, run").fetchall()
+        return {
+            str(row["project_id"]): {**{key: row[key] for key in row.keys()}, "issues": json.loads(row["issues"])}  # noqa: SIM118 - a row is no mapping
+            for row in rows
+        }
+
+    # Writing, within a transaction
+
+    def put_project(self, project: Project) -> None:
+        """Know a project."""
+        self._db.execute(
+            "insert into projects (id, name, active) values (?1, ?2, ?3) on conflict (id) do update"
+            " set name = ?2, active = ?3 where name <> ?2 or active <> ?3",
+            (project.id, project.name, project.active),
+        )
+
+    def put(self, account: Account) -> None:
+        """Write an account, and remember why. One with the id 0 is new, and gets its id."""
+        names = ["project_id", "key", "profile_url", "deleted_at", *self._names]
+        row = {**account.values, **{name: getattr(account, name) for name in names[:4]}}
+        values = [row.get(name) for name in names]
+        if account.id:
+            self._db.execute(
+                f"update accounts set ({_quoted(names)}) = ({_marks(names)}) where id = ?", (*values, account.id)
+            )
+        else:
+            made = self._db.execute(f"insert into accounts ({_quoted(names)}) values ({_marks(names)})", values)
+            account.id = made.lastrowid or 0
+        self._db.executemany(
+            "insert or replace into field_provenance (account_id, field, value, winner, candidates, heard)"
+            " values (?, ?, ?, ?, ?, ?)",
+            [
+                (account.id, name, kept.value, kept.winner, json.dumps(dict(kept.candidates)), json.dumps(kept.heard))
+                for name, kept in account.kept.items()
+            ],
+        )
+
+    def take_snapshots(self, accounts: Iterable[Account], now: datetime) -> int:
+        """Keep the accounts as they are for the day of `now`, whose zone says which day it is. The first snapshot of a
+        day stays. How many were new."""
+        names = ["account_id", "snapshot_time", "local_date", *self._names]
+        told = (now.strftime(_TIME), now.date().isoformat())
+        rows = [(account.id, *told, *(account.values.get(name) for name in self._names)) for account in accounts]
+        made = self._db.executemany(
+            f"insert into account_snapshots ({_quoted(names)}) values ({_marks(names)}) on conflict do nothing", rows
+        )
+        return made.rowcount if rows else 0
+
+    def put_history(self, row: Mapping[str, object]) -> None:
+        """Remember how a project's sync went; the row is that of the table."""
+        self._db.execute(f"insert into sync_history ({_quoted(row)}) values ({_marks(row)})", list(row.values()))
+
+    def pin(self, account: Account, name: str, value: Value | None, when: str) -> None:
+        """Hold a field at a value, whatever is merged; with None it is let go, and what the rule gave is back."""
+        if value is None:
+            self._db.execute("delete from pins where account_id = ? and field = ?", (account.id, name))
+            account.pins.pop(name, None)
+            shown = account.kept.get(name, NOTHING).value
+        else:
+            self._db.execute("insert or replace into pins values (?, ?, ?, ?)", (account.id, name, value, when))
+            account.pins[name] = shown = value
+        account.values[name] = shown
+        self._db.execute(f"update accounts set {_quoted([name])} = ? where id = ?", (shown, account.id))
+
+    def _load(self, condition: str, values: tuple[object, ...]) -> list[Account]:
+        with self._told():
+            rows = self._db.execute(f"select * from accounts where {condition} order by id", values).fetchall()
+            accounts = {
+                row["id"]: Account(
+                    id=row["id"],
+                    project_id=row["project_id"],
+                    key=row["key"],
+                    profile_url=row["profile_url"],
+                    deleted_at=row["deleted_at"],
+                    values={name: row[name] for name in self._names},
+                )
+                for row in rows
+            }
+            within = f"account_id in (select id from accounts where {condition})"
+            for row in self._db.execute(f"select * from field_provenance where {within}", values):
+                if row["field"] in self._fields:
+                    heard = {who: Heard(*said) for who, said in json.loads(row["heard"]).items()}
+                    accounts[row["account_id"]].kept[row["field"]] = Kept(
+                        value=row["value"], winner=row["winner"], candidates=json.loads(row["candidates"]), heard=heard
+                    )
+            for row in self._db.execute(f"select * from pins where {within}", values):
+                if row["field"] in self._fields:
+                    accounts[row["account_id"]].pins[row["field"]] = row["value"]
+        return list(accounts.values())
+
+    def _snapshot(self, row: sqlite3.Row) -> Snapshot:
+        return Snapshot(
+            time=datetime.fromisoformat(row["snapshot_time"]),
+            date=date.fromisoformat(row["local_date"]),
+            fields={name: row[name] for name in self._names},
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise TrueupError(
+                f"the read model {self.path} cannot be used: {error}", cure="Check [records] database"
+            ) from error
+
+
+def _quoted(names: Collection[str]) -> str:
+    """A field may be called as a word of SQL is."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
