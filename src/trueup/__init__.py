@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trueup.notify import send_storage_alert
     from trueup.pool import Pool
     from trueup.reconcile.verbs import reconcile
+    from trueup.records import sync_records
     from trueup.stores import open_store
     from trueup.sync.undo import undo
     from trueup.sync.verbs import apply, plan, sync
@@ -43,6 +44,7 @@ __all__ = [
     "send_storage_alert",
     "should_process",
     "sync",
+    "sync_records",
     "undo",
 ]
 
@@ -55,6 +57,7 @@ _HOMES = {
     "run_job": "trueup.jobs",
     "send_storage_alert": "trueup.notify",
     "should_process": "trueup.ingest",
+    "sync_records": "trueup.records",
     "undo": "trueup.sync.undo",
 }
 _MODULES = ("errors", "ingest", "reconcile", "sync")

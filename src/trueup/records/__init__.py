@@ -1,1 +1,18 @@
 """A sheet that people edit and fresh numbers, merged into a read model."""
+
+from trueup.records.growth import Growth
+from trueup.records.report import ProjectResult, RecordsRun
+from trueup.records.verbs import grown, history, pin, show, status, sync_records, unpin
+
+__all__ = [
+    "Growth",
+    "ProjectResult",
+    "RecordsRun",
+    "grown",
+    "history",
+    "pin",
+    "show",
+    "status",
+    "sync_records",
+    "unpin",
+]

@@ -1,0 +1,154 @@
+"""Where fresh numbers come from: a CSV file, a query, a function; or the read model, which parsers write themselves."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trueup.errors import ConfigError, MissingExtra
+from trueup.records.cells import Absent, text, whole_number
+from trueup.records.config import CSV, PYTHON, READ_MODEL, SQL, Project, RecordsConfig
+from trueup.records.grid import csv_grid
+from trueup.records.issues import BAD_CELL, PARSED_UNAVAILABLE, Issue, Trouble
+from trueup.records.locales import PLAIN
+from trueup.records.merge import Value
+from trueup.records.table import read_table
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+Function = Callable[[str, Project], Mapping[str, object] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """What parsers say of the accounts of a project."""
+
+    values: dict[str, Mapping[str, Value]] = field(default_factory=dict)
+    """By key and field."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """By key, why nothing is known of an account."""
+    issues: list[Issue] = field(default_factory=list)
+
+
+Parsed = Callable[[Project, Collection[str]], Fresh]
+"""Takes the keys that are asked for. Raises `Trouble`."""
+
+
+def open_parsed(config: RecordsConfig) -> Parsed | None:
+    """The source that the settings name; None for the read model itself. Raises `ConfigError` and `MissingExtra`."""
+    match config.parsed.kind:
+        case "readmodel":
+            return None
+        case "csv":
+            return lambda project, keys: _tabular(config, _file(config, project), keys)
+        case "sql":
+            engine = _engine(config.parsed.database)
+            return lambda project, keys: _tabular(config, _query(engine, config.parsed.query, project), keys)
+        case "python":
+            function = _function(config)
+            return lambda project, keys: _called(config, function, project, keys)
+    raise ConfigError(
+        "[records.parsed] kind = 'http' cannot be used yet", cure=f"Use {READ_MODEL}, {CSV}, {SQL} or {PYTHON}"
+    )
+
+
+def _tabular(config: RecordsConfig, grid: Iterable[list[object]], keys: Collection[str]) -> Fresh:
+    """A parser's table says nothing about which accounts there are: what nobody asked for is left out."""
+    try:
+        table = read_table(grid, config.key, config.fields, config.parsed.form)
+    except Trouble as trouble:
+        raise Trouble(PARSED_UNAVAILABLE, f"[records.parsed] {trouble.message}") from trouble
+    values = {key: row.values for key, row in table.rows.items() if key in keys}
+    return Fresh(values=values, issues=[issue for issue in table.issues if issue.key in values])
+
+
+def _file(config: RecordsConfig, project: Project) -> list[list[object]]:
+    try:
+        return [list(row) for row in csv_grid(Path(config.parsed.path.replace("{name}", project.name)))]
+    except Trouble as trouble:
+        raise Trouble(PARSED_UNAVAILABLE, f"[records.parsed] {trouble.message}") from trouble
+
+
+def _engine(url: str) -> sa.Engine:
+    import sqlalchemy as sa
+
+    if url.startswith(("postgres://", "postgresql://")):
+        url = "postgresql+psycopg://" + url.partition("://")[2]
+    try:
+        return sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"a database of {url.partition(':')[0]}", "postgres") from error
+    except (ValueError, sa.exc.ArgumentError):  # what they say may hold a part of the password
+        raise ConfigError(
+            "[records.parsed] database is no URL", cure="Write it like postgresql://user@host/name, the password quoted"
+        ) from None
+
+
+def _query(engine: sa.Engine, query: str, project: Project) -> list[list[object]]:
+    """The rows below the names of the columns; nothing can be written."""
+    import sqlalchemy as sa
+
+    file = engine.url.database or ""
+    if engine.dialect.name == "sqlite" and not Path(file).is_file():  # opening it would make it
+        raise Trouble(PARSED_UNAVAILABLE, f"[records.parsed] {file or 'its file'} is not there")
+    statement = sa.text(query)
+    named: dict[str, Any] = {"name": project.name, "id": project.id}
+    try:
+        with closing(engine.connect()) as db:
+            if engine.dialect.name == "sqlite":
+                db.exec_driver_sql("pragma query_only = on")
+            options = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
+            asked = {name: value for name, value in named.items() if name in statement.compile().params}
+            result = db.execution_options(**options).execute(statement, asked)
+            return [list(result.keys()), *(list(row) for row in result)]
+    except sa.exc.SQLAlchemyError as error:
+        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise Trouble(PARSED_UNAVAILABLE, f"[records.parsed] cannot be read: {said}") from error
+
+
+def _function(config: RecordsConfig) -> Function:
+    module_name, _, name = config.parsed.function.partition(":")
+    folder = str(config.base)
+    if folder not in sys.path:  # a function beside its settings; whatever else is found first stays first
+        sys.path.append(folder)
+    where = f"[records.parsed] function = {config.parsed.function!r}"
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigError(
+            f"{where}: importing it fails: {_described(error)}", cure="Set PYTHONPATH to the folder it lies in"
+        ) from error
+    function: Function | None = getattr(module, name, None)
+    if not callable(function):
+        raise ConfigError(f"{where}: {module_name} has no function {name}")
+    return function
+
+
+def _called(config: RecordsConfig, function: Function, project: Project, keys: Collection[str]) -> Fresh:
+    fresh = Fresh()
+    for key in keys:
+        try:
+            given = dict(function(key, project) or {})
+        except Exception as error:  # noqa: BLE001 - it is somebody else's, and one account fails alone
+            fresh.failed[key] = _described(error)
+            continue
+        values = {}
+        for name, column in config.fields.items():
+            said = text(given.get(name)) if column.text else whole_number(given.get(name), PLAIN)
+            if not isinstance(said, Absent):
+                values[name] = said
+            elif said.reason:
+                fresh.issues.append(Issue(kind=BAD_CELL, key=key, field=name, reason=said.reason))
+        fresh.values[key] = values
+    return fresh
+
+
+def _described(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,152 @@
+"""The sync of one project, from beginning to end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+
+from trueup.errors import TrueupError, UsageError
+from trueup.records.config import Project, RecordsConfig
+from trueup.records.decide import Decision, Sources, decide, wanted
+from trueup.records.issues import PROJECT_FAILED, ROWS_VANISHED, Trouble
+from trueup.records.parsed import Parsed
+from trueup.records.readmodel import ReadModel
+from trueup.records.report import ProjectResult
+from trueup.records.sheet import read_sheet
+from trueup.records.table import Table
+
+log = logging.getLogger("trueup.records")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sync:
+    """What the syncs of all projects of one run have in common."""
+
+    run: str
+    config: RecordsConfig
+    parsed: Parsed | None
+    now: datetime
+    """As of when it merges; UTC."""
+    dry_run: bool = False
+    force: bool = False
+
+    @property
+    def timestamp(self) -> str:
+        """`now` as RFC 3339."""
+        return timestamp(self.now)
+
+
+def timestamp(when: datetime) -> str:
+    """RFC 3339, UTC, whole seconds."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def sync_project(sync: Sync, project: Project) -> ProjectResult:
+    """Merge one project and say how it went. It fails alone: nothing that is wrong with its sources passes, only
+    `UsageError` does."""
+    began = time.monotonic()
+    log.info("[SmartSync] Starting sync for project %s", project.id)
+    log.info("[SmartSync] Project: %s", project.name)
+    result = ProjectResult(project=project, timestamp=sync.timestamp)
+    try:
+        with closing(ReadModel(sync.config.database, sync.config.fields, read_only=sync.dry_run)) as model:
+            try:
+                _sync(sync, model, result)
+            except Trouble as trouble:
+                _failed(result, trouble)
+            if not sync.dry_run:
+                with model.begin():
+                    model.put_project(project)
+                    model.put_history(_history(sync, result, time.monotonic() - began))
+    except UsageError:
+        raise
+    except TrueupError as error:
+        _failed(result, Trouble(PROJECT_FAILED, str(error)))
+    return result
+
+
+def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
+    project, config = result.project, sync.config
+    living = model.accounts(project.id, deleted=False)
+    sheet = _sheet(sync, result)
+    keys = wanted(sheet, living, delete_missing=config.delete_missing, force=sync.force)
+    log.info("[SmartSync] Found %d accounts to sync", len(keys))
+    log.info("[SmartSync] Read %d accounts from Sheets", len(sheet.rows) if sheet else 0)
+    fresh = sync.parsed(project, keys) if sync.parsed else None
+    log.info("[SmartSync] Loaded %d accounts", len(fresh.values) if fresh else len(living))
+    sources = Sources(project=project, config=config, sheet=sheet, fresh=fresh, now=sync.timestamp, force=sync.force)
+    if sync.dry_run:
+        decision = decide(sources, model.accounts(project.id), keys)
+        _told(sources, decision, result)
+        differing = {account.key for account in decision.write}
+        result.updated_count = sum(account.key not in differing for account in decision.merged)
+        result.status = "dry-run"
+        return
+    # Read again, merged and written in one transaction: what is pinned meanwhile counts.
+    with model.begin():
+        model.put_project(project)
+        decision = decide(sources, model.accounts(project.id), keys)
+        strategy = ", ".join(sorted({f"{column.rule.upper()}()" for column in config.fields.values()}))
+        log.info("[SmartSync] Merged %d accounts using %s strategy", len(decision.merged), strategy)
+        for account in decision.write:
+            model.put(account)
+        taken = model.take_snapshots(decision.merged, sync.now.astimezone(config.zone))
+    _told(sources, decision, result)
+    result.updated_count, result.changed_count, result.snapshot_count = len(decision.merged), len(decision.write), taken
+    if result.status == "ok" and decision.failed:
+        result.status = "partial"
+    log.info("[SmartSync] Updated %d accounts in SQLite", result.updated_count)
+    log.info("[SmartSync] Created %d snapshots", taken)
+    log.info("[SmartSync] Completed for %s: %d accounts updated", project.name, result.updated_count)
+
+
+def _sheet(sync: Sync, result: ProjectResult) -> Table | None:
+    """What the sheet says; None for one that cannot be read for now."""
+    try:
+        return read_sheet(sync.config, result.project)
+    except Trouble as trouble:
+        if not trouble.passes:
+            raise
+        _failed(result, trouble)
+        result.status, result.degraded = "degraded", True
+        return None
+
+
+def _told(sources: Sources, decision: Decision, result: ProjectResult) -> None:
+    said = [source.issues for source in (sources.sheet, sources.fresh) if source is not None]
+    issues = [*chain.from_iterable(said), *decision.issues]
+    result.issues = [issue.to_json() for issue in issues]
+    result.changes = decision.changes
+    result.total_accounts = len(decision.merged) + decision.failed
+    for issue in issues:
+        log.warning("[SmartSync] %s: %s", result.project.name, issue.said())
+
+
+def _failed(result: ProjectResult, trouble: Trouble) -> None:
+    result.status = "refused" if trouble.code == ROWS_VANISHED else "failed"
+    result.error = {"code": trouble.code, "message": trouble.message}
+    log.error("[SmartSync] %s: %s", result.project.name, trouble.message)
+
+
+def _history(sync: Sync, result: ProjectResult, seconds: float) -> dict[str, object]:
+    error = result.error or {}
+    return {
+        "run": sync.run,
+        "project_id": result.project.id,
+        "project_name": result.project.name,
+        "timestamp": result.timestamp,
+        "seconds": round(seconds, 3),
+        "status": result.status,
+        "total_accounts": result.total_accounts,
+        "updated_count": result.updated_count,
+        "changed_count": result.changed_count,
+        "snapshot_count": result.snapshot_count,
+        "error_code": error.get("code"),
+        "error_message": error.get("message"),
+        "issues": json.dumps(result.to_json()["issues"]),
+    }

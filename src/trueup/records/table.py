@@ -1,0 +1,117 @@
+"""Rows of cells as accounts and their values: headers, keys, what is wrong with them (no I/O)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trueup.records.cells import Absent, a1, text, whole_number
+from trueup.records.config import Field
+from trueup.records.issues import (
+    BAD_CELL,
+    DUPLICATE_HEADER,
+    DUPLICATE_KEY,
+    MISSING_COLUMN,
+    MISSING_KEY_COLUMN,
+    Issue,
+    Trouble,
+)
+from trueup.records.locales import NumberForm
+from trueup.records.merge import Value
+from trueup.records.profile import profile_key
+
+_TOTALS = frozenset("total totals sum summe gesamt average somme suma totale totaal итого всего".split())
+"""The first word of a row that sums up the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One account's row."""
+
+    number: int
+    """As the sheet counts: the header is row 1."""
+    profile_url: str
+    values: Mapping[str, Value]
+    """By field; what is absent is not in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What a sheet says."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    """By key."""
+    issues: list[Issue] = field(default_factory=list)
+
+
+def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, Field], form: NumberForm) -> Table:
+    """The rows below a header. Names of columns are compared without regard to case, and a space is as good as a `_`.
+    Cells may be missing at the end of a row. Of several rows of one account the first counts.
+
+    Raises `Trouble` where the header does not say which column is which.
+    """
+    table, lines = Table(), iter(grid)
+    places = _places(next(lines, ()), (key, *fields))
+    if key not in places:
+        raise Trouble(MISSING_KEY_COLUMN, f"there is no column {key} in the first row")
+    table.issues.extend(Issue(kind=MISSING_COLUMN, field=name) for name in fields if name not in places)
+    repeated: dict[str, list[int]] = {}
+    for number, line in enumerate(lines, 2):
+        if not (account := _account(line, number, places[key], table.issues)):
+            continue
+        url, name = account
+        if name in table.rows:
+            repeated.setdefault(name, [table.rows[name].number]).append(number)
+            continue
+        values = {}
+        for column in fields.values():
+            place = places.get(column.name, len(line))
+            cell = line[place] if place < len(line) else None
+            said = text(cell) if column.text else whole_number(cell, form)
+            if not isinstance(said, Absent):
+                values[column.name] = said
+            elif said.reason:
+                named = a1(number, place + 1)
+                table.issues.append(Issue(kind=BAD_CELL, cell=named, key=name, field=column.name, reason=said.reason))
+        table.rows[name] = Row(number=number, profile_url=url, values=values)
+    table.issues.extend(Issue(kind=DUPLICATE_KEY, key=name, rows=tuple(rows)) for name, rows in repeated.items())
+    return table
+
+
+def _places(header: Sequence[object], wanted: Iterable[str]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    names = set(wanted)
+    folded = {_folded(name): name for name in names}
+    for place, cell in enumerate(header):
+        name = folded.get(_folded(str(cell))) if cell is not None else None
+        if name is None:
+            continue
+        if name in places:
+            raise Trouble(
+                DUPLICATE_HEADER, f"two columns are called {name}: {a1(1, places[name] + 1)} and {a1(1, place + 1)}"
+            )
+        places[name] = place
+    return places
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip("\ufeff\u200b \t\r\n\u00a0").casefold())
+
+
+def _account(line: Sequence[object], number: int, place: int, issues: list[Issue]) -> tuple[str, str] | None:
+    """URL and key of a row; None for one that is no account's."""
+    cell = line[place] if place < len(line) else None
+    said = text(cell)
+    if isinstance(said, str):
+        name = profile_key(said)
+        if name is not None:
+            return said, name
+        if _folded(re.split(r"[\s:=]", said)[0]) in _TOTALS:
+            return None
+        said = Absent(f"{said[:40]!r} is no profile URL")
+    filled = any(not isinstance(text(other), Absent) for other in line)
+    if said.reason or filled:
+        reason = said.reason or "the row has no profile URL"
+        issues.append(Issue(kind=BAD_CELL, cell=a1(number, place + 1), reason=reason))
+    return None

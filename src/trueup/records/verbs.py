@@ -1,0 +1,218 @@
+"""The verbs: sync, look, pin."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from trueup.config import Settings, load
+from trueup.errors import Busy, ConfigError, UsageError
+from trueup.records.cells import LARGEST
+from trueup.records.config import Field, Project, RecordsConfig, records_config
+from trueup.records.growth import Growth, growth
+from trueup.records.merge import Value
+from trueup.records.parsed import open_parsed
+from trueup.records.project import Sync, sync_project, timestamp
+from trueup.records.readmodel import Account, ReadModel
+from trueup.records.report import ProjectResult, RecordsRun
+from trueup.records.sheet import check_sheet
+from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
+
+JOB: Final = "records"
+_DAYS: Final = 30
+
+
+def sync_records(
+    project: str | None = None,
+    *,
+    database: str | Path | None = None,
+    credentials: str | None = None,
+    spreadsheet: str | None = None,
+    settings: Settings | None = None,
+    at: datetime | str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+) -> RecordsRun:
+    """Merge the sheet of each active project, or of one (its id or name), with fresh numbers into the read model, and
+    take the snapshots that are due today.
+
+    `database`, `credentials` and `spreadsheet` stand for the settings of those names. `at` merges as of that instant: a
+    `datetime`, or RFC 3339; without an offset it is in the configured zone. With `dry_run` nothing is changed at all.
+    `force` believes that rows vanished and that numbers jumped.
+
+    A project that cannot be synced is told in its result, and the others go on. Raises `UsageError` and `ConfigError`.
+    """
+    settings = settings or load()
+    given = {"database": database, "credentials": credentials, "spreadsheet": spreadsheet}
+    config = records_config(settings, {name: value for name, value in given.items() if value is not None})
+    projects = _chosen(config, project)
+    check_sheet(config)
+    began, started = time.monotonic(), datetime.now(UTC)
+    now = _instant(at, config) or started
+    run = new_run_id(started)
+    sync = Sync(run=run, config=config, parsed=open_parsed(config), now=now, dry_run=dry_run, force=force)
+    done = RecordsRun(
+        run=run,
+        timestamp=timestamp(now),
+        total_projects=1 if project else len(config.projects),
+        results=tuple(_alone(sync, one, settings) for one in projects),
+        seconds=time.monotonic() - began,
+    )
+    if not dry_run:
+        RunLog(settings.home).add(
+            RunRecord(
+                run=run,
+                job=JOB,
+                name=projects[0].name if project else "",
+                status=done.status,
+                started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                seconds=done.seconds,
+                summary=done.summary(),
+            )
+        )
+    return done
+
+
+def status(settings: Settings | None = None) -> dict[str, object]:
+    """How many projects there are, and how the last sync of each went."""
+    settings = settings or load()
+    config = records_config(settings)
+    with _reading(config) as model:
+        last, results = model.last_run(), model.last_results()
+    return {
+        "success": True,
+        "total_projects": len(config.projects),
+        "active_projects": sum(project.active for project in config.projects),
+        "cache_enabled": bool(settings.sections.get("server", {}).get("broker")),
+        "timestamp": timestamp(datetime.now(UTC)),
+        "last_run": last,
+        "next_run": None,
+        "projects": [
+            {"id": project.id, "name": project.name, "active": project.active, "last": results.get(project.id)}
+            for project in config.projects
+        ],
+    }
+
+
+def show(account: str, settings: Settings | None = None) -> dict[str, object]:
+    """An account by its id, key or URL: its values, who gave them, what is pinned. Raises `UsageError`."""
+    with _reading(records_config(settings or load())) as model:
+        found = model.find(account)
+    return {"account": found.to_json(), "provenance": found.provenance(), "pins": found.pins}
+
+
+def history(account: str, settings: Settings | None = None, *, days: int = _DAYS) -> dict[str, object]:
+    """The snapshots of an account, the newest first. Raises `UsageError`."""
+    with _reading(records_config(settings or load())) as model:
+        found = model.find(account)
+        snapshots = model.snapshots(found.id, days)
+    return {
+        "account": found.to_json(),
+        "snapshots": [
+            {"date": one.date.isoformat(), "snapshot_time": f"{one.time:%Y-%m-%d %H:%M:%S}", **one.fields}
+            for one in snapshots
+        ],
+    }
+
+
+def grown(
+    project: str | None = None, settings: Settings | None = None, *, hours: float = 24
+) -> list[tuple[Project, list[Growth]]]:
+    """What the accounts of each active project, or of one, gained within so many hours. Raises `UsageError`."""
+    config = records_config(settings or load())
+    numbers = [column.name for column in config.fields.values() if not column.text]
+    with _reading(config) as model:
+        return [
+            (
+                one,
+                [
+                    found
+                    for key, snapshots in model.recent(one.id, hours)
+                    if (found := growth(key, snapshots, numbers, hours=hours))
+                ],
+            )
+            for one in _chosen(config, project)
+        ]
+
+
+def pin(account: str, field: str, value: str, settings: Settings | None = None) -> Mapping[str, object]:
+    """Hold a field of an account at a value, whatever is merged. Raises `UsageError`."""
+    config = records_config(settings or load())
+    column = _field(config, field)
+    return _pinned(config, account, field, _value(column, value))
+
+
+def unpin(account: str, field: str, settings: Settings | None = None) -> Mapping[str, object]:
+    """Let a field go: it has at once what the rule gave. Raises `UsageError`."""
+    config = records_config(settings or load())
+    _field(config, field)
+    return _pinned(config, account, field, None)
+
+
+def _pinned(config: RecordsConfig, account: str, field: str, value: Value | None) -> dict[str, object]:
+    if not config.database.exists():
+        raise UsageError(f"there is no account '{account}'", cure="Nothing was synced yet: trueup records sync")
+    with closing(ReadModel(config.database, config.fields)) as model, model.begin():
+        found: Account = model.find(account)
+        model.pin(found, field, value, timestamp(datetime.now(UTC)))
+    return {"account": found.to_json(), "provenance": found.provenance(), "pins": found.pins}
+
+
+def _field(config: RecordsConfig, name: str) -> Field:
+    if name not in config.fields:
+        raise UsageError(f"there is no field '{name}'", cure=f"Known: {', '.join(config.fields)}")
+    return config.fields[name]
+
+
+def _value(column: Field, given: str) -> Value:
+    if column.text:
+        return given
+    if not given.isascii() or not given.isdigit() or len(given) > len(str(LARGEST)) or int(given) > LARGEST:
+        raise UsageError(f"'{given}' is no value for {column.name}", cure="Write a whole number in digits")
+    return int(given)
+
+
+def _alone(sync: Sync, project: Project, settings: Settings) -> ProjectResult:
+    """One project, unless it is being synced already."""
+    if sync.dry_run:
+        return sync_project(sync, project)
+    what = f"{sync.config.database.resolve()}\n{project.id}"
+    lock = settings.home / "records" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.lock"
+    try:
+        with run_lock(lock, run=sync.run, what=f"{project.name} is being synced"):
+            return sync_project(sync, project)
+    except Busy as busy:
+        error = {"code": "busy", "message": str(busy)}
+        return ProjectResult(project=project, timestamp=sync.timestamp, status="busy", error=error, attempts=0)
+
+
+def _chosen(config: RecordsConfig, word: str | None) -> list[Project]:
+    if not config.projects:
+        raise ConfigError("there are no projects", cure="Write [[records.projects]] with an id and a name")
+    if word is None:
+        return [project for project in config.projects if project.active]
+    chosen = config.project(word)
+    if not chosen.active:
+        raise UsageError(f"the project '{chosen.name}' is not active", cure="Write active = true")
+    return [chosen]
+
+
+def _instant(at: datetime | str | None, config: RecordsConfig) -> datetime | None:
+    if at is None:
+        return None
+    try:
+        when = datetime.fromisoformat(at) if isinstance(at, str) else at
+        return (when if when.tzinfo else when.replace(tzinfo=config.zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f"'{at}' is no time", cure="Write it like 2026-11-22T10:30:00Z") from None
+
+
+@contextmanager
+def _reading(config: RecordsConfig) -> Iterator[ReadModel]:
+    with closing(ReadModel(config.database, config.fields, read_only=True)) as model:
+        yield model

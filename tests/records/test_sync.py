@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+import trueup
+from tests.records.world import World
+from trueup import records
+from trueup.errors import ConfigError, UsageError
+from trueup.runs import run_lock
+
+
+def kinds(result: dict[str, object]) -> list[tuple[object, ...]]:
+    return [(issue["kind"], issue.get("key"), issue.get("field")) for issue in result["issues"]]  # type: ignore[attr-defined]
+
+
+# ----- what a sync does
+
+
+def test_the_greater_number_of_each_field_is_kept(world: World):
+    world.sheet(("https://x.com/a", 100, 5), ("https://x.com/b", "1,000", ""))
+    world.fresh(("https://twitter.com/A", 90, 7), ("x.com/b", 2000, 8), ("x.com/stranger", 1, 1))
+    done = trueup.sync_records(at="2026-10-01T10:00:00Z")
+    assert world.accounts == {"x.com/a": (100, 7), "x.com/b": (2000, 8)}
+    assert (done.status, done.exit_code) == ("ok", 0)
+    result = done.to_json()["results"][0]
+    assert result == {
+        "success": True,
+        "project_id": "p-A",
+        "project_name": "A",
+        "status": "ok",
+        "degraded": False,
+        "error": None,
+        "attempts": 1,
+        "total_accounts": 2,
+        "updated_count": 2,
+        "changed_count": 2,
+        "snapshot_count": 2,
+        "timestamp": "2026-10-01T10:00:00Z",
+        "issues": [],
+        "changes": [
+            {"key": key, "field": field, "old": None, "new": new}
+            for key, field, new in (
+                ("x.com/a", "followers", 100),
+                ("x.com/a", "views", 7),
+                ("x.com/b", "followers", 2000),
+                ("x.com/b", "views", 8),
+            )
+        ],
+    }
+
+
+def test_an_unchanged_run_writes_nothing_but_its_line_of_history(world: World):
+    world.sheet(("x.com/a", 100, 5), ("x.com/b", "", ""))
+    world.sync()
+    before = [world.rows(f"select * from {table}") for table in ("accounts", "field_provenance", "account_snapshots")]
+    result = world.result("2026-10-01T10:30:00Z")
+    assert (result["updated_count"], result["changed_count"], result["snapshot_count"]) == (2, 0, 0)
+    assert result["changes"] == []
+    after = [world.rows(f"select * from {table}") for table in ("accounts", "field_provenance", "account_snapshots")]
+    assert after == before
+    assert world.rows("select status, changed_count from sync_history order by timestamp") == [("ok", 2), ("ok", 0)]
+
+
+def test_the_next_day_gets_its_snapshots_in_the_zone_of_the_settings(world: World):
+    world.settings('timezone = "America/New_York"')
+    world.sheet(("x.com/a", 1, 1))
+    assert world.result("2026-10-01T03:59:59Z")["snapshot_count"] == 1
+    assert world.result("2026-10-01T04:00:00Z")["snapshot_count"] == 1
+    assert world.result("2026-10-01T22:00")["snapshot_count"] == 0
+    assert world.rows("select snapshot_time, local_date from account_snapshots order by 1") == [
+        ("2026-09-30 23:59:59", "2026-09-30"),
+        ("2026-10-01 00:00:00", "2026-10-01"),
+    ]
+
+
+def test_only_the_account_that_changed_is_written(world: World):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 1, 1))
+    world.sync()
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 1))
+    result = world.result()
+    assert result["changed_count"] == 1
+    assert result["changes"] == [{"key": "x.com/b", "field": "followers", "old": 1, "new": 2}]
+
+
+def test_a_dry_run_says_what_would_change_and_makes_nothing(world: World):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 1, 1))
+    result = world.result(dry_run=True)
+    assert (result["status"], result["updated_count"], len(result["changes"])) == ("dry-run", 0, 4)
+    assert not (world.folder / "accounts.db").exists()
+    assert not Path(trueup.config.load().home).exists()
+    world.sync()
+    world.sheet(("x.com/a", 2, 1), ("x.com/b", 1, 1))
+    result = world.result(dry_run=True)
+    assert (result["updated_count"], len(result["changes"]), result["changed_count"]) == (1, 1, 0)
+    assert world.accounts["x.com/a"] == (1, 1)
+
+
+# ----- rows that go and come
+
+
+def test_a_row_that_goes_is_deleted_softly_and_has_its_id_when_it_comes_back(world: World):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 2))
+    world.sync()
+    (first,) = world.rows("select id from accounts where key = 'x.com/b'")
+    world.sheet(("x.com/a", 1, 1))
+    gone = world.result("2026-10-02T10:00:00Z")
+    assert gone["changes"] == [{"key": "x.com/b", "field": "deleted_at", "old": None, "new": "2026-10-02T10:00:00Z"}]
+    assert list(world.accounts) == ["x.com/a"]
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 3, 1))
+    back = world.result("2026-10-03T10:00:00Z")
+    assert {change["field"] for change in back["changes"]} == {"deleted_at", "followers"}
+    assert world.accounts["x.com/b"] == (3, 2)
+    assert world.rows("select id from accounts where key = 'x.com/b'") == [first]
+    assert len(world.rows("select 1 from account_snapshots where account_id = ?", *first)) == 2
+
+
+def test_rows_that_go_stay_when_the_settings_say_keep(world: World):
+    world.settings('on_missing = "keep"')
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 2))
+    world.sync()
+    world.sheet(("x.com/a", 1, 1))
+    result = world.result("2026-10-02T10:00:00Z")
+    assert (result["changes"], result["snapshot_count"]) == ([], 2)
+    assert world.accounts["x.com/b"] == (2, 2)
+
+
+def test_a_sheet_that_lost_more_than_half_of_its_rows_changes_nothing(world: World):
+    world.sheet(*((f"x.com/a{number}", number, 0) for number in range(400)))
+    world.sync()
+    world.sheet(("x.com/a0", 99, 0))
+    done = world.sync("2026-10-02T10:00:00Z")
+    assert (done.status, done.exit_code, done.to_json()["success"]) == ("refused", 3, False)
+    assert done.results[0].error
+    assert done.results[0].error["code"] == "rows_vanished"
+    assert len(world.accounts) == 400
+    assert world.accounts["x.com/a0"] == (0, 0)
+    assert world.result("2026-10-02T10:00:00Z", force=True)["changed_count"] == 400
+    assert world.accounts == {"x.com/a0": (99, 0)}
+
+
+def test_half_of_the_rows_may_go(world: World):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 2))
+    world.sync()
+    world.sheet(("x.com/a", 1, 1))
+    assert world.result()["status"] == "ok"
+
+
+# ----- what is told
+
+
+def test_what_a_person_should_look_at_is_told_and_is_no_failure(world: World):
+    world.sheet(("x.com/a", 100, 100), ("x.com/b", 1, 1), ("Total", 101, 101))
+    world.sync()
+    world.fresh(("x.com/a", 200, 10_001), ("x.com/b", "n/a", 5))
+    world.sheet(("x.com/a", 90, 100), ("x.com/b", "#REF!", 1), ("https://x.com/B", 7, 7))
+    done = world.sync()
+    assert done.exit_code == 0
+    result = done.results[0].to_json()
+    assert kinds(result) == [
+        ("bad_cell", "x.com/b", "followers"),
+        ("duplicate_key", "x.com/b", None),
+        ("bad_cell", "x.com/b", "followers"),
+        ("suppressed_decrease", "x.com/a", "followers"),
+        ("spike", "x.com/a", "views"),
+    ]
+    assert result["issues"][0]["cell"] == "B3"
+    assert result["issues"][1]["rows"] == [3, 4]
+    assert world.accounts == {"x.com/a": (200, 100), "x.com/b": (1, 5)}
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [(("url", "followers", "views"), "missing_key_column"), (("profile_url", "views", "Views "), "duplicate_header")],
+)
+def test_a_header_that_cannot_be_understood_fails_its_project_alone(world: World, header: tuple[str, ...], code: str):
+    world.settings(projects=("A", "B"))
+    world.sheet(("x.com/a", 1, 1), header=header)
+    world.sheet(("x.com/b", 1, 1), name="B")
+    done = world.sync()
+    document = done.to_json()
+    assert [result["status"] for result in document["results"]] == ["failed", "ok"]
+    assert document["results"][0]["error"]["code"] == code
+    assert (document["success_count"], document["error_count"], document["success"]) == (1, 1, False)
+    assert (done.exit_code, list(world.accounts)) == (1, ["x.com/b"])
+
+
+def test_each_step_is_logged(world: World, caplog: pytest.LogCaptureFixture):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", "N/A", 1))
+    with caplog.at_level(logging.INFO, "trueup.records"):
+        world.sync()
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [
+        "[SmartSync] Starting sync for project p-A",
+        "[SmartSync] Project: A",
+        "[SmartSync] Found 2 accounts to sync",
+        "[SmartSync] Read 2 accounts from Sheets",
+        "[SmartSync] Loaded 0 accounts",
+        "[SmartSync] Merged 2 accounts using MAX() strategy",
+        "[SmartSync] Updated 2 accounts in SQLite",
+        "[SmartSync] Created 2 snapshots",
+        "[SmartSync] Completed for A: 2 accounts updated",
+    ]
+    caplog.clear()
+    (world.folder / "sheets/A.csv").unlink()
+    world.sync()
+    assert any(
+        record.levelname == "ERROR" and record.getMessage().startswith("[SmartSync]") for record in caplog.records
+    )
+
+
+# ----- when a source is down
+
+
+def test_without_its_sheet_a_project_goes_on_and_the_edits_come_later(world: World):
+    sheet = world.sheet(("x.com/a", 100, 5))
+    world.fresh(("x.com/a", 50, 6))
+    world.sync()
+    sheet.unlink()
+    world.fresh(("x.com/a", 60, 9))
+    done = world.sync("2026-10-02T10:00:00Z")
+    result = done.results[0].to_json()
+    assert (result["success"], result["degraded"], result["status"]) == (True, True, "degraded")
+    assert result["error"]["code"] == "sheets_unavailable"
+    assert (done.exit_code, result["snapshot_count"]) == (1, 1)
+    assert world.accounts == {"x.com/a": (100, 9)}
+    world.sheet(("x.com/a", 300, 5), ("x.com/b", 1, 1))
+    assert world.result("2026-10-03T10:00:00Z")["status"] == "ok"
+    assert world.accounts == {"x.com/a": (300, 9), "x.com/b": (1, 1)}
+
+
+@pytest.mark.parametrize("content", [b"profile_url,followers\nx.com/a,\xff\xfe", b'profile_url\n"x.com/a'])
+def test_a_broken_sheet_is_as_good_as_none(world: World, content: bytes):
+    world.sheet(("x.com/a", 1, 1))
+    world.sync()
+    (world.folder / "sheets/A.csv").write_bytes(content)
+    result = world.result()
+    assert (result["status"], result["error"]["code"]) == ("degraded", "sheets_bad_answer")
+    assert world.accounts == {"x.com/a": (1, 1)}
+
+
+def test_without_its_fresh_numbers_a_project_fails_and_stays_as_it_was(world: World):
+    world.sheet(("x.com/a", 100, 5))
+    world.fresh(("x.com/a", 500, 6))
+    world.sync()
+    (world.folder / "fresh.csv").unlink()
+    result = world.result("2026-10-02T10:00:00Z")
+    assert (result["status"], result["error"]["code"]) == ("failed", "parsed_unavailable")
+    assert world.accounts == {"x.com/a": (500, 6)}
+
+
+# ----- fresh numbers
+
+
+def test_fresh_numbers_come_from_a_query(world: World):
+    world.sheet(("x.com/a", 1, 1))
+    parsed = '[records.parsed]\nkind = "sql"\ndatabase = "sqlite:///{}"\nquery = "{}"\n'
+    query = "select 'https://x.com/A' as profile_url, 5 as followers, 6.0 as views where :name = 'A' and :id = 'p-A';"
+    world.settings(parsed=parsed.format("fresh.db", query))
+    assert world.result()["error"]["code"] == "parsed_unavailable"
+    assert not (world.folder / "fresh.db").exists()
+    (world.folder / "fresh.db").touch()
+    assert world.result()["status"] == "ok"
+    assert world.accounts == {"x.com/a": (5, 6)}
+    world.settings(parsed=parsed.format("fresh.db", "create table t (x)"))
+    assert "readonly" in world.result()["error"]["message"]
+
+
+def test_fresh_numbers_come_from_a_function_and_one_that_fails_fails_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(world.folder)
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 1, 1), ("x.com/c", 1, 1))
+    (world.folder / "fresh_numbers.py").write_text(
+        "def numbers(key, project):\n"
+        "    if key == 'x.com/b': raise OSError('no answer')\n"
+        "    return {'followers': len(project.name) + 4, 'views': '7'} if key == 'x.com/a' else None\n"
+    )
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "fresh_numbers:numbers"\n')
+    done = world.sync()
+    result = done.results[0].to_json()
+    assert (done.exit_code, result["status"], result["success"]) == (1, "partial", True)
+    assert (result["total_accounts"], result["updated_count"], result["snapshot_count"]) == (3, 2, 2)
+    assert result["issues"] == [{"kind": "failed_row", "key": "x.com/b", "reason": "OSError: no answer"}]
+    assert world.accounts == {"x.com/a": (5, 7), "x.com/c": (1, 1)}
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "fresh_numbers:others"\n')
+    with pytest.raises(ConfigError, match="has no function others"):
+        world.sync()
+
+
+def test_a_parser_may_write_into_the_read_model_itself(world: World):
+    world.sheet(("x.com/a", 1, 1))
+    world.sync()
+    world.rows("select 1")
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(world.folder / "accounts.db")) as db, db:
+        db.execute("update accounts set followers = 9")
+    assert world.result("2026-10-02T10:00:00Z")["changed_count"] == 1
+    assert world.accounts == {"x.com/a": (9, 1)}
+    assert records.show("x.com/a")["provenance"]["followers"]["winner"] == "stored"
+
+
+# ----- pins
+
+
+def test_a_pin_beats_every_rule_until_it_is_taken_away(world: World):
+    world.sheet(("x.com/a", 100, 5))
+    world.sync()
+    shown = records.pin("https://x.com/A", "followers", "70")
+    assert shown["pins"] == {"followers": 70}
+    world.sheet(("x.com/a", 200, 5))
+    world.sync("2026-10-02T10:00:00Z")
+    assert world.accounts == {"x.com/a": (70, 5)}
+    assert records.show("x.com/a")["provenance"]["followers"] == {
+        "value": 70,
+        "winner": "pin",
+        "candidates": {"sheet": 200},
+    }
+    assert records.unpin("x.com/a", "followers")["pins"] == {}
+    assert world.accounts == {"x.com/a": (200, 5)}
+
+
+def test_a_pin_of_nothing_known_is_refused(world: World):
+    world.sheet(("x.com/a", 100, 5))
+    with pytest.raises(UsageError, match="there is no account"):
+        records.pin("x.com/a", "followers", "1")
+    world.sync()
+    for arguments, said in (
+        (("x.com/b", "followers", "1"), "there is no account"),
+        (("x.com/a", "likes", "1"), "there is no field"),
+        (("x.com/a", "views", "1.2K"), "is no value"),
+        (("x.com/a", "views", "-1"), "is no value"),
+        (("x.com/a", "views", "9" * 19), "is no value"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            records.pin(*arguments)
+
+
+# ----- projects
+
+
+def test_one_project_is_named_and_inactive_ones_are_only_counted(world: World):
+    world.settings(projects=("A", "B"))
+    with (world.folder / "trueup.toml").open("a") as file:
+        file.write("active = false\n")
+    world.sheet(("x.com/a", 1, 1))
+    done = world.sync()
+    assert (done.total_projects, len(done.results)) == (2, 1)
+    assert world.sync(project="p-A").total_projects == 1
+    with pytest.raises(UsageError, match="is not active"):
+        world.sync(project="B")
+    with pytest.raises(UsageError, match="there is no project 'C'"):
+        world.sync(project="C")
+
+
+def test_a_project_that_is_being_synced_is_busy_and_the_others_go_on(world: World, tmp_path: Path):
+    world.settings(projects=("A", "B"))
+    for name in "AB":
+        world.sheet((f"x.com/{name}", 1, 1), name=name)
+    world.sync(project="A")
+    (lock,) = (trueup.config.load().home / "records").iterdir()
+    with run_lock(lock, run="other"):
+        done = world.sync()
+    assert [result.status for result in done.results] == ["busy", "ok"]
+    assert done.exit_code == 4
+
+
+def test_one_account_of_two_projects_is_two_accounts(world: World):
+    world.settings(projects=("A", "B"))
+    for number, name in enumerate("AB", 1):
+        world.sheet(("x.com/a", number, number), name=name)
+    world.sync()
+    assert world.rows("select project_id, followers from accounts order by 1") == [("p-A", 1), ("p-B", 2)]
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-13-01", "0001-01-01T00:00:00+10:00"])
+def test_a_time_that_is_none_is_refused(world: World, at: str):
+    world.sheet(("x.com/a", 1, 1))
+    with pytest.raises(UsageError, match="is no time"):
+        world.sync(at)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import csv
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from trueup import records
+from trueup.records import RecordsRun
+
+HEADER = ("profile_url", "followers", "views")
+SETTINGS = """
+[records.sheets]
+kind = "csv"
+path = "sheets/{name}.csv"
+[records.fields]
+followers = "max"
+views = "max"
+"""
+PROJECT = '[[records.projects]]\nid = "p-{0}"\nname = "{0}"\n'
+
+
+class World:
+    """A folder with settings, sheets, fresh numbers and a read model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings()
+
+    def settings(self, more: str = "", *, projects: tuple[str, ...] = ("A",), parsed: str = "") -> None:
+        """`more` begins [records]."""
+        text = f"[records]\n{more}\n{SETTINGS}{parsed}\n{''.join(map(PROJECT.format, projects))}"
+        (self.folder / "trueup.toml").write_text(text)
+
+    def sheet(self, *rows: tuple[object, ...], name: str = "A", header: tuple[str, ...] = HEADER) -> Path:
+        return self.write(f"sheets/{name}.csv", header, *rows)
+
+    def fresh(self, *rows: tuple[object, ...], header: tuple[str, ...] = HEADER) -> None:
+        self.settings(parsed='[records.parsed]\nkind = "csv"\npath = "fresh.csv"\n')
+        self.write("fresh.csv", header, *rows)
+
+    def write(self, name: str, *rows: tuple[object, ...]) -> Path:
+        file = self.folder / name
+        file.parent.mkdir(exist_ok=True)
+        with file.open("w", newline="", encoding="utf-8") as lines:
+            csv.writer(lines).writerows(rows)
+        return file
+
+    def sync(self, at: str = "2026-10-01T10:00:00Z", **options: Any) -> RecordsRun:
+        return records.sync_records(at=at, **options)
+
+    def result(self, at: str = "2026-10-01T10:00:00Z", **options: Any) -> dict[str, Any]:
+        """Of the first project."""
+        return self.sync(at, **options).results[0].to_json()
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.folder / "accounts.db")) as db:
+            return db.execute(query, values).fetchall()
+
+    @property
+    def accounts(self) -> dict[str, tuple[Any, ...]]:
+        """Of those that are not deleted: followers and views by key."""
+        rows = self.rows("select key, followers, views from accounts where deleted_at is null order by id")
+        return {row[0]: row[1:] for row in rows}
