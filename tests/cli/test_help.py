@@ -30,7 +30,9 @@ def test_the_commands_are_those_of_this_version() -> None:
             "init",
         ),
         *(f"pool {verb}" for verb in ("get", "ls", "put", "rm", "stats", "sweep", "url")),
-        *("reconcile", "runs", "sync", "trash empty", "trash ls", "ui", "undo"),
+        "reconcile",
+        *(f"records {verb}" for verb in ("growth", "history", "pin", "show", "status", "sync", "unpin")),
+        *("runs", "sync", "trash empty", "trash ls", "ui", "undo"),
     ]
 
 

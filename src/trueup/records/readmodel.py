@@ -58,15 +58,14 @@ class Account:
         }
 
     def provenance(self) -> dict[str, dict[str, object]]:
-        """By field: the value that readers see, who won, and who said what."""
-        return {
-            name: {
-                "value": self.values.get(name),
-                "winner": PIN if name in self.pins else kept.winner,
-                "candidates": dict(kept.candidates),
-            }
-            for name, kept in self.kept.items()
-        }
+        """By field that has one: the value that readers see, who won, and who said what."""
+        found: dict[str, dict[str, object]] = {}
+        for name, value in self.values.items():
+            kept = self.kept.get(name, NOTHING)
+            winner = PIN if name in self.pins else kept.winner
+            if winner is not None:
+                found[name] = {"value": value, "winner": winner, "candidates": dict(kept.candidates)}
+        return found
 
 
 class ReadModel:
