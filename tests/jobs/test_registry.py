@@ -24,6 +24,12 @@ right = "right"
 source = "drop"
 into = "taken"
 stable_for = "0s"
+[records.sheets]
+kind = "csv"
+path = "{name}.csv"
+[[records.projects]]
+id = "p"
+name = "Project"
 """
 
 
@@ -59,6 +65,15 @@ def test_cleaning_tells_what_it_did():
     for name in ("cleanup_old_downloads", "cleanup_failed_downloads"):
         done = trueup.run_job(name)
         assert (done.status, done.result["problems"], done.result["removed"]) == ("ok", [], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("smart_sync_all_projects", {}), ("smart_sync_single_project", {"project": "Project"})]
+)
+def test_sheets_are_merged_under_the_names_that_schedules_know(world: Path, name: str, arguments: dict[str, str]):
+    (world / "Project.csv").write_text("profile_url,followers\nx.com/a,5\n")
+    done = trueup.run_job(name, **arguments)
+    assert (done.status, done.result["success_count"], done.result["results"][0]["updated_count"]) == ("ok", 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,35 @@ def _ingest_files(settings: Settings, name: str) -> Done:
     return Done(done.status, done.to_json())
 
 
+def _smart_sync_all_projects(settings: Settings) -> Done:
+    """Merge the sheet of every active project with fresh numbers."""
+    return _records(settings, None)
+
+
+def _smart_sync_single_project(settings: Settings, project: str) -> Done:
+    """Merge the sheet of one project, by its id or name, with fresh numbers."""
+    return _records(settings, project)
+
+
+def _records(settings: Settings, project: str | None) -> Done:
+    from trueup.records import sync_records
+
+    done = sync_records(project, settings=settings)
+    return Done(done.status, done.to_json())
+
+
 def _cleaned(cleaned: Cleaned) -> Done:
     return Done("partial" if cleaned.problems else "ok", asdict(cleaned))
 
 
-_ALL: Final = (_sync_storage_stats, _cleanup_old_downloads, _cleanup_failed_downloads, _sync_files, _ingest_files)
+_ALL: Final = (
+    _sync_storage_stats,
+    _smart_sync_all_projects,
+    _smart_sync_single_project,
+    _cleanup_old_downloads,
+    _cleanup_failed_downloads,
+    _sync_files,
+    _ingest_files,
+)
 JOBS: Final[Mapping[str, Job]] = {run.__name__[1:]: Job(name=run.__name__[1:], run=run) for run in _ALL}
 """By name."""

@@ -40,6 +40,8 @@ def whole_number(cell: object, form: NumberForm) -> int | Absent:
         return _from_fraction(cell)
     if isinstance(cell, int) and not isinstance(cell, bool):
         return _in_range(cell)
+    if isinstance(cell, str) and cell.isascii() and cell.isdigit() and len(cell) < 19:  # most of them
+        return int(cell)
     said = text(cell)
     if isinstance(said, Absent):
         return said

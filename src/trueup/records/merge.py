@@ -26,6 +26,7 @@ _SPIKE_FROM: Final = 100
 """Smaller values grow a hundredfold in good health."""
 _SPIKE: Final = 100
 # Who is asked first, where not the numbers decide. A sheet that cannot be read is stood in for by what is stored.
+_PLAIN_ORDER: Final = (SHEET, PARSED, STORED)
 _ORDER: Final = {SHEET: (SHEET, STORED, PARSED), PARSED: (PARSED, STORED, SHEET)}
 
 
@@ -89,7 +90,7 @@ def merge(rule: str, said: Said, before: Kept = NOTHING, *, now: str = "", force
     if before.value is not None and (said.stands_in or spike is not None or not values):
         values[STORED] = before.value
     heard = {who: _heard(who, value, before, now) for who, value in values.items()}
-    value, winner = decide(rule, values, {who: told.since for who, told in heard.items()})
+    value, winner = decide(rule, values, heard)
     last = before.heard.get(SHEET)
     fell = last is not None and _lower(said.sheet, last.value) and _lower(said.sheet, value)
     if winner == STORED:  # where somebody says the same, it is his: so the second of two equal runs looks equal
@@ -101,26 +102,28 @@ def merge(rule: str, said: Said, before: Kept = NOTHING, *, now: str = "", force
     return Merged(kept=kept, suppressed_decrease=rule == MAX and fell, spike=spike)
 
 
-def decide(rule: str, values: Mapping[str, Value], since: Mapping[str, str]) -> tuple[Value | None, str | None]:
+def decide(rule: str, values: Mapping[str, Value], heard: Mapping[str, Heard]) -> tuple[Value | None, str | None]:
     """The value, and whose it is; `sum` where it is everybody's. Of equal ones the sheet's comes before what was
-    parsed, and both before what is stored. `since` says when each was first seen."""
+    parsed, and both before what is stored. `heard` says since when each says so."""
     if not values:
         return None, None
-    order = [who for who in _ORDER.get(rule, (SHEET, PARSED, STORED)) if who in values]
-    numbers = {who: value for who, value in values.items() if isinstance(value, int)}
+    order = [who for who in _ORDER.get(rule, _PLAIN_ORDER) if who in values]
+    if len(order) == 1:
+        return values[order[0]], order[0]
     match rule:
-        case "max" | "min":
-            best = (max if rule == MAX else min)(numbers.values())
-            return best, next(who for who in order if values[who] == best)
+        case "max":  # the first of those that are equal
+            winner = max(order, key=values.__getitem__)
+        case "min":
+            winner = min(order, key=values.__getitem__)
         case "latest":
-            newest = max(since[who] for who in order)
-            winner = next(who for who in order if since[who] == newest)
-            return values[winner], winner
-        case "sum" if STORED not in values and len(numbers) > 1:
-            return sum(numbers.values()), SUM
+            winner = max(order, key=lambda who: heard[who].since)
         case "sum" if STORED in values:  # it is a sum already
-            return values[STORED], STORED
-    return values[order[0]], order[0]
+            winner = STORED
+        case "sum":
+            return sum(value for value in values.values() if isinstance(value, int)), SUM
+        case _:
+            winner = order[0]
+    return values[winner], winner
 
 
 def _is_spike(parsed: Value | None, stored: Value | None) -> bool:

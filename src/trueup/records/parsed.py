@@ -64,7 +64,8 @@ def _tabular(config: RecordsConfig, grid: Iterable[list[object]], keys: Collecti
         table = read_table(grid, config.key, config.fields, config.parsed.form)
     except Trouble as trouble:
         raise Trouble(PARSED_UNAVAILABLE, f"[records.parsed] {trouble.message}") from trouble
-    values = {key: row.values for key, row in table.rows.items() if key in keys}
+    asked = frozenset(keys)
+    values = {key: row.values for key, row in table.rows.items() if key in asked}
     return Fresh(values=values, issues=[issue for issue in table.issues if issue.key in values])
 
 

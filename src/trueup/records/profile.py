@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
@@ -24,6 +25,7 @@ _KEPT: Final = "!$&'()*+,;=:@/%-._~"
 """What stands in a path as it is (RFC 3986)."""
 
 
+@lru_cache(maxsize=1 << 16)  # the sheet and the parsers name the same ones, and every run does
 def profile_key(url: str) -> str | None:
     """The key of a profile URL: its host without `www.`, and its path in small letters, without query or fragment.
     None where there is no host.

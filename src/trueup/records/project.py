@@ -72,7 +72,7 @@ def sync_project(sync: Sync, project: Project) -> ProjectResult:
 
 def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
     project, config = result.project, sync.config
-    living = model.accounts(project.id, deleted=False)
+    living = model.living(project.id)
     sheet = _sheet(sync, result)
     keys = wanted(sheet, living, delete_missing=config.delete_missing, force=sync.force)
     log.info("[SmartSync] Found %d accounts to sync", len(keys))

@@ -20,6 +20,7 @@ from trueup.records.profile import profile_key
 from trueup.records.schema import columns, create
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
+_CHUNK: Final = 5000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,10 +119,15 @@ class ReadModel:
 
     # Reading
 
-    def accounts(self, project_id: str, *, deleted: bool = True) -> dict[str, Account]:
-        """The accounts of a project by key."""
-        living = "" if deleted else " and deleted_at is null"
-        return {account.key: account for account in self._load(f"project_id = ?{living}", (project_id,))}
+    def accounts(self, project_id: str) -> dict[str, Account]:
+        """The accounts of a project by key, deleted ones included."""
+        return {account.key: account for account in self._load("project_id = ?", (project_id,))}
+
+    def living(self, project_id: str) -> list[str]:
+        """The keys of those that are not deleted."""
+        with self._told():
+            query = "select key from accounts where project_id = ? and deleted_at is null order by id"
+            return [row[0] for row in self._db.execute(query, (project_id,))]
 
     def find(self, word: str) -> Account:
         """An account by its id, its key or a URL of its profile. Raises `UsageError` for none, and for several."""
@@ -239,7 +245,6 @@ class ReadModel:
 
     def _load(self, condition: str, values: tuple[object, ...]) -> list[Account]:
         with self._told():
-            rows = self._db.execute(f"select * from accounts where {condition} order by id", values).fetchall()
             accounts = {
                 row["id"]: Account(
                     id=row["id"],
@@ -249,15 +254,20 @@ class ReadModel:
                     deleted_at=row["deleted_at"],
                     values={name: row[name] for name in self._names},
                 )
-                for row in rows
+                for row in self._db.execute(f"select * from accounts where {condition} order by id", values)
             }
             within = f"account_id in (select id from accounts where {condition})"
-            for row in self._db.execute(f"select * from field_provenance where {within}", values):
-                if row["field"] in self._fields:
-                    heard = {who: Heard(*said) for who, said in json.loads(row["heard"]).items()}
-                    accounts[row["account_id"]].kept[row["field"]] = Kept(
-                        value=row["value"], winner=row["winner"], candidates=json.loads(row["candidates"]), heard=heard
-                    )
+            rows = self._db.execute(f"select * from field_provenance where {within}", values)
+            while chunk := rows.fetchmany(_CHUNK):
+                # One document for all of them: reading each alone takes four times as long.
+                texts = [f"[{row['candidates']},{row['heard']}]" for row in chunk]
+                documents = json.loads(f"[{','.join(texts)}]")
+                for row, (candidates, heard) in zip(chunk, documents, strict=True):
+                    if row["field"] in self._fields:
+                        told = {who: Heard(*said) for who, said in heard.items()}
+                        accounts[row["account_id"]].kept[row["field"]] = Kept(
+                            value=row["value"], winner=row["winner"], candidates=candidates, heard=told
+                        )
             for row in self._db.execute(f"select * from pins where {within}", values):
                 if row["field"] in self._fields:
                     accounts[row["account_id"]].pins[row["field"]] = row["value"]
