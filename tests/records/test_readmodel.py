@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from threading import Barrier
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -158,6 +160,18 @@ def test_a_new_field_gets_its_column_and_an_old_one_keeps_its_own(model: ReadMod
         assert again.find("x.com/nasa").values["followers"] == 5
     with pytest.raises(ConfigError, match="another type"):
         ReadModel(file, {"followers": Field(name="followers", rule="sheet", text=True)})
+
+
+def test_any_number_may_make_the_file_at_once(tmp_path: Path):
+    def make(path: Path) -> bool:
+        together.wait(30)
+        ReadModel(path, FIELDS).close()
+        return True
+
+    for number in range(30):
+        together = Barrier(4)
+        with ThreadPoolExecutor(4) as threads:
+            assert all(threads.map(make, [tmp_path / f"{number}.db"] * 4))
 
 
 def test_reading_only_neither_makes_nor_changes_the_file(model: ReadModel, file: Path, tmp_path: Path):

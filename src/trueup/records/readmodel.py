@@ -17,7 +17,7 @@ from trueup.records.config import Field, Project
 from trueup.records.growth import Snapshot
 from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
 from trueup.records.profile import profile_key
-from trueup.records.schema import columns, create
+from trueup.records.schema import columns, create, use_wal
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 _CHUNK: Final = 5000
@@ -90,7 +90,7 @@ class ReadModel:
         try:
             with self._told():
                 if not read_only:
-                    self._db.execute("pragma journal_mode = wal")
+                    use_wal(self._db)
                     self._db.execute("pragma foreign_keys = on")
                 if not read_only or not path.exists():
                     with self.begin():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,9 @@ from trueup.errors import ConfigError
 from trueup.records.config import Field
 
 VERSION: Final = 1
+_TRIES: Final = 100
+_PAUSE: Final = 0.05
+"""Seconds."""
 _TABLES: Final = (
     "create table projects (id text primary key, name text not null, active integer not null) strict",
     """create table accounts (
@@ -37,6 +41,19 @@ _TABLES: Final = (
         pinned_at text not null, primary key (account_id, field)
     ) strict, without rowid""",
 )
+
+
+def use_wal(db: sqlite3.Connection) -> None:
+    """Let readers read while one writes. SQLite does not wait for others itself when the mode of a new file changes."""
+    for _ in range(_TRIES):
+        try:
+            db.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_PAUSE)
+    db.execute("pragma journal_mode = wal")
 
 
 def columns(db: sqlite3.Connection, table: str) -> dict[str, str]:
