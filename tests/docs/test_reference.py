@@ -21,6 +21,8 @@ from trueup.ingest import causes
 from trueup.ingest import config as ingesting
 from trueup.ingest.diagnose import ATTENTION, HEALTHY, UNKNOWN, Diagnosis
 from trueup.ingest.report import LAYERS, Counts
+from trueup.records import config as recording
+from trueup.records.merge import RULES
 from trueup.stores import credentials
 from trueup.sync import report
 from trueup.sync.decide import Action, State, decide
@@ -179,6 +181,17 @@ def test_every_setting_of_an_ingest_is_described_with_its_default(tmp_path: Path
     assert replace(ingesting.ingest_config("shown", settings), name="plain", into=bare.into) == bare
     for value in (*ingesting._REWRITES, *ingesting._DUPLICATES):
         assert f'"{value}"' in described
+
+
+def test_every_setting_of_records_is_described():
+    text = reference("settings")
+    assert first_cells(section(text, "Records")) == recording._KNOWN
+    assert first_cells(section(text, "The sheet")) == recording._OF_SHEETS
+    rows = re.findall(r'^\| `"(\w+)"` \|([^|]*)\|', section(text, "Fresh numbers"), re.MULTILINE)
+    described = {kind: {"kind", *re.findall(r"`(\w+)`", names)} for kind, names in rows}
+    assert described == recording._OF_PARSED
+    for value in (*RULES, recording.SOFT_DELETE, recording.KEEP):
+        assert f'"{value}"' in section(text, "Records")
 
 
 def test_every_count_of_an_ingest_is_described():
