@@ -15,7 +15,7 @@ from trueup.records.locales import NumberForm
 
 LARGEST: Final = 2**63 - 1
 """What SQLite holds."""
-_EXACT: Final = 2**53
+EXACT: Final = 2**53
 """Above this a float no longer knows each whole number."""
 _ERROR: Final = re.compile(r"#(?:REF!|N/A|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|ERROR!|SPILL!|CALC!)", re.IGNORECASE)
 _AROUND: Final = "\ufeff\u200b\u200c\u200d\u2060\u200e\u200f"
@@ -80,7 +80,7 @@ def a1(row: int, column: int) -> str:
 def _from_fraction(cell: float | Decimal) -> int | Absent:
     if not math.isfinite(cell) or cell != int(cell):
         return Absent(f"{cell} is no whole number")
-    if isinstance(cell, float) and abs(cell) > _EXACT:
+    if isinstance(cell, float) and abs(cell) > EXACT:
         return Absent(f"{cell} is too large to be exact")
     return _in_range(int(cell))
 

@@ -9,6 +9,10 @@ from trueup.records.merge import Value
 
 UNAVAILABLE: Final = "sheets_unavailable"
 BAD_ANSWER: Final = "sheets_bad_answer"
+FORBIDDEN: Final = "sheets_forbidden"
+NOT_FOUND: Final = "sheets_not_found"
+CREDENTIALS: Final = "sheets_credentials"
+MISSING_TAB: Final = "missing_tab"
 MISSING_KEY_COLUMN: Final = "missing_key_column"
 DUPLICATE_HEADER: Final = "duplicate_header"
 ROWS_VANISHED: Final = "rows_vanished"
@@ -23,6 +27,9 @@ DUPLICATE_KEY: Final = "duplicate_key"
 SUPPRESSED_DECREASE: Final = "suppressed_decrease"
 SPIKE: Final = "spike"
 FAILED_ROW: Final = "failed_row"
+ROW_MOVED: Final = "row_moved"
+FORMULA_KEPT: Final = "formula_kept"
+CELL_EDITED: Final = "cell_edited"
 
 
 class Trouble(Exception):
@@ -37,6 +44,13 @@ class Trouble(Exception):
     def passes(self) -> bool:
         """Whether the project is merged without its sheet meanwhile."""
         return self.code in _PASSES
+
+
+class EmptyTab(Trouble):
+    """There is not even a header."""
+
+    def __init__(self) -> None:
+        super().__init__(MISSING_KEY_COLUMN, "the sheet is empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,11 @@ from itertools import chain
 from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Project, RecordsConfig
 from trueup.records.decide import Decision, Sources, decide, wanted
-from trueup.records.issues import PROJECT_FAILED, ROWS_VANISHED, Trouble
+from trueup.records.issues import PROJECT_FAILED, ROWS_VANISHED, EmptyTab, Trouble
 from trueup.records.parsed import Parsed
 from trueup.records.readmodel import ReadModel
 from trueup.records.report import ProjectResult
-from trueup.records.sheet import read_sheet
+from trueup.records.sheet import Sheet
 from trueup.records.table import Table
 
 log = logging.getLogger("trueup.records")
@@ -29,6 +29,7 @@ class Sync:
 
     run: str
     config: RecordsConfig
+    sheet: Sheet
     parsed: Parsed | None
     now: datetime
     """As of when it merges; UTC."""
@@ -73,7 +74,7 @@ def sync_project(sync: Sync, project: Project) -> ProjectResult:
 def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
     project, config = result.project, sync.config
     living = model.living(project.id)
-    sheet = _sheet(sync, result)
+    sheet = _sheet(sync, result, len(living))
     keys = wanted(sheet, living, delete_missing=config.delete_missing, force=sync.force)
     log.info("[SmartSync] Found %d accounts to sync", len(keys))
     log.info("[SmartSync] Read %d accounts from Sheets", len(sheet.rows) if sheet else 0)
@@ -102,19 +103,43 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
         result.status = "partial"
     log.info("[SmartSync] Updated %d accounts in SQLite", result.updated_count)
     log.info("[SmartSync] Created %d snapshots", taken)
+    if sheet is not None:
+        _write_back(sync, sheet, decision, result)
     log.info("[SmartSync] Completed for %s: %d accounts updated", project.name, result.updated_count)
 
 
-def _sheet(sync: Sync, result: ProjectResult) -> Table | None:
+def _sheet(sync: Sync, result: ProjectResult, known: int) -> Table | None:
     """What the sheet says; None for one that cannot be read for now."""
     try:
-        return read_sheet(sync.config, result.project)
+        return sync.sheet.read(result.project)
+    except EmptyTab as empty:
+        if known:
+            said = f"the sheet is empty, and {known:,} accounts are known; nothing was changed"
+            raise Trouble(ROWS_VANISHED, said) from empty
+        raise
     except Trouble as trouble:
         if not trouble.passes:
             raise
         _failed(result, trouble)
         result.status, result.degraded = "degraded", True
         return None
+    finally:
+        result.attempts = sync.sheet.attempts
+
+
+def _write_back(sync: Sync, sheet: Table, decision: Decision, result: ProjectResult) -> None:
+    """What is merged stays merged where this fails; the next run tries it again."""
+    try:
+        written, issues = sync.sheet.write_back(result.project, sheet, decision.merged)
+    except Trouble as trouble:
+        _failed(result, Trouble(trouble.code, f"nothing was written into the sheet: {trouble.message}"))
+        result.status = "partial"
+        return
+    if written:
+        log.info("[SmartSync] Wrote %d cells into Sheets", written)
+    result.issues += [issue.to_json() for issue in issues]
+    for issue in issues:
+        log.warning("[SmartSync] %s: %s", result.project.name, issue.said())
 
 
 def _told(sources: Sources, decision: Decision, result: ProjectResult) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trueup.records.config import Project
+from trueup.records.issues import CREDENTIALS
 
 SHOWN: Final = 10_000
 """Changes, and issues, in the result of a project; the counts hold all."""
@@ -90,8 +91,11 @@ class RecordsRun:
 
     @property
     def exit_code(self) -> int:
-        """0 when all went well, 3 when all were refused, 4 when one is being synced already, else 1."""
+        """0 when all went well, 2 when the sheet's credentials are unusable, 3 when all were refused, 4 when one is
+        being synced already, else 1."""
         found = {result.status for result in self.results}
+        if any(result.error and result.error["code"] == CREDENTIALS for result in self.results):
+            return 2
         if "busy" in found:
             return 4
         return _CODES.get(self.status, 1) if len(found) < 2 else 1

@@ -14,6 +14,7 @@ from trueup.records.issues import (
     DUPLICATE_KEY,
     MISSING_COLUMN,
     MISSING_KEY_COLUMN,
+    EmptyTab,
     Issue,
     Trouble,
 )
@@ -43,6 +44,10 @@ class Table:
     rows: dict[str, Row] = field(default_factory=dict)
     """By key."""
     issues: list[Issue] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    """The columns that are there, by name; the first is 0."""
+    unread: set[tuple[str, str]] = field(default_factory=set)
+    """Key and field of the cells that hold something else than a value."""
 
 
 def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, Field], form: NumberForm) -> Table:
@@ -52,9 +57,12 @@ def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, 
     Raises `Trouble` where the header does not say which column is which.
     """
     table, lines = Table(), iter(grid)
-    places = _places(next(lines, ()), (key, *fields))
+    if (header := next(lines, None)) is None:
+        raise EmptyTab
+    places = _places(header, (key, *fields))
     if key not in places:
         raise Trouble(MISSING_KEY_COLUMN, f"there is no column {key} in the first row")
+    table.places.update(places)
     table.issues.extend(Issue(kind=MISSING_COLUMN, field=name) for name in fields if name not in places)
     repeated: dict[str, list[int]] = {}
     for number, line in enumerate(lines, 2):
@@ -73,6 +81,7 @@ def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, 
                 values[column.name] = said
             elif said.reason:
                 named = a1(number, place + 1)
+                table.unread.add((name, column.name))
                 table.issues.append(Issue(kind=BAD_CELL, cell=named, key=name, field=column.name, reason=said.reason))
         table.rows[name] = Row(number=number, profile_url=url, values=values)
     table.issues.extend(Issue(kind=DUPLICATE_KEY, key=name, rows=tuple(rows)) for name, rows in repeated.items())

@@ -20,7 +20,7 @@ from trueup.records.parsed import open_parsed
 from trueup.records.project import Sync, sync_project, timestamp
 from trueup.records.readmodel import Account, ReadModel
 from trueup.records.report import ProjectResult, RecordsRun
-from trueup.records.sheet import check_sheet
+from trueup.records.sheet import open_sheet
 from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
 
 JOB: Final = "records"
@@ -51,16 +51,18 @@ def sync_records(
     given = {"database": database, "credentials": credentials, "spreadsheet": spreadsheet}
     config = records_config(settings, {name: value for name, value in given.items() if value is not None})
     projects = _chosen(config, project)
-    check_sheet(config)
     began, started = time.monotonic(), datetime.now(UTC)
     now = _instant(at, config) or started
     run = new_run_id(started)
-    sync = Sync(run=run, config=config, parsed=open_parsed(config), now=now, dry_run=dry_run, force=force)
+    parsed = open_parsed(config)
+    with closing(open_sheet(config, settings.environ, projects)) as sheet:
+        sync = Sync(run=run, config=config, sheet=sheet, parsed=parsed, now=now, dry_run=dry_run, force=force)
+        results = tuple(_alone(sync, one, settings) for one in projects)
     done = RecordsRun(
         run=run,
         timestamp=timestamp(now),
         total_projects=1 if project else len(config.projects),
-        results=tuple(_alone(sync, one, settings) for one in projects),
+        results=results,
         seconds=time.monotonic() - began,
     )
     if not dry_run:
