@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from trueup import records
 from trueup.records import RecordsRun
+from trueup.testing.sheets import Book, SheetsServer
 
 HEADER = ("profile_url", "followers", "views")
 SETTINGS = """
@@ -63,3 +65,46 @@ class World:
         """Of those that are not deleted: followers and views by key."""
         rows = self.rows("select key, followers, views from accounts where deleted_at is null order by id")
         return {row[0]: row[1:] for row in rows}
+
+
+class GoogleWorld(World):
+    """The same with a spreadsheet of the name Numbers, whose tab A has the rows of `sheet`."""
+
+    def __init__(self, folder: Path, server: SheetsServer) -> None:
+        self.server = server
+        self.book: Book = server.add("Numbers", {"A": [HEADER]})
+        super().__init__(folder)
+        (folder / "key.json").write_text(json.dumps(server.key))
+
+    def settings(
+        self,
+        more: str = "",
+        *,
+        projects: tuple[str, ...] = ("A",),
+        parsed: str = "",
+        sheets: str = "",
+        fields: str = "",
+    ) -> None:
+        """`sheets` stands in [records.sheets], and beats what stands there else."""
+        given = {
+            "endpoint": self.server.endpoint,
+            "credentials": "key.json",
+            "spreadsheet": self.book.id,
+            "timeout": "2s",
+            "deadline": "5s",
+        }
+        for line in sheets.splitlines():
+            name, _, value = line.partition(" = ")
+            given[name] = value.strip('"')
+        lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
+        fields = fields or 'followers = "max"\nviews = "max"'
+        text = f"[records]\n{more}\n[records.sheets]\n{lines}\n[records.fields]\n{fields}\n{parsed}\n"
+        (self.folder / "trueup.toml").write_text(text + "".join(map(PROJECT.format, projects)))
+
+    def sheet(self, *rows: tuple[object, ...], name: str = "A", header: tuple[str, ...] = HEADER) -> Path:
+        self.book[name].replace([header, *rows])  # type: ignore[list-item]
+        return self.folder
+
+    def fresh(self, *rows: tuple[object, ...], header: tuple[str, ...] = HEADER, sheets: str = "") -> None:
+        self.settings(parsed='[records.parsed]\nkind = "csv"\npath = "fresh.csv"', sheets=sheets)
+        self.write("fresh.csv", header, *rows)
