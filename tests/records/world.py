@@ -108,3 +108,7 @@ class GoogleWorld(World):
     def fresh(self, *rows: tuple[object, ...], header: tuple[str, ...] = HEADER, sheets: str = "") -> None:
         self.settings(parsed='[records.parsed]\nkind = "csv"\npath = "fresh.csv"', sheets=sheets)
         self.write("fresh.csv", header, *rows)
+
+    def accounts_of(self, columns: str) -> list[tuple[Any, ...]]:
+        """Columns of the accounts."""
+        return self.rows(f"select {columns} from accounts order by id")

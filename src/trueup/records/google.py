@@ -25,7 +25,8 @@ _LONGEST_PAUSE: Final = 30.0
 """Seconds."""
 _SENSELESS: Final = 3
 """Answers without sense after which another is not asked for."""
-_CHUNK: Final = 1 << 16
+_CHUNK: Final = 256
+"""Bytes between two looks at the clock; a server that drips takes its time for each."""
 _SHOWN: Final = 200
 _LIMITS: Final = frozenset("rateLimitExceeded userRateLimitExceeded RATE_LIMIT_EXCEEDED".split())
 """Why Drive says 403 where others say 429."""

@@ -8,7 +8,7 @@
 
     server.fail(429, times=2, retry_after=1)        # Google's own error, twice
     server.fail(503)                                # until server.heal()
-    server.fail("html"), "truncated", "empty", "hang", "drop"
+    server.fail("html")                             # or "truncated", "empty", "list", "hang", "drip", "drop"
     server.fail(503, on="oauth2")                   # the place that gives out tokens
     server.revoke()                                 # the key is good no more
     server.stop(), server.start()                   # nobody listens; open connections are closed
@@ -28,7 +28,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -48,9 +48,11 @@ from trueup.testing.sheets_book import Book, Cell, Value
 
 __all__ = ["Book", "Cell", "SheetsServer"]
 
-FAULTS: Final = ("html", "truncated", "empty", "hang", "drop")
+FAULTS: Final = ("html", "truncated", "empty", "list", "hang", "drip", "drop")
 _TOKEN: Final = "/token"  # noqa: S105 - a path
 _TOKEN_CALL: Final = "oauth2.token"  # noqa: S105 - the name of a request
+_DRIP: Final = 0.002
+"""Seconds."""
 _PAGE: Final = b"<!DOCTYPE html><html><body><h1>Sorry, unable to open the file at present.</h1></body></html>"
 
 
@@ -70,6 +72,7 @@ class _Fault:
     on: str
     left: int | None
     retry_after: float | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,8 @@ class _Answer:
     status: int = 200
     body: bytes = b""
     kind: str = "application/json; charset=UTF-8"
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drips: bool = False
 
 
 class SheetsServer:
@@ -149,15 +153,21 @@ class SheetsServer:
     # The script.
 
     def fail(
-        self, kind: int | str, *, times: int | None = None, on: str = "sheets.", retry_after: float | None = None
+        self,
+        kind: int | str,
+        *,
+        times: int | None = None,
+        on: str = "sheets.",
+        retry_after: float | None = None,
+        reason: str = "",
     ) -> None:
         """Answer with an error: a status, or one of `FAULTS`. `times`: so often, else until `heal`. `on`: what the
-        names of the requests begin or end with."""
+        names of the requests begin or end with. `retry_after`: seconds. `reason`: Google's name for why."""
         if not isinstance(kind, int) and kind not in FAULTS:
             raise ValueError(f"no fault is called {kind!r}; there are {', '.join(FAULTS)}")
         with self._lock:
             self._healed.clear()
-            self._faults.append(_Fault(kind=kind, on=on, left=times, retry_after=retry_after))
+            self._faults.append(_Fault(kind=kind, on=on, left=times, retry_after=retry_after, reason=reason))
 
     def heal(self) -> None:
         """End all faults; what hangs is let go."""
@@ -209,15 +219,25 @@ class SheetsServer:
             return None
         with self._lock:
             answer = self._broken(call, fault) if fault else None
-            if answer is None or (fault and fault.kind == "truncated"):
+            if answer is None:
                 answer = self._right(found, call, parts.query, headers, body)
             if fault is not None and fault.kind == "truncated":
-                answer = _Answer(body=answer.body[: len(answer.body) // 2])
+                answer = replace(answer, body=answer.body[: len(answer.body) // 2])
+            if fault is not None and fault.kind == "drip":
+                answer = replace(answer, drips=True)
             self._note(call, answer.status)
             for hook in [hook for hook in self._hooks if _named(call, hook[0])]:
                 self._hooks.remove(hook)
                 hook[1]()
         return answer
+
+    def drip(self, write: Callable[[bytes], object], body: bytes) -> None:
+        """Send a body byte by byte, until all is well again."""
+        for place in range(len(body)):
+            if self._healed.wait(_DRIP):
+                write(body[place:])
+                return
+            write(body[place : place + 1])
 
     def _right(
         self, call: described.Call | None, name: str, query: str, headers: Mapping[str, str], body: bytes
@@ -250,16 +270,21 @@ class SheetsServer:
         return None
 
     def _broken(self, call: str, fault: _Fault) -> _Answer | None:
-        headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
-        if fault.kind == "html":
-            return _Answer(body=_PAGE, kind="text/html; charset=UTF-8", headers=headers)
-        if fault.kind == "empty":
-            return _Answer()
-        if not isinstance(fault.kind, int):
-            return None
-        if call == _TOKEN_CALL:
-            return _json(fault.kind, {"error": "internal_failure"}, headers)
-        return _json(fault.kind, api.error(api.Refusal(fault.kind), drive=call.startswith("drive.")), headers)
+        """None where it is a right answer that does not arrive well."""
+        match fault.kind:
+            case "html":
+                return _Answer(body=_PAGE, kind="text/html; charset=UTF-8")
+            case "empty":
+                return _Answer()
+            case "list":
+                return _json(200, [])
+            case int(status):
+                refusal = api.Refusal(status, reason=fault.reason)
+                document = api.error(refusal, drive=call.startswith("drive."))
+                headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
+                headers |= {"location": self.endpoint + "/login"} if 300 <= status < 400 else {}
+                return _json(status, {"error": "internal_failure"} if call == _TOKEN_CALL else document, headers)
+        return None
 
     def _note(self, call: str, status: int) -> None:
         with self._lock:
@@ -306,10 +331,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("content-type", answer.kind)
         self.send_header("content-length", str(len(answer.body)))
-        for name, value in (answer.headers or {}).items():
+        for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer.body)
+        if answer.drips:
+            self.server.sheets.drip(self.wfile.write, answer.body)
+        else:
+            self.wfile.write(answer.body)
 
     do_GET = do_POST = do_PUT = _answer  # noqa: N815 - http.server's names
 
@@ -328,4 +356,4 @@ def _named(call: str, on: str) -> bool:
 
 
 def _json(status: int, document: object, headers: Mapping[str, str] | None = None) -> _Answer:
-    return _Answer(status=status, body=json.dumps(document).encode(), headers=headers)
+    return _Answer(status=status, body=json.dumps(document).encode(), headers=headers or {})

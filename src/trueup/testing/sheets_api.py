@@ -187,6 +187,7 @@ def _batch_update(book: Book, body: Mapping[str, Any]) -> dict[str, Any]:
         _check(area, one)
     responses = []
     for area, one in ranges:
+        book.written.append(str(area))
         rows, columns, cells = set(), set(), 0
         for row, line in enumerate(one["values"], area.top):
             for column, value in enumerate(line, area.left):

@@ -150,6 +150,8 @@ class Book:
         """Whether the service account may see it."""
         self.editable = True
         """Whether it may write."""
+        self.written: list[str] = []
+        """The ranges that were written so far, as Google names them."""
         self.tabs = {name: Tab(name, number, rows) for number, (name, rows) in enumerate(tabs.items())}
 
     def __getitem__(self, title: str) -> Tab:
