@@ -14,22 +14,23 @@ from trueup.cli import main
 from trueup.testing.sheets import SheetsServer
 
 SHORT = 'deadline = "300ms"\ntimeout = "200ms"'
+"""For what never ends."""
+FRESH = '[records.parsed]\nkind = "csv"\npath = "fresh.csv"'
 
 
 @pytest.fixture
 def merged(google: GoogleWorld) -> GoogleWorld:
     """A sheet that was merged once; since then it was edited, and there are fresh numbers."""
     google.sheet(("x.com/a", 100, 5))
-    google.fresh(("x.com/a", 50, 6), sheets=SHORT)
-    google.sync("2026-10-01T10:00:00Z")
+    google.fresh(("x.com/a", 50, 6))
+    assert google.sync("2026-10-01T10:00:00Z").status == "ok"
     google.sheet(("x.com/a", 300, 5), ("x.com/b", 1, 1))
-    google.fresh(("x.com/a", 60, 9), ("x.com/b", 2, 2), sheets=SHORT)
+    google.fresh(("x.com/a", 60, 9), ("x.com/b", 2, 2))
     google.server.requests.clear()
     return google
 
 
 def test_too_many_requests_are_waited_out(merged: GoogleWorld):
-    merged.settings(sheets='deadline = "20s"')
     merged.server.fail(429, times=2)
     result = merged.result()
     assert (result["status"], result["attempts"], result["error"]) == ("ok", 3, None)
@@ -38,7 +39,6 @@ def test_too_many_requests_are_waited_out(merged: GoogleWorld):
 
 
 def test_google_is_not_asked_before_it_wants_to_be(merged: GoogleWorld):
-    merged.settings(sheets='deadline = "20s"')
     merged.server.fail(429, times=1, retry_after=1)
     began = time.monotonic()
     assert merged.result()["attempts"] == 2
@@ -83,6 +83,8 @@ def rename(server: SheetsServer) -> Callable[[], None]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_without_the_sheet_the_rest_is_merged_and_the_edits_come_with_the_next_run(merged: GoogleWorld, fault: str):
     code, break_it = FAULTS[fault]
+    if code == "sheets_unavailable":
+        merged.settings(parsed=FRESH, sheets=SHORT)
     break_it(merged.server)
     began = time.monotonic()
     done = merged.sync("2026-10-02T10:00:00Z")
@@ -97,12 +99,14 @@ def test_without_the_sheet_the_rest_is_merged_and_the_edits_come_with_the_next_r
     (book,) = merged.server.books.values()
     book.tabs = {"A": book.tabs.get("A") or book.tabs["Renamed"]}
     merged.server.heal()
+    merged.settings(parsed=FRESH)
     assert merged.result("2026-10-03T10:00:00Z")["status"] == "ok"
     assert merged.accounts == {"x.com/a": (300, 9), "x.com/b": (2, 2)}
 
 
 def test_a_server_that_drips_is_not_waited_for(merged: GoogleWorld):
     merged.sheet(*((f"https://x.com/{number}", number, number) for number in range(400)))
+    merged.settings(sheets='timeout = "1s"\ndeadline = "1s"')
     merged.server.fail("drip", on="values.batchGet")  # 30 s and more
     began = time.monotonic()
     error = merged.result()["error"]
@@ -122,7 +126,6 @@ def test_projects_that_share_a_broken_sheet_wait_for_it_once(google: GoogleWorld
 
 
 def test_a_connection_that_was_kept_and_is_gone_is_no_fault(merged: GoogleWorld):
-    merged.settings(sheets='deadline = "20s"')
     merged.server.fail("drop", times=1, on="values.batchGet")
     assert merged.result()["status"] == "ok"
 
@@ -199,6 +202,7 @@ def test_nothing_secret_is_said(
     merged: GoogleWorld, fault: int | str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ):
     key = merged.server.key["private_key"].splitlines()[1]
+    merged.settings(sheets=SHORT)
     merged.server.fail(fault)
     with caplog.at_level(logging.DEBUG):
         main(["-vv", "records", "sync", "--json"])

@@ -90,8 +90,8 @@ class GoogleWorld(World):
             "endpoint": self.server.endpoint,
             "credentials": "key.json",
             "spreadsheet": self.book.id,
-            "timeout": "2s",
-            "deadline": "5s",
+            "timeout": "20s",
+            "deadline": "20s",
         }
         for line in sheets.splitlines():
             name, _, value = line.partition(" = ")

@@ -101,6 +101,8 @@ class SheetsServer:
         self._healed = threading.Event()
         self._port = 0
         self._server: _Server | None = None
+        described.sheets()  # reading them would be time of the first request
+        described.drive()
 
     def __enter__(self) -> Self:
         self.start()
