@@ -14,6 +14,7 @@ from trueup.downloads import downloads_config
 from trueup.ingest.config import ingest_config
 from trueup.notify.config import alerts
 from trueup.pool.config import pool_config
+from trueup.records.config import records_config
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
@@ -52,8 +53,10 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
             settings = load(tmp_path / "trueup.toml")
             fetching = "downloads" in settings.sections and downloads_config(settings)
             taking = [ingest_config(name, settings) for name in settings.sections.get("ingest", {})]
+            merging = "records" in settings.sections and records_config(settings)
             assert (
                 taking
+                or merging
                 or settings.stores
                 or settings.jobs
                 or alerts(settings).email

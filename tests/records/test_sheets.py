@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
 import trueup
-from tests.records.world import HEADER, GoogleWorld
+from tests.records.world import HEADER, GoogleWorld, World
+from trueup.cli import main
 from trueup.testing.sheets import Cell, SheetsServer
 
 
@@ -227,3 +231,61 @@ def test_no_more_is_asked_for_than_is_needed(google: GoogleWorld):
     google.settings(sheets='spreadsheet = "Numbers"\nwrite_back = "true"')
     google.sync()
     assert set(google.server.granted) == {base + "spreadsheets", base + "drive.metadata.readonly"}
+
+
+# ----- what is needed for it
+
+
+def test_doctor_says_who_is_asked_and_what_was_found(google: GoogleWorld, capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "'Numbers' (en_US) is shared with reader@example-project.iam.gserviceaccount.com; its tabs: A" in said
+    google.settings(projects=("A", "B"))
+    assert main(["doctor"]) == 1
+    assert "'Numbers' has no tab 'B'; it has A" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda google: setattr(google.book, "shared", False), "is not shared with reader@example-project"),
+        (lambda google: google.server.revoke(), "does not accept the key of reader@example-project"),
+        (lambda google: google.server.stop(), "Google cannot be reached"),
+        (lambda google: (google.folder / "key.json").write_text("{"), "is no JSON"),
+        (lambda google: (google.folder / "key.json").unlink(), "the file is not there"),
+    ],
+)
+def test_doctor_says_what_is_wrong_with_the_sheet(
+    google: GoogleWorld, capsys: pytest.CaptureFixture[str], break_it: Callable[[GoogleWorld], object], said: str
+):
+    google.settings(sheets='timeout = "1s"')
+    break_it(google)
+    assert main(["doctor", "--json"]) == 1
+    (check,) = [one for one in json.loads(capsys.readouterr().out)["checks"] if one["name"] == "records sheet"]
+    assert check["status"] == "fail"
+    assert said in check["detail"]
+
+
+def test_doctor_reads_csv_files(world: World, capsys: pytest.CaptureFixture[str]):
+    world.sheet(("x.com/a", 1, 1))
+    assert main(["doctor"]) == 0
+    (world.folder / "sheets/A.csv").unlink()
+    assert main(["doctor"]) == 1
+    assert "is not there" in capsys.readouterr().out
+
+
+def test_without_the_extra_one_line_says_what_to_install(google: GoogleWorld):
+    code = "import sys; sys.modules['google.auth.exceptions'] = None; from trueup.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "records", "sync"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "Google Sheets needs the extra 'sheets'" in done.stderr
+    assert "pip install 'trueup[sheets]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_of_google_is_loaded_for_csv_files(world: World):
+    world.sheet(("x.com/a", 1, 1))
+    code = "import sys, trueup; trueup.sync_records(); sys.exit(bool({'requests', 'google.auth'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -14,6 +14,7 @@ from google.auth import jwt
 from google.auth.crypt import RSASigner
 from google.oauth2.service_account import Credentials
 
+from tests.docs.pages import REFERENCE, blocks
 from trueup.testing.sheets import Book, Cell, SheetsServer
 
 SHEETS = "https://www.googleapis.com/auth/spreadsheets"
@@ -279,3 +280,10 @@ def test_a_key_is_the_json_that_google_hands_out(server: SheetsServer):
     assert json.loads(json.dumps(server.key))["type"] == "service_account"
     assert server.key["client_email"] == server.email
     assert server.key["token_uri"].startswith(server.endpoint)
+
+
+def test_the_example_of_the_documentation_works():
+    (example,) = [
+        block for block in blocks((REFERENCE / "python.md").read_text("utf-8")) if "SheetsServer" in block.text
+    ]
+    exec(compile(example.text, "python.md", "exec"), {})

@@ -60,6 +60,8 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
         yield from _pool(settings, ui)
     for name in _takers(settings):
         yield from _ingest(name, settings, ui)
+    if "records" in settings.sections:
+        yield _records(settings)
 
 
 def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
@@ -104,6 +106,16 @@ def _ingest(name: str, settings: Settings, ui: Ui) -> Iterator[Check]:
         yield Check(name=f"{job} database", status="ok", detail=check_processed(config.database))
     except TrueupError as error:
         yield _failed(f"{job} database", error)
+
+
+def _records(settings: Settings) -> Check:
+    """The sheet that people edit, and whether there is a tab for each project."""
+    from trueup.records.sheet import check_sheet
+
+    try:
+        return Check(name="records sheet", status="ok", detail=check_sheet(settings))
+    except TrueupError as error:
+        return _failed("records sheet", error)
 
 
 def _taken_into(job: str, folder: Path, handler: str) -> Check:

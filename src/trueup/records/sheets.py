@@ -35,10 +35,15 @@ class Book:
 
     id: str
     title: str
-    form: NumberForm
-    """How people write numbers in it."""
+    locale: str
+    """As Google calls it, like `en_US`."""
     widths: Mapping[str, int]
     """The columns of each tab, by its name."""
+
+    @property
+    def form(self) -> NumberForm:
+        """How people write numbers in it; digits alone where nobody knows."""
+        return number_form(self.locale) or PLAIN
 
 
 class GoogleSheet:
@@ -64,10 +69,11 @@ class GoogleSheet:
         if self._google:
             self._google.close()
 
-    def look(self) -> tuple[str, Book]:
-        """The address of the service account, and what it is shown. Raises `Trouble`."""
+    def look(self) -> str:
+        """As in `Sheet`. Who is asked as, what was found, how numbers are written there."""
         google, book = self._open()
-        return google.email, book
+        tabs = ", ".join(_tab(book, project) for project in self._projects)
+        return f"{book.title!r} ({book.locale}) is shared with {google.email}; its tabs: {tabs or 'none is asked for'}"
 
     def read(self, project: Project) -> Table:
         """As in `Sheet`. What keeps one project from being read keeps the others as well, and is not tried again."""
@@ -164,12 +170,8 @@ class GoogleSheet:
                     widths[title] = width  # a tab that is one chart has no columns
         if not isinstance(properties, dict):
             raise _nonsense(self._named)
-        return Book(
-            id=book_id,
-            title=str(properties.get("title", "")),
-            form=number_form(str(properties.get("locale", ""))) or PLAIN,
-            widths=widths,
-        )
+        title, locale = (str(properties.get(name, "")) for name in ("title", "locale"))
+        return Book(id=book_id, title=title, locale=locale, widths=widths)
 
     def _read_all(self) -> None:
         google, book = self._open()

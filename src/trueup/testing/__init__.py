@@ -3,6 +3,7 @@
 MemoryStore     a bucket in this process, with every rule of the contract
 FaultyStore     wraps a store and breaks it where the test says
 StoreContract   the conformance suite: subclass it with a `store` fixture (needs pytest)
+SheetsServer    Google Sheets on loopback (needs google-api-python-client, jsonschema and cryptography)
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from trueup.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
     from trueup.testing.contract import StoreContract
+    from trueup.testing.sheets import SheetsServer
 
-__all__ = ["FaultyStore", "MemoryStore", "StoreContract"]
+__all__ = ["FaultyStore", "MemoryStore", "SheetsServer", "StoreContract"]
 
 
 def __getattr__(name: str) -> object:
-    """`StoreContract` is imported when it is asked for: `memory://` must work where there is no pytest."""
+    """What needs more packages is imported when it is asked for: `memory://` must work where there is no pytest."""
+    if name == "SheetsServer":
+        from trueup.testing.sheets import SheetsServer
+
+        return SheetsServer
     if name == "StoreContract":
         from trueup.testing.contract import StoreContract
 
