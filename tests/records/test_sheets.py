@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import trueup
 from tests.records.world import HEADER, GoogleWorld, World
@@ -107,7 +109,7 @@ def test_a_tab_that_is_not_there_fails_its_project_alone(google: GoogleWorld):
     assert [result.status for result in done.results] == ["ok", "failed"]
     assert done.results[1].error == {
         "code": "missing_tab",
-        "message": "'Numbers' has no tab 'Missing'; it has A",
+        "message": "'Numbers' has no tab 'Missing'; it has 'A'",
     }
 
 
@@ -215,6 +217,21 @@ def test_credentials_that_cannot_be_used_are_told_and_hold_no_secret(google: Goo
     assert google.server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"token_uri": "oauth2.googleapis.com"}, "its token_uri is no URL"), ({"private_key": "EC"}, "is damaged")],
+)
+def test_a_key_that_was_tampered_with_is_told(google: GoogleWorld, changes: dict[str, str], said: str):
+    if "private_key" in changes:
+        private = ec.generate_private_key(ec.SECP256R1())
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        changes = {"private_key": pem.decode()}
+    (google.folder / "key.json").write_text(json.dumps(google.server.key | changes))
+    error = google.result()["error"]
+    assert error["code"] == "sheets_credentials"
+    assert said in error["message"]
+
+
 @pytest.mark.parametrize("written", ["nowhere.json", "file:nowhere.json", "env:NOT_SET", ""])
 def test_credentials_that_are_not_there_are_told(google: GoogleWorld, written: str):
     done = trueup.sync_records(credentials=written)
@@ -242,7 +259,7 @@ def test_doctor_says_who_is_asked_and_what_was_found(google: GoogleWorld, capsys
     assert "'Numbers' (en_US) is shared with reader@example-project.iam.gserviceaccount.com; its tabs: A" in said
     google.settings(projects=("A", "B"))
     assert main(["doctor"]) == 1
-    assert "'Numbers' has no tab 'B'; it has A" in " ".join(capsys.readouterr().out.split())
+    assert "'Numbers' has no tab 'B'; it has 'A'" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

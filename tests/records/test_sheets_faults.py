@@ -45,18 +45,36 @@ def test_google_is_not_asked_before_it_wants_to_be(merged: GoogleWorld):
     assert 1 <= time.monotonic() - began < 15
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun(merged: GoogleWorld):
-    merged.server.fail(503, retry_after=3600)
+@pytest.mark.parametrize("after", [3600, "Fri, 31 Dec 2100 23:59:59 GMT", "9" * 400])
+def test_a_wait_beyond_the_deadline_is_not_begun(merged: GoogleWorld, after: float | str):
+    merged.server.fail(503, retry_after=after)
     began = time.monotonic()
     assert merged.result()["status"] == "degraded"
     assert time.monotonic() - began < 15
     assert merged.server.count() == 1
 
 
+@pytest.mark.parametrize("after", ["Sat, 01 Jan 2000 00:00:00 GMT", "-5", "soon", "Sat, 01 Jan 2000 00:00:00"])
+def test_a_wait_that_is_over_or_makes_no_sense_is_our_own(merged: GoogleWorld, after: str):
+    merged.server.fail(429, times=1, retry_after=after)
+    assert merged.result()["attempts"] == 2
+
+
+@pytest.mark.parametrize(("on", "reason"), [("sheets.", "RATE_LIMIT_EXCEEDED"), ("drive.", "userRateLimitExceeded")])
+def test_a_limit_that_calls_itself_forbidden_is_waited_out(merged: GoogleWorld, on: str, reason: str):
+    merged.settings(sheets='spreadsheet = "The numbers"')
+    (book,) = merged.server.books.values()
+    book.title = "The numbers"
+    merged.server.fail(403, times=1, on=on, reason=reason)
+    result = merged.result()
+    assert (result["status"], result["attempts"]) == ("ok", 2)
+
+
 FAULTS: dict[str, tuple[str, Callable[[SheetsServer], object]]] = {
     "endless 503": ("sheets_unavailable", lambda server: server.fail(503)),
     "endless 429": ("sheets_unavailable", lambda server: server.fail(429)),
     "a page for people": ("sheets_bad_answer", lambda server: server.fail("html")),
+    "a page that blocks": ("sheets_bad_answer", lambda server: server.fail("blocked")),
     "half of the answer": ("sheets_bad_answer", lambda server: server.fail("truncated")),
     "an empty answer": ("sheets_bad_answer", lambda server: server.fail("empty")),
     "an answer of another kind": ("sheets_bad_answer", lambda server: server.fail("list")),
@@ -156,12 +174,19 @@ def test_a_sheet_that_is_kept_from_us_fails_its_projects_at_once(
     assert merged.accounts == {"x.com/a": (100, 6)}
 
 
-def test_an_interface_that_is_not_enabled_is_told_from_a_sheet_that_is_not_shared(merged: GoogleWorld):
-    merged.server.fail(403, reason="SERVICE_DISABLED")
+@pytest.mark.parametrize(
+    ("name", "on", "reason"),
+    [("Sheets", "sheets.", "SERVICE_DISABLED"), ("Drive", "drive.", "accessNotConfigured")],
+)
+def test_an_interface_that_is_not_enabled_is_told_from_a_sheet_that_is_not_shared(
+    merged: GoogleWorld, name: str, on: str, reason: str
+):
+    merged.settings(sheets='spreadsheet = "The numbers"' if name == "Drive" else "")
+    merged.server.fail(403, on=on, reason=reason)
     error = merged.result()["error"]
     assert error == {
         "code": "sheets_forbidden",
-        "message": "the Google Sheets API is not enabled in the project example-project",
+        "message": f"the Google {name} API is not enabled in the project example-project",
     }
 
 

@@ -125,7 +125,7 @@ class Google:
                 return _Answer(answer.status_code, answer.headers, b"".join(pieces))
         except requests.Timeout as error:
             raise _Passes(Trouble(UNAVAILABLE, f"Google did not answer within {timeout:.3g} s")) from error
-        except requests.RequestException as error:  # its text shows the insides of a process
+        except OSError as error:  # all of requests' are; their text shows the insides of a process
             raise _Passes(Trouble(UNAVAILABLE, f"Google cannot be reached ({type(error).__name__})")) from error
 
     def _refresh(self, until: float) -> None:
@@ -149,8 +149,8 @@ class Google:
             document = json.loads(answer.data)
         except ValueError as error:
             raise nothing from error
-        whole = isinstance(document, dict) and isinstance(document.get("access_token"), str)
-        if answer.busy or (answer.status == 200 and not whole):
+        whole = isinstance(document, dict) and (answer.status != 200 or isinstance(document.get("access_token"), str))
+        if answer.busy or not whole:
             raise nothing
         return answer
 

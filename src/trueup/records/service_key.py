@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,13 +33,14 @@ class ServiceKey:
 
     def sign_in(self, scopes: Iterable[str]) -> Credentials:
         """What gets tokens that allow no more than this. Nothing is asked yet. Raises `Trouble`."""
-        from google.auth.exceptions import GoogleAuthError
         from google.oauth2.service_account import Credentials
 
         try:
-            return Credentials.from_service_account_info(self.document, scopes=list(scopes))  # type: ignore[no-untyped-call, no-any-return]
-        except (GoogleAuthError, ValueError, TypeError):  # what they say may hold a part of the key
+            found = Credentials.from_service_account_info(self.document, scopes=list(scopes))  # type: ignore[no-untyped-call]
+            found.sign_bytes(b"")  # type: ignore[no-untyped-call] # keys of other kinds are found out only here
+        except Exception:  # noqa: BLE001 - of many kinds, and what they say may hold a part of the key
             raise Trouble(CREDENTIALS, f"the private key of {self.email} is damaged; get a new one") from None
+        return found
 
 
 def service_key(written: str, environ: Mapping[str, str], base: Path) -> ServiceKey:
@@ -73,4 +75,6 @@ def _understood(text: str, where: str) -> ServiceKey:
     for name in _NEEDED:
         if not isinstance(document.get(name), str) or not document[name]:
             raise Trouble(CREDENTIALS, f"{where} has no {name}; download the key of the service account anew")
+    if not re.match("https?://.", document["token_uri"]):
+        raise Trouble(CREDENTIALS, f"{where}: its token_uri is no URL; download the key of the service account anew")
     return ServiceKey(email=document["client_email"], token_uri=document["token_uri"], document=document)

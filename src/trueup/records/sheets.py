@@ -229,7 +229,7 @@ def _is_id(word: str) -> bool:
 
 def _tab(book: Book, project: Project) -> str:
     if project.name not in book.widths:
-        known = ", ".join(book.widths)
+        known = ", ".join(map(repr, book.widths))
         raise Trouble(MISSING_TAB, f"{book.title!r} has no tab {project.name!r}; it has {known or 'none'}")
     return project.name
 

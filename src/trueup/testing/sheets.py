@@ -8,7 +8,7 @@
 
     server.fail(429, times=2, retry_after=1)        # Google's own error, twice
     server.fail(503)                                # until server.heal()
-    server.fail("html")                             # or "truncated", "empty", "list", "hang", "drip", "drop"
+    server.fail("html")                             # or "truncated", "empty", "list", "blocked", "hang", "drip", "drop"
     server.fail(503, on="oauth2")                   # the place that gives out tokens
     server.revoke()                                 # the key is good no more
     server.stop(), server.start()                   # nobody listens; open connections are closed
@@ -48,7 +48,7 @@ from trueup.testing.sheets_book import Book, Cell, Value
 
 __all__ = ["Book", "Cell", "SheetsServer"]
 
-FAULTS: Final = ("html", "truncated", "empty", "list", "hang", "drip", "drop")
+FAULTS: Final = ("html", "truncated", "empty", "list", "blocked", "hang", "drip", "drop")
 _TOKEN: Final = "/token"  # noqa: S105 - a path
 _TOKEN_CALL: Final = "oauth2.token"  # noqa: S105 - the name of a request
 _DRIP: Final = 0.002
@@ -71,7 +71,7 @@ class _Fault:
     kind: int | str
     on: str
     left: int | None
-    retry_after: float | None
+    retry_after: float | str | None
     reason: str
 
 
@@ -160,11 +160,11 @@ class SheetsServer:
         *,
         times: int | None = None,
         on: str = "sheets.",
-        retry_after: float | None = None,
+        retry_after: float | str | None = None,
         reason: str = "",
     ) -> None:
         """Answer with an error: a status, or one of `FAULTS`. `times`: so often, else until `heal`. `on`: what the
-        names of the requests begin or end with. `retry_after`: seconds. `reason`: Google's name for why."""
+        names of the requests begin or end with. `retry_after`: seconds, or a date. `reason`: Google's name for why."""
         if not isinstance(kind, int) and kind not in FAULTS:
             raise ValueError(f"no fault is called {kind!r}; there are {', '.join(FAULTS)}")
         with self._lock:
@@ -276,6 +276,8 @@ class SheetsServer:
         match fault.kind:
             case "html":
                 return _Answer(body=_PAGE, kind="text/html; charset=UTF-8")
+            case "blocked":
+                return _Answer(status=403, body=_PAGE, kind="text/html; charset=UTF-8")
             case "empty":
                 return _Answer()
             case "list":
@@ -283,7 +285,7 @@ class SheetsServer:
             case int(status):
                 refusal = api.Refusal(status, reason=fault.reason)
                 document = api.error(refusal, drive=call.startswith("drive."))
-                headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
+                headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
                 headers |= {"location": self.endpoint + "/login"} if 300 <= status < 400 else {}
                 return _json(status, {"error": "internal_failure"} if call == _TOKEN_CALL else document, headers)
         return None
