@@ -250,6 +250,12 @@ def test_no_more_is_asked_for_than_is_needed(google: GoogleWorld):
     assert set(google.server.granted) == {base + "spreadsheets", base + "drive.metadata.readonly"}
 
 
+def test_a_netrc_does_not_get_between_us_and_the_token(google: GoogleWorld, monkeypatch: pytest.MonkeyPatch):
+    (google.folder / "netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(google.folder / "netrc"))
+    assert google.result()["status"] == "ok"
+
+
 # ----- what is needed for it
 
 

@@ -159,6 +159,7 @@ def test_a_sheet_that_may_only_be_read_is_told(google: GoogleWorld):
     google.book.editable = False
     result = google.result()
     assert (result["status"], result["error"]["code"]) == ("partial", "sheets_forbidden")
+    assert "make it an editor there" in result["error"]["message"]
     assert google.accounts["x.com/a"] == (200, 5)
 
 

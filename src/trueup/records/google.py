@@ -56,11 +56,12 @@ class Google:
         self.again = 0
         """Tries after the first, of all requests so far."""
         self._project = str(key.document.get("project_id", "of the service account"))
-        self._token_uri = key.token_uri
         self._credentials = key.sign_in(scopes)
         self._timeout = timeout
         self._deadline = deadline
         self._session = requests.Session()
+        # Else a .netrc would put its password where the token stands.
+        self._session.auth = lambda request: request
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -87,6 +88,11 @@ class Google:
             return self._once("POST", url, (), body, what, time.monotonic() + self._timeout)
         except _Passes as fault:
             raise fault.trouble from fault.__cause__
+        except Trouble as trouble:
+            if trouble.code != FORBIDDEN:
+                raise
+            said = f"{self.email} may not write into {what}; make it an editor there"
+            raise Trouble(FORBIDDEN, said) from None
 
     def _count(self, _: RetryCallState) -> None:
         self.again += 1

@@ -36,8 +36,8 @@ class ServiceKey:
         from google.oauth2.service_account import Credentials
 
         try:
-            found = Credentials.from_service_account_info(self.document, scopes=list(scopes))  # type: ignore[no-untyped-call]
-            found.sign_bytes(b"")  # type: ignore[no-untyped-call] # keys of other kinds are found out only here
+            found: Credentials = Credentials.from_service_account_info(self.document, scopes=list(scopes))  # type: ignore[no-untyped-call]
+            found.sign_bytes(b"")  # keys of other kinds are found out only here
         except Exception:  # noqa: BLE001 - of many kinds, and what they say may hold a part of the key
             raise Trouble(CREDENTIALS, f"the private key of {self.email} is damaged; get a new one") from None
         return found
