@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -260,6 +261,13 @@ def test_a_server_that_goes_down_closes_what_was_kept_open_and_comes_back(server
             session.get(url, timeout=10)
         server.start()
         assert session.get(url, timeout=10).status_code == 401
+
+
+def test_answers_take_as_long_as_they_are_told_to(server: SheetsServer):
+    server.delay = 0.3
+    began = time.monotonic()
+    requests.get(f"{server.endpoint}/v4/spreadsheets/x", timeout=10)
+    assert time.monotonic() - began >= 0.3
 
 
 def test_a_fault_that_nobody_knows_is_refused(server: SheetsServer):

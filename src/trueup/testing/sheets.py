@@ -27,6 +27,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,6 +95,8 @@ class SheetsServer:
         """Every request so far."""
         self.violations: list[str] = []
         """What was not as Google describes it."""
+        self.delay = 0.0
+        """Seconds before each answer, as Google takes them."""
         self._tokens = tokens.Tokens()
         self._faults: list[_Fault] = []
         self._hooks: list[tuple[str, Callable[[], object]]] = []
@@ -214,6 +217,7 @@ class SheetsServer:
         found = described.sheets().call(verb, parts.path[1:]) or described.drive().call(verb, parts.path[1:])
         call = _TOKEN_CALL if (verb, parts.path) == ("POST", _TOKEN) else found.id if found else ""
         fault = self._due(call)
+        time.sleep(self.delay)
         if fault is not None and fault.kind == "hang":
             self._healed.wait(60)
         if fault is not None and fault.kind in {"hang", "drop"}:
