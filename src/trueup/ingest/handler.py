@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trueup import keys
-from trueup.errors import ConfigError, TrueupError
+from trueup.errors import TrueupError
+from trueup.foreign import described, named_function
 from trueup.ingest.config import IngestConfig
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _TABLES: Final = ("csv", "ndjson")
-_LONGEST: Final = 1000
-"""Characters of an error that are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,30 +79,6 @@ def load_handler(config: IngestConfig) -> Handler:
         from trueup.ingest import rows
 
         return Handler(handle=rows.into(name, module_name))
-    folder = str(config.base)
-    if folder not in sys.path:  # a handler beside its settings; whatever else is found first stays first
-        sys.path.append(folder)
     where = f"[ingest.{config.name}] handler = {config.handler!r}"
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "\0")
-        what = "there is no such module" if missing else f"importing it fails: {described(error)}"
-        raise ConfigError(f"{where}: {what}", cure="Set PYTHONPATH to the folder it lies in") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise ConfigError(f"{where}: {module_name} has no function {name}")
+    function, module = named_function(config.handler, base=config.base, where=where)
     return Handler(handle=function, already_done=getattr(module, "already_done", None))
-
-
-def described(error: BaseException) -> str:
-    """An error of somebody else's code in one line that can be shown and kept anywhere."""
-    try:
-        # What a database says, without the statement that SQLAlchemy adds.
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
-    except Exception:  # noqa: BLE001 - its class may be somebody else's, too
-        said = ""
-    # It is shown on terminals, and kept in databases that take neither NUL nor broken Unicode.
-    name = "" if isinstance(error, TrueupError) else type(error).__name__
-    text = keys.display(": ".join(filter(None, (name, said))))
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

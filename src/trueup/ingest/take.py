@@ -18,9 +18,10 @@ from trueup.catalog.base import now
 from trueup.catalog.lease import Leases
 from trueup.catalog.sql.processed import CLAIMED, DONE, DUPLICATE, Claim, Row
 from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, Unreachable
+from trueup.foreign import described
 from trueup.ingest.decide import Decision, Step, lasting_looks, looks, rewritten
 from trueup.ingest.fetch import Here, fetch, md5_there
-from trueup.ingest.handler import File, described
+from trueup.ingest.handler import File
 from trueup.ingest.observe import Pass, incoming, moment, paged, settle
 from trueup.stores.base import Entry
 

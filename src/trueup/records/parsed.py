@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trueup.errors import ConfigError, MissingExtra
+from trueup.foreign import described, named_function
 from trueup.records.cells import Absent, text, whole_number
 from trueup.records.config import CSV, PYTHON, READ_MODEL, SQL, Project, RecordsConfig
 from trueup.records.grid import csv_grid
@@ -114,21 +113,9 @@ def _query(engine: sa.Engine, query: str, project: Project) -> list[list[object]
 
 
 def _function(config: RecordsConfig) -> Function:
-    module_name, _, name = config.parsed.function.partition(":")
-    folder = str(config.base)
-    if folder not in sys.path:  # a function beside its settings; whatever else is found first stays first
-        sys.path.append(folder)
-    where = f"[records.parsed] function = {config.parsed.function!r}"
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(
-            f"{where}: importing it fails: {_described(error)}", cure="Set PYTHONPATH to the folder it lies in"
-        ) from error
-    function: Function | None = getattr(module, name, None)
-    if not callable(function):
-        raise ConfigError(f"{where}: {module_name} has no function {name}")
-    return function
+    spelled = config.parsed.function
+    where = f"[records.parsed] function = {spelled!r}"
+    return named_function(spelled, base=config.base, where=where)[0]
 
 
 def _called(config: RecordsConfig, function: Function, project: Project, keys: Collection[str]) -> Fresh:
@@ -137,7 +124,7 @@ def _called(config: RecordsConfig, function: Function, project: Project, keys: C
         try:
             given = dict(function(key, project) or {})
         except Exception as error:  # noqa: BLE001 - it is somebody else's, and one account fails alone
-            fresh.failed[key] = _described(error)
+            fresh.failed[key] = described(error)
             continue
         values = {}
         for name, column in config.fields.items():
@@ -148,8 +135,3 @@ def _called(config: RecordsConfig, function: Function, project: Project, keys: C
                 fresh.issues.append(Issue(kind=BAD_CELL, key=key, field=name, reason=said.reason))
         fresh.values[key] = values
     return fresh
-
-
-def _described(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
