@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 
 from tests.downloads.server import File, Held, Site, answer, redirect, reset
-from trueup.downloads import connection, http
+from trueup.downloads import http
 from trueup.downloads.base import Fetched
-from trueup.downloads.config import Rules
 from trueup.downloads.http import fetch
 from trueup.errors import AddressRefused, FetchError, FetchUnfinished, NoSpace, StoreError, UsageError
+from trueup.urls import connection
+from trueup.urls.rules import Rules
 
 DATA = random.Random(7).randbytes(3_000_000)
 RULES = Rules(max_size=10_000_000, timeout=timedelta(seconds=30), allow_private=True)
@@ -280,7 +281,7 @@ def test_a_process_that_is_killed_midway_leaves_what_the_next_goes_on_with(site:
     site.pages["/file.bin"] = File(DATA, cuts=[1_000_000], breaking=Held())
     code = (
         "import sys; from datetime import timedelta; from pathlib import Path\n"
-        "from trueup.downloads.config import Rules; from trueup.downloads.http import fetch\n"
+        "from trueup.urls.rules import Rules; from trueup.downloads.http import fetch\n"
         "rules = Rules(max_size=10_000_000, timeout=timedelta(seconds=60), allow_private=True)\n"
         "fetch(sys.argv[1], Path(sys.argv[2]), rules, heard=lambda size, _: print(size, flush=True))\n"
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from trueup.config import load
-from trueup.downloads.config import DownloadsConfig, Rules, downloads_config
+from trueup.downloads.config import DownloadsConfig, downloads_config
 from trueup.errors import ConfigError
+from trueup.urls.rules import Rules
 
 
 def read(text: str) -> DownloadsConfig:

@@ -17,9 +17,9 @@ import pytest
 from tests.downloads.server import File, Held, Site, answer, redirect
 from trueup.downloads import site as site_module
 from trueup.downloads.base import Fetched
-from trueup.downloads.config import Rules
 from trueup.downloads.site import fetch, knows
 from trueup.errors import AddressRefused, FetchError, FetchUnfinished, MissingExtra, UsageError
+from trueup.urls.rules import Rules
 
 DATA = random.Random(8).randbytes(3_000_000)
 RULES = Rules(max_size=10_000_000, timeout=timedelta(seconds=60), allow_private=True)
@@ -263,7 +263,7 @@ def test_the_helper_ends_with_its_parent(site: Site, folder: Path):
     held = site.pages["/video.mp4"] = Held()
     code = (
         "import sys; from datetime import timedelta; from pathlib import Path\n"
-        "from trueup.downloads.config import Rules; from trueup.downloads.site import fetch\n"
+        "from trueup.urls.rules import Rules; from trueup.downloads.site import fetch\n"
         "rules = Rules(max_size=10_000_000, timeout=timedelta(seconds=60), allow_private=True)\n"
         "fetch(sys.argv[1], Path(sys.argv[2]), rules, heard=lambda *_: None)\n"
     )

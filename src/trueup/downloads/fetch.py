@@ -20,11 +20,11 @@ from urllib.parse import urldefrag, urlsplit, urlunsplit
 from trueup.catalog.base import Download, Downloads, Stored, now
 from trueup.downloads import http, site
 from trueup.downloads.base import Fetched as File
-from trueup.downloads.base import Heard
 from trueup.downloads.config import DownloadsConfig
-from trueup.downloads.target import Target
 from trueup.errors import StoreError
 from trueup.runs import run_lock
+from trueup.urls.target import Target
+from trueup.urls.watch import Heard
 
 ABANDONED: Final = timedelta(minutes=10)
 """Without a sign of life for this long nobody is at work any more."""
@@ -176,7 +176,7 @@ class Fetcher:
 def recorded_name(url: str) -> str:
     """What a URL is called in its record: without what stands before its host. Who logs in may get what nobody else
     does, so the same URL with a user is another name. Raises `UsageError` for what is no URL."""
-    credentials = Target.parse(url).credentials
+    credentials = Target.parse(url).private.get("Authorization", "")
     parts = urlsplit(url)
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
     if not credentials:

@@ -11,7 +11,7 @@ import sys
 from ipaddress import ip_address
 from typing import Any, Final
 
-from trueup.downloads.address import refusal
+from trueup.urls.address import refusal
 
 _CONNECTING: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTING: Final = (

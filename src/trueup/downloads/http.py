@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from trueup.downloads import headers
-from trueup.downloads.base import LATER, Fetched, Heard, Watch, back_off, too_large
+from trueup.downloads.base import LATER, Fetched
 from trueup.downloads.body import Body
-from trueup.downloads.config import Rules
-from trueup.downloads.connection import answered
 from trueup.downloads.naming import name_of
-from trueup.downloads.target import Target
 from trueup.errors import FetchError, FetchUnfinished
+from trueup.urls import headers
+from trueup.urls.connection import answered
+from trueup.urls.rules import Rules
+from trueup.urls.target import Target
+from trueup.urls.watch import Heard, Watch, back_off
 
 _TRIES: Final = 5
 """Tries that bring nothing new, after which a fetch is given up."""
 _PATIENCE: Final = 60.0
 """Seconds a server may ask to wait. Longer is for a later run."""
-_REDIRECTS: Final = 10
-_MOVED: Final = frozenset({301, 302, 303, 307, 308})
-_OVERLOADED: Final = frozenset({408, 425, 429})
 _COMPRESSED: Final = (".gz", ".tgz", ".svgz", ".br", ".bz2", ".xz", ".zst")
 _PIECE: Final = 256 * 1024
 
@@ -86,7 +82,7 @@ def _take(target: Target, body: Body, rules: Rules, watch: Watch) -> None:
         kept = 206
         sent |= {"Range": f"bytes={body.size}-", "If-Range": body.validator}
     try:
-        with _followed(target, sent, rules, watch) as (final, answer):
+        with answered(target, sent, rules, watch) as (final, answer):
             _accept(final, answer, body, rules, kept=kept)
             _stream(answer, body, rules, watch)
     except HTTPException as error:
@@ -95,26 +91,10 @@ def _take(target: Target, body: Body, rules: Rules, watch: Watch) -> None:
         raise _Broken(str(error.strerror or error).lower()) from error
 
 
-@contextmanager
-def _followed(
-    target: Target, sent: Mapping[str, str], rules: Rules, watch: Watch
-) -> Iterator[tuple[Target, HTTPResponse]]:
-    """The answer behind all redirects, and who gave it."""
-    at = target
-    for _ in range(_REDIRECTS + 1):
-        with answered(at, sent, rules, watch) as answer:
-            to = answer.headers.get("Location")
-            if answer.status not in _MOVED or to is None:
-                yield at, answer
-                return
-        at = at.redirected(to)
-    raise FetchError(f"{target.shown} redirects more than {_REDIRECTS} times")
-
-
 def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, kept: int) -> None:
     """Judge an answer by its header, and make the body ready for what it brings."""
     code = answer.status
-    if code in _OVERLOADED or code >= 500:
+    if headers.overloaded(code):
         raise _Broken(f"the server answered {code}", wait=headers.retry_after(answer.headers))
     if kept == 206 and code == 416:
         body.clear()
@@ -126,7 +106,7 @@ def _accept(final: Target, answer: HTTPResponse, body: Body, rules: Rules, *, ke
     if body.total is not None and body.total > rules.max_size:
         total = body.total
         body.clear()
-        raise too_large(final.shown, total, rules)
+        raise rules.too_large(final.shown, total)
 
 
 def _begin(final: Target, answer: HTTPResponse, body: Body) -> None:
@@ -176,7 +156,7 @@ def _stream(answer: HTTPResponse, body: Body, rules: Rules, watch: Watch) -> Non
                 break
             if body.size + len(data) > rules.max_size:
                 body.clear()
-                raise too_large(watch.shown, None, rules)
+                raise rules.too_large(watch.shown, None)
             body.append(file, data)
     if body.total is None:
         body.know(body.size)  # it ended as it should: a chunked body that breaks off raises

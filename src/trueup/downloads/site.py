@@ -23,14 +23,15 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from trueup import keys
-from trueup.downloads.base import LATER, Fetched, Heard, Watch, refused, too_large
-from trueup.downloads.config import Rules
+from trueup.downloads.base import LATER, Fetched
 from trueup.downloads.naming import clean
-from trueup.downloads.target import Target
 from trueup.errors import FetchError, FetchUnfinished, MissingExtra, NoSpace
 from trueup.stores import media
 from trueup.stores.interpreter import interpreter
 from trueup.stores.oserror import translated
+from trueup.urls.rules import Rules
+from trueup.urls.target import Target
+from trueup.urls.watch import Heard, Watch
 
 _PATIENCE: Final = 60.0
 """Seconds in which the helper says whether a site is known; it takes about two."""
@@ -93,7 +94,7 @@ def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
     size = path.stat().st_size
     if size > rules.max_size:
         path.unlink()
-        raise too_large(target.shown, size, rules)
+        raise rules.too_large(target.shown, size)
     watch.size = watch.total = size
     watch.report()
     title = re.sub(r"[/\\]", "_", done["title"]) or "download"
@@ -109,7 +110,7 @@ def _followed(
         # Its own account of the size is not enough: not every way of fetching tells it.
         if _weight(folder) > rules.max_size:
             _emptied(folder)
-            raise too_large(target.shown, None, rules)
+            raise rules.too_large(target.shown, None)
         try:
             answer = answers.get(timeout=_STEP)
         except queue.Empty:
@@ -128,10 +129,10 @@ def _failure(kind: str, why: str, target: Target, folder: Path, rules: Rules) ->
     words = keys.display(re.sub(r"\w+://\S+", "its URL", " ".join(why.split())).removeprefix("ERROR: ")[:300])
     match kind:
         case "refused":
-            return refused(f"{target.shown} is not fetched: {words}")
+            return rules.refused(f"{target.shown} is not fetched: {words}")
         case "large":
             _emptied(folder)
-            return too_large(target.shown, None, rules)
+            return rules.too_large(target.shown, None)
         case "full":
             return NoSpace(f"{target.shown} cannot be fetched: the disk is full", cure="Free some space and run again")
         case "later":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
@@ -25,8 +26,8 @@ class Target:
     path: str
     selector: str = field(repr=False)
     """Path and query, as the request asks for them. A query may hold a secret."""
-    credentials: str = field(repr=False)
-    """The value of `Authorization`, or empty. It is for this origin alone."""
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers for this origin alone, such as `Authorization`."""
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -53,7 +54,7 @@ class Target:
             port=port or _PORTS[parts.scheme],
             path=path,
             selector=f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path,
-            credentials="" if user == b":" else "Basic " + base64.b64encode(user).decode(),
+            private={} if user == b":" else {"Authorization": "Basic " + base64.b64encode(user).decode()},
         )
 
     @property
@@ -79,9 +80,7 @@ class Target:
             raise FetchError(f"{self.shown} redirects to what is no URL") from None
         if self.scheme == "https" and to.scheme == "http":
             raise FetchError(f"{self.shown} redirects from https to http, where anybody can read and change it")
-        if to.credentials or not self._trusts(to):
-            return to
-        return replace(to, credentials=self.credentials)
+        return replace(to, private={**self.private, **to.private}) if self._trusts(to) else to
 
     def _trusts(self, to: Target) -> bool:
         """Whether it is the same origin, or the same host made safer."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.downloads.address import refusal
+from trueup.urls.address import refusal
 
 v4 = st.integers(0, 2**32 - 1).map(IPv4Address)
 near = st.sampled_from(["10.1.2.3", "127.0.0.1", "169.254.169.254", "100.64.0.1", "8.8.8.8", "1.1.1.1"]).map(

@@ -1,4 +1,4 @@
-"""What an answer's header says about its body (no I/O)."""
+"""What an answer's header says about its body, and about coming back later (no I/O)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def digests(headers: Message) -> dict[str, str]:
         if len(digest) == length:
             found[name] = digest.hex()
     return found
+
+
+def overloaded(code: int) -> bool:
+    """Whether the same request may do better later."""
+    return code in {408, 425, 429} or code >= 500
 
 
 def retry_after(headers: Message) -> float:

@@ -1,4 +1,4 @@
-"""One request over a connection of its own, to an address that was checked, under a watch."""
+"""One request and its redirects, each to an address that was checked and over a connection of its own, under a watch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from http.client import HTTPConnection, HTTPResponse
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
-from trueup.downloads.address import refusal
-from trueup.downloads.base import Watch, refused
-from trueup.downloads.config import Rules
-from trueup.downloads.target import Target
 from trueup.errors import FetchError
+from trueup.urls.address import refusal
+from trueup.urls.rules import Rules
+from trueup.urls.target import Target
+from trueup.urls.watch import Watch
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -27,22 +27,36 @@ _STEP: Final = 0.2
 """Seconds of a wait, after which the watch is asked again."""
 SILENCE: Final = 30.0
 """Seconds without a byte, after which a connection is given up."""
+_REDIRECTS: Final = 10
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 
 
 @contextmanager
-def answered(target: Target, headers: Mapping[str, str], rules: Rules, watch: Watch) -> Iterator[HTTPResponse]:
-    """The answer to a GET, its body not yet read. No proxy, no cookie, no redirect.
+def answered(
+    target: Target, sent: Mapping[str, str], rules: Rules, watch: Watch
+) -> Iterator[tuple[Target, HTTPResponse]]:
+    """The answer to a GET behind all redirects, its body not yet read, and who gave it. No proxy, no cookie.
 
     Raises `AddressRefused` before a packet is sent, `FetchError` where a retry cannot help, and `OSError` or
     `http.client.HTTPException` where it may.
     """
+    at = target
+    for _ in range(_REDIRECTS + 1):
+        with _asked(at, sent, rules, watch) as answer:
+            to = answer.headers.get("Location")
+            if answer.status not in _MOVED or to is None:
+                yield at, answer
+                return
+        at = at.redirected(to)
+    raise FetchError(f"{target.shown} redirects more than {_REDIRECTS} times")
+
+
+@contextmanager
+def _asked(target: Target, sent: Mapping[str, str], rules: Rules, watch: Watch) -> Iterator[HTTPResponse]:
     with closing(_reached(target, rules, watch)) as plain, closing(_secured(target, plain, watch)) as wire:
         connection = HTTPConnection(target.host, target.port)
         connection.sock = _Wire(wire, watch)
-        sent = {"Host": target.authority, **headers}
-        if target.credentials:
-            sent["Authorization"] = target.credentials
-        connection.request("GET", target.selector, headers=sent)
+        connection.request("GET", target.selector, headers={"Host": target.authority, **sent, **target.private})
         yield connection.getresponse()
 
 
@@ -56,7 +70,7 @@ def _reached(target: Target, rules: Rules, watch: Watch) -> socket.socket:
     if not rules.allow_private:
         for *_, address in found:
             if reason := refusal(ip_address(address[0])):
-                raise refused(f"{target.shown} leads to {address[0]}, which is {reason}")
+                raise rules.refused(f"{target.shown} leads to {address[0]}, which is {reason}")
     failed: OSError = OSError("it has no address")
     for family, kind, protocol, _, address in found:
         wire = socket.socket(family, kind, protocol)
