@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from trueup.config import Settings, check_names, local_path, parse_boolean, pars
 from trueup.errors import ConfigError, UsageError
 from trueup.records.locales import NumberForm, number_form
 from trueup.records.merge import LATEST, MAX, PARSED, RULES, SHEET, SUM
+from trueup.urls.rules import WORDS, Rules, parse_rules
 
 GOOGLE: Final = "google"
 CSV: Final = "csv"
@@ -35,9 +36,11 @@ _OF_PARSED: Final = {
     READ_MODEL: frozenset({"kind"}),
     CSV: frozenset("kind path locale".split()),
     SQL: frozenset("kind database query".split()),
-    HTTP: frozenset("kind url rows fields".split()),
+    HTTP: frozenset({*"kind url headers rows fields".split(), *WORDS}),
     PYTHON: frozenset("kind function".split()),
 }
+_OWN_HEADERS: Final = frozenset("Accept-Encoding Connection Content-Length Host Te Transfer-Encoding Upgrade".split())
+"""What a request says of itself."""
 _OF_A_PROJECT: Final = frozenset({"id", "name", "active"})
 _FIELDS: Final = dict.fromkeys("followers likes comments videos views".split(), MAX)
 
@@ -94,10 +97,14 @@ class ParsedConfig:
     query: str = ""
     """With `:name` and `:id` of the project."""
     url: str = field(default="", repr=False)
+    """With `{name}` for the project's."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What is sent to the host of the URL alone; names like `X-Api-Key`, secrets resolved."""
+    rules: Rules
     rows: str = ""
-    """Where the rows are in the answer."""
+    """Where the list of them is in the answer: names with dots between; empty for the answer itself."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """What the answer calls them."""
+    """Where each field, and the key, is in a row, if not under its own name."""
     function: str = ""
     """`module:function`."""
 
@@ -140,8 +147,9 @@ def records_config(settings: Settings, overrides: Mapping[str, object] | None = 
     zone = _zone(str(section.get("timezone", "UTC")))
     key = _text(section, "key", "[records]", "profile_url")
     on_missing = _one_of(section, "on_missing", (SOFT_DELETE, KEEP), SOFT_DELETE, "[records]")
-    parsed = _parsed(table_of(section.get("parsed", {}), "[records.parsed]"), settings, base)
-    fields = _fields(table_of(section.get("fields", _FIELDS), "[records.fields]"), parsed.kind)
+    listed = table_of(section.get("fields", _FIELDS), "[records.fields]")
+    parsed = _parsed(table_of(section.get("parsed", {}), "[records.parsed]"), settings, base, {key, *listed})
+    fields = _fields(listed, parsed.kind)
     projects = _projects(section.get("projects", []))
     sheets = _sheets(table_of(section.get("sheets", {}), "[records.sheets]") | given, base)
     _files(projects, (sheets.path, parsed.path))
@@ -223,7 +231,8 @@ def _sheets(table: Mapping[str, Any], base: Path) -> SheetsConfig:
     )
 
 
-def _parsed(table: Mapping[str, Any], settings: Settings, base: Path) -> ParsedConfig:
+def _parsed(table: Mapping[str, Any], settings: Settings, base: Path, known: Collection[str]) -> ParsedConfig:
+    """`known` are the names of the fields, and of the key."""
     where = "[records.parsed]"
     kind = _one_of(table, "kind", tuple(_OF_PARSED), READ_MODEL, where)
     check_names(table, _OF_PARSED[kind], where)
@@ -236,7 +245,6 @@ def _parsed(table: Mapping[str, Any], settings: Settings, base: Path) -> ParsedC
         raise ConfigError(
             f"{where} function = {function!r} names no function", cure='Write it like "package.module:function"'
         )
-    fields = table_of(table.get("fields", {}), f"{where} fields")
     return ParsedConfig(
         kind=kind,
         path=_path(table, where, base) if kind == CSV else "",
@@ -244,10 +252,37 @@ def _parsed(table: Mapping[str, Any], settings: Settings, base: Path) -> ParsedC
         database=_database_url(_text(table, "database", where), settings, base) if kind == SQL else "",
         query=_text(table, "query", where).strip().rstrip(";") if kind == SQL else "",
         url=url,
-        rows=str(table.get("rows", "")),
-        fields={name: str(value) for name, value in fields.items()},
+        headers=_headers(table_of(table.get("headers", {}), f"{where} headers"), settings, base),
+        rules=parse_rules(table, where, max_size="64MiB", timeout="60s"),
+        rows=_steps(table.get("rows", ""), f"{where} rows") if "rows" in table else "",
+        fields=_places(table_of(table.get("fields", {}), f"{where} fields"), known),
         function=function,
     )
+
+
+def _places(table: Mapping[str, object], known: Collection[str]) -> dict[str, str]:
+    where = "[records.parsed] fields"
+    check_names(table, known, where)
+    return {name: _steps(path, f"{where} {name}") for name, path in table.items()}
+
+
+def _steps(path: object, where: str) -> str:
+    """Names with dots between."""
+    if not isinstance(path, str) or not all(path.split(".")):
+        raise ConfigError(f"{where} = {path!r} leads nowhere", cure='Write names with dots between, like "data.items"')
+    return path
+
+
+def _headers(table: Mapping[str, object], settings: Settings, base: Path) -> dict[str, str]:
+    where, headers = "[records.parsed] headers", {}
+    for name, given in table.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or name.title() in _OWN_HEADERS:
+            raise ConfigError(f"{where}: {name!r} cannot be sent", cure='Name one like Authorization or "X-Api-Key"')
+        value = resolve_secret(str(given), settings.environ, base).strip()
+        if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]+", value):  # not shown: it is a secret
+            raise ConfigError(f"{where} {name} is empty, or holds what no header can", cure="Write it in one line")
+        headers[name.title()] = value
+    return headers
 
 
 def _database_url(given: str, settings: Settings, base: Path) -> str:

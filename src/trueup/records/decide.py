@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from trueup.records.config import Project, RecordsConfig
+from trueup.records.fresh import Fresh
 from trueup.records.issues import FAILED_ROW, ROWS_VANISHED, SPIKE, SUPPRESSED_DECREASE, Issue, Trouble
 from trueup.records.merge import Said, merge
-from trueup.records.parsed import Fresh
 from trueup.records.readmodel import Account
 from trueup.records.table import Table
 

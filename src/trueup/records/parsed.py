@@ -1,40 +1,24 @@
-"""Where fresh numbers come from: a CSV file, a query, a function; or the read model, which parsers write themselves."""
+"""Where fresh numbers come from: a file, a query, an API, a function; or the read model, which parsers write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trueup.errors import ConfigError, MissingExtra
 from trueup.foreign import described, named_function
-from trueup.records.cells import Absent, text, whole_number
-from trueup.records.config import CSV, PYTHON, READ_MODEL, SQL, Project, RecordsConfig
+from trueup.records.config import Project, RecordsConfig
+from trueup.records.fresh import Fresh
 from trueup.records.grid import csv_grid
-from trueup.records.issues import BAD_CELL, PARSED_UNAVAILABLE, Issue, Trouble
-from trueup.records.locales import PLAIN
-from trueup.records.merge import Value
+from trueup.records.issues import PARSED_UNAVAILABLE, Trouble
 from trueup.records.table import read_table
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 Function = Callable[[str, Project], Mapping[str, object] | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh:
-    """What parsers say of the accounts of a project."""
-
-    values: dict[str, Mapping[str, Value]] = field(default_factory=dict)
-    """By key and field."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """By key, why nothing is known of an account."""
-    issues: list[Issue] = field(default_factory=list)
-
-
 Parsed = Callable[[Project, Collection[str]], Fresh]
 """Takes the keys that are asked for. Raises `Trouble`."""
 
@@ -49,12 +33,14 @@ def open_parsed(config: RecordsConfig) -> Parsed | None:
         case "sql":
             engine = _engine(config.parsed.database)
             return lambda project, keys: _tabular(config, _query(engine, config.parsed.query, project), keys)
-        case "python":
+        case "http":
+            from trueup.records.answer import read_answer
+            from trueup.records.api import ask
+
+            return lambda project, keys: read_answer(ask(config.parsed, project), config, keys)
+        case _:
             function = _function(config)
             return lambda project, keys: _called(config, function, project, keys)
-    raise ConfigError(
-        "[records.parsed] kind = 'http' cannot be used yet", cure=f"Use {READ_MODEL}, {CSV}, {SQL} or {PYTHON}"
-    )
 
 
 def _tabular(config: RecordsConfig, grid: Iterable[list[object]], keys: Collection[str]) -> Fresh:
@@ -126,12 +112,5 @@ def _called(config: RecordsConfig, function: Function, project: Project, keys: C
         except Exception as error:  # noqa: BLE001 - it is somebody else's, and one account fails alone
             fresh.failed[key] = described(error)
             continue
-        values = {}
-        for name, column in config.fields.items():
-            said = text(given.get(name)) if column.text else whole_number(given.get(name), PLAIN)
-            if not isinstance(said, Absent):
-                values[name] = said
-            elif said.reason:
-                fresh.issues.append(Issue(kind=BAD_CELL, key=key, field=name, reason=said.reason))
-        fresh.values[key] = values
+        fresh.take(key, given, config.fields)
     return fresh

@@ -1,4 +1,4 @@
-"""One request and its redirects, each to an address that was checked and over a connection of its own, under a watch."""
+"""One request and its redirects, each to an address that was checked and over its own connection, under a watch."""
 
 from __future__ import annotations
 
