@@ -1,6 +1,6 @@
 """The last line of defence: what is known to be secret is replaced in whatever the command line prints.
 
-Stores keep secrets out of their messages themselves; this holds even where a library puts one into an exception.
+Whoever holds a secret keeps it out of messages; this holds even where a library puts one into an exception.
 """
 
 from __future__ import annotations
@@ -8,14 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from trueup.config import Settings
+from trueup.config import Settings, resolve_secret
+from trueup.errors import ConfigError
 
-_NAMES = re.compile(
+_NAMES: Final = re.compile(
     r"secret|password|passphrase|token|credential$|connection_string|account_key|encryption_key|storage_key",
     re.IGNORECASE,
 )
-_SHORTEST = 6
+_IN_JSON: Final = ("private_key", "private_key_id", "client_secret", "refresh_token")
+"""Of the credentials that Google hands out."""
+_SHORTEST: Final = 6
 """Shorter values would hide ordinary text."""
 
 
@@ -23,11 +29,17 @@ class Veil:
     """Replaces known secrets, and passwords inside URLs, by `***`."""
 
     def __init__(self, environ: Mapping[str, str], settings: Settings | None = None) -> None:
-        found = set(_secrets(environ))
-        for store in settings.stores.values() if settings else ():
-            found |= set(_secrets(store.options))
+        found = {
+            secret
+            for named in (environ, *(store.options for store in (settings.stores.values() if settings else ())))
+            for name, value in named.items()
+            if _NAMES.search(name) and not value.startswith(("env:", "file:"))
+            for secret in _secrets(value)
+        }
+        found.update(_in_settings(settings) if settings else ())
+        spelled = {spelling for secret in found for spelling in (secret, json.dumps(secret)[1:-1])}
         # Longest first: a secret may contain another.
-        self._secrets = sorted(found, key=len, reverse=True)
+        self._secrets = sorted((one for one in spelled if len(one) >= _SHORTEST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """The text without them."""
@@ -36,12 +48,63 @@ class Veil:
         return re.sub(r"(://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
 
 
-def _secrets(named: Mapping[str, str]) -> Iterator[str]:
-    for name, value in named.items():
-        if not _NAMES.search(name) or value.startswith(("env:", "file:")):
+def _in_settings(settings: Settings) -> Iterator[str]:
+    base = settings.path.resolve().parent if settings.path is not None else Path.cwd()
+    for name, written in _leaves("", settings.sections):
+        if name not in {"headers", "credentials", "database", "url"} and not _NAMES.search(name):
             continue
-        parts = re.findall(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", value)
-        for secret in (value.strip(), *parts):
-            if len(secret) >= _SHORTEST and not secret.startswith(("/", "./", "~")):
-                yield secret
-                yield json.dumps(secret)[1:-1]
+        try:
+            value = written if written.startswith("file://") else resolve_secret(written, settings.environ, base)
+        except ConfigError:  # whoever needs it says so
+            continue
+        match name:
+            case "database" | "url":
+                yield from _in_url(value)
+            case "credentials":
+                yield from _in_json(value)
+            case _:
+                yield from _secrets(value)
+
+
+def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """The texts in a document, each with its name; all headers are called so."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(name if name == "headers" else key, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(name, inner)
+    elif isinstance(value, str):
+        yield name, value
+
+
+def _secrets(value: str) -> Iterator[str]:
+    """A secret, and what of it could stand alone."""
+    value = value.strip()
+    if not value.startswith(("/", "./", "~")):
+        yield value
+        yield from re.findall(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", value)
+        yield from re.findall(r"\A(?:Bearer|Basic|Token) +(.+)", value, re.IGNORECASE)
+
+
+def _in_url(value: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(value)
+        password = parts.password or ""
+    except ValueError:
+        return
+    queried = [text for name, text in parse_qsl(parts.query) if _NAMES.search(name)]
+    yield from (password, unquote(password), *queried)
+
+
+def _in_json(value: str) -> Iterator[str]:
+    if not value.startswith("{"):  # a path
+        return
+    try:
+        document = json.loads(value)
+    except ValueError:
+        yield from value.splitlines()
+        return
+    for name in _IN_JSON:
+        secret = str(document.get(name) or "")
+        yield from (secret, *secret.splitlines())  # a key has many lines, and one of them is too much
