@@ -190,6 +190,7 @@ def test_every_setting_of_records_is_described():
     rows = re.findall(r'^\| `"(\w+)"` \|([^|]*)\|', section(text, "Fresh numbers"), re.MULTILINE)
     described = {kind: {"kind", *re.findall(r"`(\w+)`", names)} for kind, names in rows}
     assert described == recording._OF_PARSED
+    assert first_cells(section(text, "An API")) == recording._OF_PARSED["http"] - {"kind"}
     for value in (*RULES, recording.SOFT_DELETE, recording.KEEP):
         assert f'"{value}"' in section(text, "Records")
 

@@ -9,6 +9,7 @@ from trueup.errors import ConfigError, UsageError
 from trueup.records.config import Field, RecordsConfig, records_config
 
 SHEETS = '[records.sheets]\nkind = "csv"\npath = "sheets/{name}.csv"\n'
+HTTP = '[records.parsed]\nkind = "http"\nurl = "https://api.example.com/{name}"\n'
 PROJECT = '[[records.projects]]\nid = "a"\nname = "Project A"\n'
 
 
@@ -82,6 +83,16 @@ def test_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch):
         ('[records.parsed]\nkind = "sql"\nquery = "select 1"\n', "has no database"),
         ('[records.parsed]\nkind = "sql"\ndatabase = "sqlite:///x.db"\n', "has no query"),
         ('[records.parsed]\nkind = "http"\nurl = "ftp://x"\n', "url is none"),
+        (HTTP + "max_size = 0\n", "max_size = 0 lets nothing through"),
+        (HTTP + 'timeout = "soon"\n', "[records.parsed] timeout = 'soon' is unusable"),
+        (HTTP + 'allow_private_addresses = "perhaps"\n', "neither true nor false"),
+        (HTTP + 'rows = "data."\n', "rows = 'data.' leads nowhere"),
+        (HTTP + "fields = { views = 5 }\n", "fields views = 5 leads nowhere"),
+        (HTTP + 'fields = { veiws = "views" }\n', "fields veiws is unknown"),
+        (HTTP + 'headers = { Host = "x" }\n', "'Host' cannot be sent"),
+        (HTTP + 'headers = { "a b" = "x" }\n', "'a b' cannot be sent"),
+        (HTTP + 'headers = { Authorization = "" }\n', "is empty, or holds what no header can"),
+        (HTTP + 'headers = { Authorization = "env:NOT_THERE" }\n', "NOT_THERE is not set"),
         ('[records.parsed]\nkind = "python"\nfunction = "numbers"\n', "names no function"),
         ('[records]\nprojects = "a"\n', "one for each"),
         (SHEETS + '[[records.projects]]\nid = "a"\n', "has no name"),

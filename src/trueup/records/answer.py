@@ -49,7 +49,8 @@ def _rows(body: bytes, path: str) -> list[object]:
     except (ValueError, RecursionError) as error:
         if body.lstrip().startswith(b"<"):
             raise _trouble("its answer is a web page, and no JSON") from None
-        raise _trouble(f"its answer is no JSON: {_shown(error)}") from None
+        where = f" from character {error.pos} on" if isinstance(error, json.JSONDecodeError) else ""
+        raise _trouble(f"its answer is no JSON{where}") from None
     rows = _found(document, path.split(".")) if path else document
     if not isinstance(rows, list):
         where = f"at {path!r} in its answer" if path else "in its answer"
@@ -68,8 +69,3 @@ def _found(document: object, steps: list[str]) -> object:
 
 def _trouble(message: str) -> Trouble:
     return Trouble(PARSED_UNAVAILABLE, f"[records.parsed] url: {message}")
-
-
-def _shown(error: Exception) -> str:
-    """Where it ends to be JSON, without what stands there."""
-    return f"{error.msg} at byte {error.pos}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
