@@ -38,12 +38,13 @@ BLANK: Final = Absent()
 
 def whole_number(cell: object, form: NumberForm) -> int | Absent:
     """A count: 0 or more, and no more than SQLite holds. Text is read as people of that locale write it."""
-    if isinstance(cell, float | Decimal):
+    if isinstance(cell, str):
+        if cell.isascii() and cell.isdigit() and len(cell) < 19:  # most of them
+            return int(cell)
+    elif isinstance(cell, float | Decimal):
         return _from_fraction(cell)
-    if isinstance(cell, int) and not isinstance(cell, bool):
+    elif isinstance(cell, int) and not isinstance(cell, bool):
         return _in_range(cell)
-    if isinstance(cell, str) and cell.isascii() and cell.isdigit() and len(cell) < 19:  # most of them
-        return int(cell)
     said = text(cell)
     if isinstance(said, Absent):
         return said
@@ -69,7 +70,7 @@ def text(cell: object) -> str | Absent:
     said = str(cell).strip().strip(_AROUND).strip()
     if not said.isprintable() and _BROKEN.search(said):
         return Absent(f"{_shown(said)} is broken text")
-    if _ERROR.match(said):
+    if said.startswith("#") and _ERROR.match(said):
         return Absent(f"{_shown(said)} is an error of the sheet")
     return said or BLANK
 

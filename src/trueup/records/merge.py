@@ -1,5 +1,7 @@
 """What becomes of one field: the candidates, the rule, the pin (no I/O).
 
+Its values are named tuples: a run makes some of each for every field of every account.
+
 A candidate that is absent takes no part; it is never 0. What the merge gives is remembered without the pin, so that
 taking the pin away brings back what would stand there.
 """
@@ -7,7 +9,7 @@ taking the pin away brings back what would stand there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 MAX: Final = "max"
@@ -38,24 +40,22 @@ class Heard(NamedTuple):
     """When it was first seen: UTC, RFC 3339, so that text sorts by time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(NamedTuple):
     """What the read model remembers of a field."""
 
     value: Value | None = None
     """What the rule gave, whatever was pinned."""
     winner: str | None = None
-    candidates: Mapping[str, Value] = field(default_factory=dict)
+    candidates: Mapping[str, Value] = MappingProxyType({})
     """By who said it: `sheet`, `parsed`, `stored`."""
-    heard: Mapping[str, Heard] = field(default_factory=dict)
+    heard: Mapping[str, Heard] = MappingProxyType({})
     """The same over all runs: who says nothing for a while, as in an outage, has not said anything new after it."""
 
 
 NOTHING: Final = Kept()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(NamedTuple):
     """What the sources say of a field now."""
 
     sheet: Value | None = None
@@ -64,8 +64,7 @@ class Said:
     """The stored value takes part: it is the parsed one, or the sheet cannot be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
+class Merged(NamedTuple):
     """A field after a merge."""
 
     kept: Kept
@@ -89,6 +88,10 @@ def merge(rule: str, said: Said, before: Kept = NOTHING, *, now: str = "", force
         values[PARSED] = said.parsed
     if before.value is not None and (said.stands_in or spike is not None or not values):
         values[STORED] = before.value
+    if values == before.candidates:  # nobody says anything new
+        value, winner = decide(rule, values, before.heard)
+        if value == before.value and winner == before.winner:
+            return Merged(before, spike=spike)
     heard = {who: _heard(who, value, before, now) for who, value in values.items()}
     value, winner = decide(rule, values, heard)
     last = before.heard.get(SHEET)

@@ -23,6 +23,8 @@ _VARIANT: Final = re.compile(r"(?:m|mobile|mbasic|web|touch|old|new|music|[a-z]{
 _HOST: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]+)(?::\d{1,5})?")
 _KEPT: Final = "!$&'()*+,;=:@/%-._~"
 """What stands in a path as it is (RFC 3986)."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._~@-]*")
+"""Most names: nothing in them is ever escaped."""
 
 
 @lru_cache(maxsize=1 << 16)  # the sheet and the parsers name the same ones, and every run does
@@ -50,13 +52,13 @@ def profile_key(url: str) -> str | None:
         steps = parse_qs(parts.query).get("id", steps)[:1]
     keeps_case = host == "youtube.com" and len(steps) > 1 and steps[0].lower() == "channel"
     written = [
-        quote(step if keeps_case and place == 1 else step.lower(), safe=_KEPT) for place, step in enumerate(steps)
+        _encoded(step) if keeps_case and place == 1 else _encoded(step.lower()).lower()
+        for place, step in enumerate(steps)
     ]
-    return "/".join(
-        [host, *(step if keeps_case and place == 1 else step.lower() for place, step in enumerate(written))]
-    )
+    return "/".join([host, *written])
 
 
+@lru_cache(maxsize=1024)  # there are few
 def _host(place: str) -> str | None:
     name = place.rpartition("@")[2].lower()
     name = re.sub(r"\.?(?::(?:80|443)?)?\Z", "", name)
@@ -71,9 +73,13 @@ def _host(place: str) -> str | None:
     return shown if shown in _PLATFORMS else name
 
 
+def _encoded(step: str) -> str:
+    return step if _PLAIN.fullmatch(step) else quote(step, safe=_KEPT)
+
+
 def _decoded(path: str) -> str:
     """Without escapes that need not be there: `%40` is `@`, `%C3%89` is `É`."""
-    return re.sub("(?:%[0-9A-Fa-f]{2})+", _unescaped, path)
+    return path if "%" not in path else re.sub("(?:%[0-9A-Fa-f]{2})+", _unescaped, path)
 
 
 def _unescaped(escapes: re.Match[str]) -> str:

@@ -94,8 +94,7 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
         decision = decide(sources, model.accounts(project.id), keys)
         strategy = ", ".join(sorted({f"{column.rule.upper()}()" for column in config.fields.values()}))
         log.info("[SmartSync] Merged %d accounts using %s strategy", len(decision.merged), strategy)
-        for account in decision.write:
-            model.put(account)
+        model.put(*decision.write)
         taken = model.take_snapshots(decision.merged, sync.now.astimezone(config.zone))
     _told(sources, decision, result)
     result.updated_count, result.changed_count, result.snapshot_count = len(decision.merged), len(decision.write), taken
