@@ -148,6 +148,20 @@ def test_half_of_the_rows_may_go(world: World):
     assert world.result()["status"] == "ok"
 
 
+def test_the_accounts_of_a_project_are_listed_without_those_that_are_gone(world: World):
+    world.settings(projects=("A", "B"))
+    assert records.accounts("A") == []
+    world.sheet(("https://x.com/A", 1, ""), ("x.com/b", 2, 2))
+    world.sheet(("x.com/c", 3, 3), name="B")
+    world.sync()
+    world.sheet(("https://x.com/A", 1, ""))
+    world.sync()
+    listed = [{"id": 1, "key": "x.com/a", "profile_url": "https://x.com/A", "followers": 1, "views": None}]
+    assert records.accounts("A") == records.accounts("p-A") == listed
+    with pytest.raises(UsageError, match="there is no project 'C'"):
+        records.accounts("C")
+
+
 # ----- what is told
 
 
@@ -238,6 +252,13 @@ def test_a_broken_sheet_is_as_good_as_none(world: World, content: bytes):
     result = world.result()
     assert (result["status"], result["error"]["code"]) == ("degraded", "sheets_bad_answer")
     assert world.accounts == {"x.com/a": (1, 1)}
+
+
+def test_a_function_that_is_not_there_is_wrong_configuration(world: World):
+    for function, said in (("nowhere.numbers:f", "there is no such module"), ("json:numbers", "json has no function")):
+        world.settings(parsed=f'[records.parsed]\nkind = "python"\nfunction = "{function}"\n')
+        with pytest.raises(ConfigError, match=said):
+            world.sync()
 
 
 def test_without_its_fresh_numbers_a_project_fails_and_stays_as_it_was(world: World):

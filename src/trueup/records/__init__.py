@@ -2,12 +2,13 @@
 
 from trueup.records.growth import Growth
 from trueup.records.report import ProjectResult, RecordsRun
-from trueup.records.verbs import grown, history, pin, show, status, sync_records, unpin
+from trueup.records.verbs import accounts, grown, history, pin, show, status, sync_records, unpin
 
 __all__ = [
     "Growth",
     "ProjectResult",
     "RecordsRun",
+    "accounts",
     "grown",
     "history",
     "pin",

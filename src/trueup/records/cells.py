@@ -18,8 +18,6 @@ LARGEST: Final = 2**63 - 1
 EXACT: Final = 2**53
 """Above this a float no longer knows each whole number."""
 _ERROR: Final = re.compile(r"#(?:REF!|N/A|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|ERROR!|SPILL!|CALC!)", re.IGNORECASE)
-_BROKEN: Final = re.compile("[\x00\ud800-\udfff]")
-"""What no database keeps: NUL, and halves of characters."""
 _AROUND: Final = "\ufeff\u200b\u200c\u200d\u2060\u200e\u200f"
 """Marks without width, which come along when something is pasted."""
 _LONGEST_SHOWN: Final = 40
@@ -68,10 +66,12 @@ def text(cell: object) -> str | Absent:
     if isinstance(cell, dict | list):
         return Absent("it holds several values")
     said = str(cell).strip().strip(_AROUND).strip()
-    if not said.isprintable() and _BROKEN.search(said):
-        return Absent(f"{_shown(said)} is broken text")
-    if said.startswith("#") and _ERROR.match(said):
+    if _ERROR.match(said):
         return Absent(f"{_shown(said)} is an error of the sheet")
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        return Absent(f"{_shown(said)} is no text")
     return said or BLANK
 
 

@@ -129,6 +129,13 @@ class ReadModel:
             query = "select key from accounts where project_id = ? and deleted_at is null order by id"
             return [row[0] for row in self._db.execute(query, (project_id,))]
 
+    def listed(self, project_id: str) -> list[dict[str, object]]:
+        """The accounts of a project that are not deleted, as readers see them."""
+        names = ["id", "key", "profile_url", *self._names]
+        query = f"select {_quoted(names)} from accounts where project_id = ? and deleted_at is null order by id"
+        with self._told():
+            return [dict(zip(names, row, strict=True)) for row in self._db.execute(query, (project_id,))]
+
     def find(self, word: str) -> Account:
         """An account by its id, its key or a URL of its profile. Raises `UsageError` for none, and for several."""
         found = self._load("id = ?", (int(word),)) if word.isdecimal() and len(word) < 19 else []

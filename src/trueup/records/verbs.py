@@ -101,6 +101,14 @@ def status(settings: Settings | None = None) -> dict[str, object]:
     }
 
 
+def accounts(project: str, settings: Settings | None = None) -> list[dict[str, object]]:
+    """The accounts of a project, by its id or its name, as they are in the read model: id, key, profile_url and the
+    fields; deleted ones are left out. Raises `UsageError`."""
+    config = records_config(settings or load())
+    with _reading(config) as model:
+        return model.listed(config.project(project).id)
+
+
 def show(account: str, settings: Settings | None = None) -> dict[str, object]:
     """An account by its id, key or URL: its values, who gave them, what is pinned. Raises `UsageError`."""
     with _reading(records_config(settings or load())) as model:
