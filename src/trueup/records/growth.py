@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from trueup.records.merge import Value
 
@@ -20,8 +21,7 @@ class Snapshot:
     fields: Mapping[str, Value | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """A field then and now."""
 
     before: int | None
@@ -69,23 +69,24 @@ def earlier(snapshots: Iterable[Snapshot], last: Snapshot, hours: float) -> Snap
     return max((one for one in snapshots if one.time <= old_enough), key=lambda one: one.time, default=None)
 
 
-def growth(key: str, snapshots: Sequence[Snapshot], fields: Iterable[str], *, hours: float = 24) -> Growth | None:
-    """What an account gained; None for one without snapshots. `fields` are those that hold numbers."""
+def growth(
+    key: str, snapshots: Sequence[Snapshot], fields: Iterable[str], *, hours: float = 24, days: Collection[date] = ()
+) -> Growth | None:
+    """What an account gained; None for one without snapshots. `fields` are those that hold numbers, `days` some more
+    that have a snapshot."""
     if not snapshots:
         return None
     last = max(snapshots, key=lambda one: one.time)
     first = earlier(snapshots, last, hours)
     before = first.fields if first else {}
-    there = {one.date for one in snapshots}
-    days = (last.date - first.date).days if first else 0
-    between = (last.date - timedelta(days=back) for back in range(days - 1, 0, -1))
+    there = {one.date for one in snapshots}.union(days)
+    apart = (last.date - first.date).days if first else 0
+    between = (last.date - timedelta(days=back) for back in range(apart - 1, 0, -1))
     return Growth(
         key=key,
-        days=days,
+        days=apart,
         gaps=tuple(day for day in between if day not in there),
-        fields={
-            name: Change(before=_number(before.get(name)), after=_number(last.fields.get(name))) for name in fields
-        },
+        fields={name: Change(_number(before.get(name)), _number(last.fields.get(name))) for name in fields},
     )
 
 

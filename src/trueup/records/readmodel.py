@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -151,31 +150,39 @@ class ReadModel:
         """The newest first."""
         with self._told():
             rows = self._db.execute(
-                "select * from account_snapshots where account_id = ? order by local_date desc limit ?",
+                f"select {_quoted(['snapshot_time', 'local_date', *self._names])} from account_snapshots"
+                " where account_id = ? order by local_date desc limit ?",
                 (account_id, limit),
             )
-            return [self._snapshot(row) for row in rows]
+            return [self._snapshot(*row) for row in rows]
 
-    def recent(self, project_id: str, hours: float) -> Iterator[tuple[str, list[Snapshot]]]:
-        """Of each account its key and its snapshots, from the newest that is so many hours older than its last one."""
-        query = """
-            with starts as materialized (
-                select a.id, a.key, (
-                    select e.local_date from account_snapshots e
-                    where e.account_id = a.id and e.snapshot_time <= (
-                        select datetime(l.snapshot_time, ?) from account_snapshots l
-                        where l.account_id = a.id order by l.local_date desc limit 1
-                    ) order by e.local_date desc limit 1
-                ) as start
-                from accounts a where a.project_id = ? and a.deleted_at is null
+    def recent(self, project_id: str, hours: float) -> Iterator[tuple[str, list[Snapshot], list[date]]]:
+        """Of each account its key; its last snapshot and, where there is one, the newest that is so many hours older;
+        and the days between these two that have one."""
+        names = ["snapshot_time", "local_date", *self._names]
+        ends = ", ".join(f'{side}."{name}"' for side in ("l", "e") for name in names)
+        query = f"""
+            select a.key, (
+                select group_concat(b.local_date) from account_snapshots b
+                where b.account_id = a.id and b.local_date > e.local_date and b.local_date < l.local_date
+            ), {ends}
+            from accounts a
+            join account_snapshots l on l.account_id = a.id and l.local_date = (
+                select max(m.local_date) from account_snapshots m where m.account_id = a.id
             )
-            select starts.key as account_key, s.* from starts join account_snapshots s
-            on s.account_id = starts.id and s.local_date >= coalesce(starts.start, '') order by starts.key
+            left join account_snapshots e on e.account_id = a.id and e.local_date = (
+                select o.local_date from account_snapshots o
+                where o.account_id = a.id and o.snapshot_time <= datetime(l.snapshot_time, ?)
+                order by o.local_date desc limit 1
+            )
+            where a.project_id = ? and a.deleted_at is null order by a.key
         """
         with self._told():
             rows = self._db.execute(query, (f"-{hours * 3600:.0f} seconds", project_id)).fetchall()
-        for key, same in groupby(rows, key=lambda row: str(row["account_key"])):
-            yield key, [self._snapshot(row) for row in same]
+        for key, between, *values in rows:
+            last, first = values[: len(names)], values[len(names) :]
+            ends_of_it = [self._snapshot(*side) for side in (last, first) if side[0] is not None]
+            yield key, ends_of_it, [date.fromisoformat(day) for day in between.split(",")] if between else []
 
     def last_run(self) -> str | None:
         """When a sync last ended: UTC, RFC 3339."""
@@ -283,11 +290,11 @@ class ReadModel:
                     accounts[row["account_id"]].pins[row["field"]] = row["value"]
         return list(accounts.values())
 
-    def _snapshot(self, row: sqlite3.Row) -> Snapshot:
+    def _snapshot(self, time: str, day: str, *values: Value | None) -> Snapshot:
         return Snapshot(
-            time=datetime.fromisoformat(row["snapshot_time"]),
-            date=date.fromisoformat(row["local_date"]),
-            fields={name: row[name] for name in self._names},
+            time=datetime.fromisoformat(time),
+            date=date.fromisoformat(day),
+            fields=dict(zip(self._names, values, strict=True)),
         )
 
     @contextmanager

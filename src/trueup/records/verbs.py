@@ -142,8 +142,8 @@ def grown(
                 one,
                 [
                     found
-                    for key, snapshots in model.recent(one.id, hours)
-                    if (found := growth(key, snapshots, numbers, hours=hours))
+                    for key, snapshots, days in model.recent(one.id, hours)
+                    if (found := growth(key, snapshots, numbers, hours=hours, days=days))
                 ],
             )
             for one in _chosen(config, project)
