@@ -1,11 +1,13 @@
 """A sheet that people edit and fresh numbers, merged into a read model."""
 
 from trueup.records.growth import Growth
+from trueup.records.readmodel import Listing
 from trueup.records.report import ProjectResult, RecordsRun
 from trueup.records.verbs import accounts, grown, history, pin, show, status, sync_records, unpin
 
 __all__ = [
     "Growth",
+    "Listing",
     "ProjectResult",
     "RecordsRun",
     "accounts",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Field, Project
@@ -66,6 +66,18 @@ class Account:
             if winner is not None:
                 found[name] = {"value": value, "winner": winner, "candidates": dict(kept.candidates)}
         return found
+
+
+class Listing(NamedTuple):
+    """Accounts as a table: thousands of them are read in milliseconds, and made into something else where needed."""
+
+    columns: tuple[str, ...]
+    """`id`, `key`, `profile_url` and the fields."""
+    rows: list[tuple[int | str | None, ...]]
+
+    def to_json(self) -> list[dict[str, object]]:
+        """The rows, each by the names of the columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 class ReadModel:
@@ -128,12 +140,14 @@ class ReadModel:
             query = "select key from accounts where project_id = ? and deleted_at is null order by id"
             return [row[0] for row in self._db.execute(query, (project_id,))]
 
-    def listed(self, project_id: str) -> list[dict[str, object]]:
-        """The accounts of a project that are not deleted, as readers see them."""
-        names = ["id", "key", "profile_url", *self._names]
-        query = f"select {_quoted(names)} from accounts where project_id = ? and deleted_at is null order by id"
+    def listed(self, project_id: str) -> Listing:
+        """The accounts of a project that are not deleted, as readers see them, by key."""
+        names = ("id", "key", "profile_url", *self._names)
+        query = f"select {_quoted(names)} from accounts where project_id = ? and deleted_at is null order by key"
         with self._told():
-            return [dict(zip(names, row, strict=True)) for row in self._db.execute(query, (project_id,))]
+            rows = self._db.cursor()
+            rows.row_factory = None
+            return Listing(names, rows.execute(query, (project_id,)).fetchall())
 
     def find(self, word: str) -> Account:
         """An account by its id, its key or a URL of its profile. Raises `UsageError` for none, and for several."""

@@ -18,7 +18,7 @@ from trueup.records.growth import Growth, growth
 from trueup.records.merge import Value
 from trueup.records.parsed import open_parsed
 from trueup.records.project import Sync, sync_project, timestamp
-from trueup.records.readmodel import Account, ReadModel
+from trueup.records.readmodel import Account, Listing, ReadModel
 from trueup.records.report import ProjectResult, RecordsRun
 from trueup.records.sheet import open_sheet
 from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
@@ -101,9 +101,9 @@ def status(settings: Settings | None = None) -> dict[str, object]:
     }
 
 
-def accounts(project: str, settings: Settings | None = None) -> list[dict[str, object]]:
-    """The accounts of a project, by its id or its name, as they are in the read model: id, key, profile_url and the
-    fields; deleted ones are left out. Raises `UsageError`."""
+def accounts(project: str, settings: Settings | None = None) -> Listing:
+    """The accounts of a project, by its id or its name, as they are in the read model, but for deleted ones. Raises
+    `UsageError`."""
     config = records_config(settings or load())
     with _reading(config) as model:
         return model.listed(config.project(project).id)
