@@ -90,6 +90,9 @@ def test_a_number_is_read_as_its_locale_writes_it(cell: object, locale: NumberFo
         ("\u22125", US),
         (LARGEST + 1, US),
         ("9" * 5000, US),
+        pytest.param(10**5000, US, id="huge"),
+        pytest.param(-(10**5000), US, id="tiny"),
+        ("5\ud800", US),
     ],
 )
 def test_whatever_is_no_count_is_absent_with_a_reason(cell: object, locale: NumberForm):
@@ -112,6 +115,10 @@ def test_an_error_of_the_sheet_is_no_number_and_no_text(cell: str):
 
 def test_text_is_what_the_cell_shows():
     assert [text(cell) for cell in (" Nasa ", 5, 5.0, 1.5, True, "0123")] == ["Nasa", "5", "5", "1.5", "TRUE", "0123"]
+
+
+def test_a_text_that_no_file_can_hold_is_absent():
+    assert text("Nas\ud800") == Absent("'Nas\\ud800' is no text")
 
 
 @given(st.integers(0, LARGEST), st.sampled_from([US, GERMANY, FRANCE, INDIA, SWISS, PLAIN]))

@@ -58,6 +58,7 @@ def test_one_account_has_one_key(url: str, key: str):
         "http://[::1",
         "localhost/x",
         "3.5",
+        "https://x.com/\ud800",
     ],
 )
 def test_what_has_no_host_has_no_key(text: str):

@@ -13,8 +13,8 @@ from typing import Final
 
 from trueup.records.locales import NumberForm
 
-LARGEST: Final = 2**63 - 1
-"""What SQLite holds."""
+LARGEST: Final = 2**62 - 1
+"""SQLite holds the sum of two of them."""
 EXACT: Final = 2**53
 """Above this a float no longer knows each whole number."""
 _ERROR: Final = re.compile(r"#(?:REF!|N/A|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|ERROR!|SPILL!|CALC!)", re.IGNORECASE)
@@ -93,9 +93,9 @@ def _from_fraction(cell: float | Decimal) -> int | Absent:
 
 
 def _in_range(value: int) -> int | Absent:
-    if value < 0:
-        return Absent(f"{value} is negative")
-    return value if value <= LARGEST else Absent(f"{_shown(str(value))} is too large")
+    if abs(value) > LARGEST:  # not shown: writing thousands of digits is refused by Python
+        return Absent("the number is too large")
+    return value if value >= 0 else Absent(f"{value} is negative")
 
 
 def _digits(said: str, form: NumberForm) -> str | None:

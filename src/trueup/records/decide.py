@@ -29,11 +29,11 @@ class Decision:
 
 def wanted(sheet: Table | None, living: Collection[str], *, delete_missing: bool, force: bool) -> list[str]:
     """The keys of the accounts that are to be merged. The sheet says which there are; those that are known stand in for
-    one that cannot be read. Raises `Trouble` when more than half of them are gone from it, unless `force`."""
+    one that cannot be read. Raises `Trouble` when more than half of them would be deleted, unless `force`."""
     if sheet is None:
         return list(living)
     gone = [key for key in living if key not in sheet.rows]
-    if 2 * len(gone) > len(living) and not force:
+    if delete_missing and 2 * len(gone) > len(living) and not force:
         raise Trouble(
             ROWS_VANISHED,
             f"{len(gone):,} of {len(living):,} accounts are gone from the sheet, which is more than half; nothing was"

@@ -21,6 +21,7 @@ _PLATFORMS: Final = frozenset(
 _VARIANT: Final = re.compile(r"(?:m|mobile|mbasic|web|touch|old|new|music|[a-z]{2}(?:-[a-z]{2})?)\.(.+)")
 """Hosts on which a platform shows the same profiles: for phones, in one country's language."""
 _HOST: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]+)(?::\d{1,5})?")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _KEPT: Final = "!$&'()*+,;=:@/%-._~"
 """What stands in a path as it is (RFC 3986)."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~@-]*")
@@ -36,6 +37,8 @@ def profile_key(url: str) -> str | None:
     keeps its case, as it has one. Facebook's `profile.php?id=5` is `facebook.com/5`, where it leads to.
     """
     text = unicodedata.normalize("NFC", url.strip())
+    if _SURROGATE.search(text):  # of bytes that are no text
+        return None
     if not re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//", text):
         if "@" in text.partition("/")[0]:  # an address of e-mail
             return None
