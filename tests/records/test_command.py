@@ -57,6 +57,8 @@ def test_a_sync_prints_the_documented_document(world: World, run: Run):
         ("show", "x.com/nobody"),
         ("history", "x.com/nobody"),
         ("growth", "nobody"),
+        ("growth", "--hours", "nan"),
+        ("growth", "--hours", "1e300"),
         ("pin", "x.com/a", "likes", "1"),
         ("pin", "x.com/a", "views", "many"),
         ("unpin", "x.com/nobody", "views"),
@@ -126,6 +128,14 @@ def test_history_and_growth_come_from_the_snapshots(world: World, run: Run):
     ]
     _, document = run("growth", "A", "--hours", "96")
     assert document["accounts"][0]["fields"]["followers"]["from"] == 100  # type: ignore[index]
+
+
+def test_a_sync_some_seconds_earlier_than_yesterdays_is_a_day_later(world: World, run: Run):
+    for at, number in (("01T10:00:30", 1), ("02T10:00:20", 5), ("03T10:00:10", 7)):
+        world.sheet(("x.com/a", number, 0))
+        world.sync(f"2026-10-{at}Z")
+    [account] = run("growth")[1]["accounts"]  # type: ignore[misc]
+    assert (account["days"], account["fields"]["followers"]["delta"]) == (1, 2)
 
 
 def test_status_tells_of_the_last_run_of_each_project(world: World, run: Run):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from trueup.records.growth import Snapshot, growth
 NOON = datetime.fromisoformat("2026-03-29T12:00:00")  # clocks were put forward that night
 
 
-def taken(days_ago: int, value: int | None, *, minutes: int = 0) -> Snapshot:
+def taken(days_ago: int, value: int | None, *, minutes: float = 0) -> Snapshot:
     time = NOON - timedelta(days=days_ago) + timedelta(minutes=minutes)
     return Snapshot(time=time, date=time.date(), fields={"views": value})
 
@@ -26,10 +27,12 @@ def test_growth_is_the_last_snapshot_against_the_one_a_day_older():
     }
 
 
-def test_a_snapshot_that_is_younger_than_a_day_is_passed_over():
-    found = growth("k", [taken(2, 50), taken(1, 100, minutes=1), taken(0, 112)], ["views"])
+@pytest.mark.parametrize(("minutes", "days"), [(-90, 1), (0, 1), (0.1, 1), (61, 1), (120, 1), (121, 2), (600, 2)])
+def test_a_run_that_is_late_or_a_clock_that_was_put_forward_makes_no_other_day(minutes: float, days: int):
+    found = growth("k", [taken(2, 50), taken(1, 100, minutes=minutes), taken(0, 112)], ["views"])
     assert found is not None
-    assert (found.days, found.gaps, found.fields["views"].before) == (2, (), 50)
+    assert (found.days, found.gaps) == (days, ())
+    assert found.fields["views"].before == {1: 100, 2: 50}[days]
 
 
 def test_days_without_a_snapshot_are_listed():

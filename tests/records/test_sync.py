@@ -9,6 +9,7 @@ import trueup
 from tests.records.world import World
 from trueup import records
 from trueup.errors import ConfigError, UsageError
+from trueup.records.cells import LARGEST
 from trueup.runs import run_lock
 
 
@@ -125,6 +126,15 @@ def test_rows_that_go_stay_when_the_settings_say_keep(world: World):
     result = world.result("2026-10-02T10:00:00Z")
     assert (result["changes"], result["snapshot_count"]) == ([], 2)
     assert world.accounts["x.com/b"] == (2, 2)
+
+
+def test_where_rows_that_go_stay_the_sheet_may_lose_all_of_them(world: World):
+    world.settings('on_missing = "keep"')
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 2))
+    world.sync()
+    world.sheet(("x.com/c", 3, 3))
+    assert world.result("2026-10-02T10:00:00Z")["status"] == "ok"
+    assert world.accounts == {"x.com/a": (1, 1), "x.com/b": (2, 2), "x.com/c": (3, 3)}
 
 
 def test_a_sheet_that_lost_more_than_half_of_its_rows_changes_nothing(world: World):
@@ -324,6 +334,14 @@ def test_a_parser_may_write_into_the_read_model_itself(world: World):
     assert records.show("x.com/a")["provenance"]["followers"]["winner"] == "stored"
 
 
+def test_the_greatest_numbers_have_a_sum(world: World):
+    world.sheet(("x.com/a", LARGEST, 1), ("x.com/b", LARGEST + 1, 1))
+    world.fresh(("x.com/a", LARGEST, 1))
+    world.settings(parsed='[records.parsed]\nkind = "csv"\npath = "fresh.csv"\n', rule="sum")
+    assert kinds(world.result()) == [("bad_cell", "x.com/b", "followers")]
+    assert world.accounts == {"x.com/a": (2 * LARGEST, 2), "x.com/b": (None, 1)}
+
+
 # ----- pins
 
 
@@ -355,6 +373,7 @@ def test_a_pin_of_nothing_known_is_refused(world: World):
         (("x.com/a", "views", "1.2K"), "is no value"),
         (("x.com/a", "views", "-1"), "is no value"),
         (("x.com/a", "views", "9" * 19), "is no value"),
+        (("x.com/a", "views", "9" * 5000), "is no value"),
     ):
         with pytest.raises(UsageError, match=said):
             records.pin(*arguments)

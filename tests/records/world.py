@@ -17,8 +17,8 @@ SETTINGS = """
 kind = "csv"
 path = "sheets/{name}.csv"
 [records.fields]
-followers = "max"
-views = "max"
+followers = "{rule}"
+views = "{rule}"
 """
 PROJECT = '[[records.projects]]\nid = "p-{0}"\nname = "{0}"\n'
 
@@ -28,11 +28,16 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.always = ""
+        """Settings besides [records]."""
         self.settings()
 
-    def settings(self, more: str = "", *, projects: tuple[str, ...] = ("A",), parsed: str = "") -> None:
+    def settings(
+        self, more: str = "", *, projects: tuple[str, ...] = ("A",), parsed: str = "", rule: str = "max"
+    ) -> None:
         """`more` begins [records]."""
-        text = f"[records]\n{more}\n{SETTINGS}{parsed}\n{''.join(map(PROJECT.format, projects))}"
+        fixed = SETTINGS.replace("{rule}", rule)
+        text = f"[records]\n{more}\n{fixed}{parsed}\n{''.join(map(PROJECT.format, projects))}{self.always}"
         (self.folder / "trueup.toml").write_text(text)
 
     def sheet(self, *rows: tuple[object, ...], name: str = "A", header: tuple[str, ...] = HEADER) -> Path:
@@ -57,7 +62,7 @@ class World:
         return self.sync(at, **options).results[0].to_json()
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.folder / "accounts.db")) as db:
+        with closing(sqlite3.connect(self.folder / "accounts.db")) as db, db:
             return db.execute(query, values).fetchall()
 
     @property

@@ -70,6 +70,8 @@ def sync(
     done = sync_records(project, settings=ui.settings(), at=at or None, dry_run=dry_run, force=force)
     for result in done.results:
         _show(ui, result)
+    for warning in done.warnings:
+        ui.warn(f"{warning}; it is tried again")
     ui.document(done.to_json())
     return done.exit_code
 

@@ -1,13 +1,16 @@
-"""How much an account grew: its last snapshot against the newest that is at least a day older (no I/O)."""
+"""How much an account grew: its last snapshot against the newest that is a day older (no I/O)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from trueup.records.merge import Value
+
+_SLACK: Final = 2.0
+"""Hours: one for clocks that are put forward, one for runs that do not begin on the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +66,15 @@ class Growth:
         }
 
 
+def least(hours: float) -> float:
+    """How many hours older a snapshot is at least, to be so many hours old for people: that of yesterday's run is a day
+    old, even if today's began some seconds earlier."""
+    return hours - min(_SLACK, hours / 12)
+
+
 def earlier(snapshots: Iterable[Snapshot], last: Snapshot, hours: float) -> Snapshot | None:
-    """The newest snapshot that is at least so much older than the last one."""
-    old_enough = last.time - timedelta(hours=hours)
+    """The newest snapshot that is so much older than the last one."""
+    old_enough = last.time - timedelta(hours=least(hours))
     return max((one for one in snapshots if one.time <= old_enough), key=lambda one: one.time, default=None)
 
 

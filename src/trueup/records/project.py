@@ -19,8 +19,12 @@ from trueup.records.readmodel import ReadModel
 from trueup.records.report import ProjectResult
 from trueup.records.sheet import Sheet
 from trueup.records.table import Table
+from trueup.records.tell import data, message
 
 log = logging.getLogger("trueup.records")
+
+_REMEMBERED = 100
+"""Issues of a run in the history: the same ones come again in every run until somebody mends them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class Sync:
     parsed: Parsed | None
     now: datetime
     """As of when it merges; UTC."""
+    tells: bool = False
+    """Somebody wants to be told how it went."""
     dry_run: bool = False
     force: bool = False
 
@@ -57,21 +63,22 @@ def sync_project(sync: Sync, project: Project) -> ProjectResult:
     try:
         with closing(ReadModel(sync.config.database, sync.config.fields, read_only=sync.dry_run)) as model:
             try:
-                _sync(sync, model, result)
+                _sync(sync, model, result, began)
             except Trouble as trouble:
                 _failed(result, trouble)
-            if not sync.dry_run:
-                with model.begin():
-                    model.put_project(project)
-                    model.put_history(_history(sync, result, time.monotonic() - began))
+                if not sync.dry_run:
+                    with model.begin():
+                        model.put_project(project)
+                        _remember(sync, model, result, began)
     except UsageError:
         raise
-    except TrueupError as error:
+    except TrueupError as error:  # the read model itself: what was to be written is not there
+        result = ProjectResult(project=project, timestamp=sync.timestamp)
         _failed(result, Trouble(PROJECT_FAILED, str(error)))
     return result
 
 
-def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
+def _sync(sync: Sync, model: ReadModel, result: ProjectResult, began: float) -> None:
     project, config = result.project, sync.config
     living = model.living(project.id)
     sheet = _sheet(sync, result, len(living))
@@ -88,7 +95,7 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
         result.updated_count = sum(account.key not in differing for account in decision.merged)
         result.status = "dry-run"
         return
-    # Read again, merged and written in one transaction: what is pinned meanwhile counts.
+    # Read again, merged and written in one transaction, with what is told of it: what is pinned meanwhile counts.
     with model.begin():
         model.put_project(project)
         decision = decide(sources, model.accounts(project.id), keys)
@@ -96,10 +103,12 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> None:
         log.info("[SmartSync] Merged %d accounts using %s strategy", len(decision.merged), strategy)
         model.put(*decision.write)
         taken = model.take_snapshots(decision.merged, sync.now.astimezone(config.zone))
-    _told(sources, decision, result)
-    result.updated_count, result.changed_count, result.snapshot_count = len(decision.merged), len(decision.write), taken
-    if result.status == "ok" and decision.failed:
-        result.status = "partial"
+        _told(sources, decision, result)
+        result.updated_count, result.changed_count = len(decision.merged), len(decision.write)
+        result.snapshot_count = taken
+        if result.status == "ok" and decision.failed:
+            result.status = "partial"
+        _remember(sync, model, result, began)
     log.info("[SmartSync] Updated %d accounts in SQLite", result.updated_count)
     log.info("[SmartSync] Created %d snapshots", taken)
     if sheet is not None:
@@ -157,6 +166,14 @@ def _failed(result: ProjectResult, trouble: Trouble) -> None:
     log.error("[SmartSync] %s: %s", result.project.name, trouble.message)
 
 
+def _remember(sync: Sync, model: ReadModel, result: ProjectResult, began: float) -> None:
+    """Put down how it went, and what is to be told of it, within the transaction at hand."""
+    kind = message(result, model.last_state(result.project.id))
+    model.put_history(_history(sync, result, time.monotonic() - began))
+    if sync.tells and kind:
+        model.outbox.put(kind, data(sync.run, result))
+
+
 def _history(sync: Sync, result: ProjectResult, seconds: float) -> dict[str, object]:
     error = result.error or {}
     return {
@@ -172,5 +189,5 @@ def _history(sync: Sync, result: ProjectResult, seconds: float) -> dict[str, obj
         "snapshot_count": result.snapshot_count,
         "error_code": error.get("code"),
         "error_message": error.get("message"),
-        "issues": json.dumps(result.to_json()["issues"]),
+        "issues": json.dumps(result.issues[:_REMEMBERED]),
     }

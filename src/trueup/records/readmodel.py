@@ -15,8 +15,10 @@ from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Field, Project
 from trueup.records.growth import Snapshot
 from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
+from trueup.records.outbox import FileOutbox
 from trueup.records.profile import profile_key
 from trueup.records.schema import columns, create, use_wal
+from trueup.records.tell import State
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 _CHUNK: Final = 5000
@@ -111,6 +113,7 @@ class ReadModel:
             self._db.close()
             raise
         self._names = [name for name in fields if name in there]
+        self.outbox = FileOutbox(self._db, self._told)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -199,15 +202,24 @@ class ReadModel:
             yield key, ends_of_it, [date.fromisoformat(day) for day in between.split(",")] if between else []
 
     def last_run(self) -> str | None:
-        """When a sync last ended: UTC, RFC 3339."""
+        """As of when the last sync merged: UTC, RFC 3339."""
         with self._told():
-            row = self._db.execute("select max(timestamp) from sync_history").fetchone()
-            return str(row[0]) if row[0] is not None else None
+            row = self._db.execute("select timestamp from sync_history order by rowid desc limit 1").fetchone()
+            return str(row[0]) if row else None
+
+    def last_state(self, project_id: str) -> State | None:
+        """How the last sync of a project ended."""
+        query = "select status, error_code from sync_history where project_id = ? order by rowid desc limit 1"
+        with self._told():
+            row = self._db.execute(query, (project_id,)).fetchone()
+            return State(*row) if row else None
 
     def last_results(self) -> dict[str, dict[str, object]]:
         """The last line of history of each project, by its id."""
         with self._told():
-            rows = self._db.execute("select * from sync_history order by timestamp, run").fetchall()
+            rows = self._db.execute(
+                "select * from sync_history where rowid in (select max(rowid) from sync_history group by project_id)"
+            ).fetchall()
         return {
             str(row["project_id"]): {**{key: row[key] for key in row.keys()}, "issues": json.loads(row["issues"])}  # noqa: SIM118 - a row is no mapping
             for row in rows

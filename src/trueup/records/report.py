@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +11,7 @@ from trueup.records.issues import CREDENTIALS
 SHOWN: Final = 10_000
 """Changes, and issues, in the result of a project; the counts hold all."""
 _SUCCESS: Final = frozenset({"ok", "partial", "degraded", "dry-run"})
+_LONG: Final = frozenset({"issues", "changes", "issues_truncated", "changes_truncated"})
 _CODES: Final = {"ok": 0, "dry-run": 0, "refused": 3, "busy": 4}
 
 
@@ -43,6 +43,12 @@ class ProjectResult:
     def success(self) -> bool:
         """Whether its accounts were merged."""
         return self.status in _SUCCESS
+
+    def summary(self) -> dict[str, object]:
+        """Without changes and issues, which may be many."""
+        return {name: value for name, value in self.to_json().items() if name not in _LONG} | {
+            "issue_count": len(self.issues)
+        }
 
     def to_json(self) -> dict[str, object]:
         """As documented."""
@@ -76,6 +82,8 @@ class RecordsRun:
     total_projects: int
     """Inactive ones included."""
     results: tuple[ProjectResult, ...]
+    warnings: tuple[str, ...] = ()
+    """Who could not be told of it, in sentences; they are told later."""
     seconds: float
 
     @property
@@ -102,10 +110,7 @@ class RecordsRun:
 
     def summary(self) -> dict[str, object]:
         """Without changes and issues."""
-        long = {"issues", "changes", "issues_truncated", "changes_truncated"}
-        results: list[Mapping[str, object]] = [
-            {name: value for name, value in result.to_json().items() if name not in long} for result in self.results
-        ]
+        results = [result.summary() for result in self.results]
         return {**self.to_json(), "job": "records", "seconds": round(self.seconds, 3), "results": results}
 
     def to_json(self) -> dict[str, object]:
@@ -119,4 +124,5 @@ class RecordsRun:
             "error_count": self.error_count,
             "results": [result.to_json() for result in self.results],
             "timestamp": self.timestamp,
+            "warnings": list(self.warnings),
         }

@@ -40,6 +40,10 @@ _TABLES: Final = (
         account_id integer not null references accounts (id), field text not null, value any not null,
         pinned_at text not null, primary key (account_id, field)
     ) strict, without rowid""",
+    """create table outbox (
+        id text primary key, kind text not null, payload text not null, created_at text not null, due_at text not null,
+        attempts integer not null, delivered text not null, error text not null
+    ) strict""",
 )
 
 

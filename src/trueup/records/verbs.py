@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trueup.config import Settings, load
-from trueup.errors import Busy, ConfigError, UsageError
-from trueup.records.cells import LARGEST
+from trueup.errors import Busy, ConfigError, TrueupError, UsageError
+from trueup.records.cells import Absent, text, whole_number
 from trueup.records.config import Field, Project, RecordsConfig, records_config
-from trueup.records.growth import Growth, growth
+from trueup.records.growth import Growth, growth, least
+from trueup.records.locales import PLAIN
 from trueup.records.merge import Value
 from trueup.records.parsed import open_parsed
 from trueup.records.project import Sync, sync_project, timestamp
@@ -23,8 +26,15 @@ from trueup.records.report import ProjectResult, RecordsRun
 from trueup.records.sheet import open_sheet
 from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
 
+if TYPE_CHECKING:
+    from trueup.notify.config import Alerts
+
+log = logging.getLogger("trueup.records")
+
 JOB: Final = "records"
 _DAYS: Final = 30
+_LONGEST: Final = 24 * 366 * 100
+"""Hours."""
 
 
 def sync_records(
@@ -45,24 +55,37 @@ def sync_records(
     `datetime`, or RFC 3339; without an offset it is in the configured zone. With `dry_run` nothing is changed at all.
     `force` believes that rows vanished and that numbers jumped.
 
+    The webhooks of the settings are told of what was merged, and once of each trouble, after all of it is stored.
+
     A project that cannot be synced is told in its result, and the others go on. Raises `UsageError` and `ConfigError`.
     """
     settings = settings or load()
     given = {"database": database, "credentials": credentials, "spreadsheet": spreadsheet}
     config = records_config(settings, {name: value for name, value in given.items() if value is not None})
     projects = _chosen(config, project)
+    to = _webhooks(settings)
     began, started = time.monotonic(), datetime.now(UTC)
     now = _instant(at, config) or started
     run = new_run_id(started)
     parsed = open_parsed(config)
     with closing(open_sheet(config, settings.environ, projects)) as sheet:
-        sync = Sync(run=run, config=config, sheet=sheet, parsed=parsed, now=now, dry_run=dry_run, force=force)
+        sync = Sync(
+            run=run,
+            config=config,
+            sheet=sheet,
+            parsed=parsed,
+            now=now,
+            tells=to is not None,
+            dry_run=dry_run,
+            force=force,
+        )
         results = tuple(_alone(sync, one, settings) for one in projects)
     done = RecordsRun(
         run=run,
         timestamp=timestamp(now),
         total_projects=1 if project else len(config.projects),
         results=results,
+        warnings=_tell(config, to) if to and not dry_run else (),
         seconds=time.monotonic() - began,
     )
     if not dry_run:
@@ -135,6 +158,8 @@ def grown(
 ) -> list[tuple[Project, list[Growth]]]:
     """What the accounts of each active project, or of one, gained within so many hours. Raises `UsageError`."""
     config = records_config(settings or load())
+    if not 0 < hours <= _LONGEST:
+        raise UsageError(f"--hours {hours:g} makes no sense", cure="Use 24 for a day, 168 for a week")
     numbers = [column.name for column in config.fields.values() if not column.text]
     with _reading(config) as model:
         return [
@@ -142,7 +167,7 @@ def grown(
                 one,
                 [
                     found
-                    for key, snapshots, days in model.recent(one.id, hours)
+                    for key, snapshots, days in model.recent(one.id, least(hours))
                     if (found := growth(key, snapshots, numbers, hours=hours, days=days))
                 ],
             )
@@ -180,11 +205,11 @@ def _field(config: RecordsConfig, name: str) -> Field:
 
 
 def _value(column: Field, given: str) -> Value:
-    if column.text:
-        return given
-    if not given.isascii() or not given.isdigit() or len(given) > len(str(LARGEST)) or int(given) > LARGEST:
-        raise UsageError(f"'{given}' is no value for {column.name}", cure="Write a whole number in digits")
-    return int(given)
+    said = text(given) if column.text else whole_number(given, PLAIN)
+    if isinstance(said, Absent):
+        cure = "Write some text" if column.text else "Write a whole number in digits"
+        raise UsageError(f"'{given}' is no value for {column.name}", cure=cure)
+    return said
 
 
 def _alone(sync: Sync, project: Project, settings: Settings) -> ProjectResult:
@@ -199,6 +224,29 @@ def _alone(sync: Sync, project: Project, settings: Settings) -> ProjectResult:
     except Busy as busy:
         error = {"code": "busy", "message": str(busy)}
         return ProjectResult(project=project, timestamp=sync.timestamp, status="busy", error=error, attempts=0)
+
+
+def _webhooks(settings: Settings) -> Alerts | None:
+    """Who is told; None for nobody. E-mail is for what a person has to do. Raises `ConfigError`."""
+    if not settings.sections.get("alerts"):
+        return None
+    from trueup.notify.config import alerts  # with what sends: it takes a while
+
+    return replace(found, email=None) if (found := alerts(settings)).webhooks else None
+
+
+def _tell(config: RecordsConfig, to: Alerts) -> tuple[str, ...]:
+    """Send what waits, that of earlier runs as well; what kept it from arriving."""
+    from trueup.notify import deliver
+
+    try:
+        with closing(ReadModel(config.database, config.fields)) as model:
+            problems = deliver(model.outbox, to).problems
+    except TrueupError as error:
+        problems = [str(error)]
+    for problem in problems:
+        log.warning("[SmartSync] %s", problem)
+    return tuple(problems)
 
 
 def _chosen(config: RecordsConfig, word: str | None) -> list[Project]:
