@@ -148,6 +148,44 @@ def test_status_tells_of_the_last_run_of_each_project(world: World, run: Run):
     assert document["projects"][0]["last"]["status"] == "ok"  # type: ignore[index]
 
 
+def test_a_sync_tells_its_events(world: World, capsys: pytest.CaptureFixture[str]):
+    world.settings(projects=("A", "B"))
+    world.sheet(("x.com/a", 1, "n/a"))
+    assert main(["records", "sync", "--log-format", "json"]) == 1
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(event["event"], event.get("outcome"), event.get("reason")) for event in said] == [
+        ("run_started", None, None),
+        ("item_finished", "ok", ""),
+        ("item_finished", "degraded", "sheets_unavailable"),
+        ("run_finished", None, None),
+    ]
+    assert said[0]["job"] == said[0]["mode"] == "records"
+    assert said[2]["key"] == "B"
+    assert said[3]["status"] == "partial"
+    assert said[3]["counts"] == {"accounts": 1, "changed": 1, "snapshots": 1, "issues": 1, "failed": 0}
+
+
+def test_what_a_parser_prints_is_no_part_of_the_document(world: World, run: Run):
+    (world.folder / "fresh_numbers_chatty.py").write_text("def numbers(key, project):\n    print('hello')\n")
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "fresh_numbers_chatty:numbers"\n')
+    world.sheet(("x.com/a", 1, 1))
+    assert run("sync")[1]["status"] == "ok"
+
+
+def test_history_and_growth_are_drawn(world: World, text: Callable[..., str]):
+    days(world, 100, None, 150, 114)
+    world.sheet(("x.com/a", 114, 0), ("x.com/b", 5, 1))
+    world.sync("2026-10-05T10:00:00Z")
+    said = text("history", "1").splitlines()
+    assert said[0].split() == ["followers", "views"]
+    assert said[1].split() == ["2026-10-05", "150", "0"]
+    assert said[-2].strip() == "followers  ▁ ███  100 -> 150"
+    said = text("growth", "--hours", "96").splitlines()
+    assert "  x.com/a  4 days, 1 day without a snapshot" in said
+    assert f"    followers              150           +50     +50.0%  {'█' * 20}" in said
+    assert "    views                    0            +0" in said
+
+
 def test_people_read_the_same_in_words(world: World, text: Callable[..., str]):
     world.sheet(("x.com/a", 1000, "#REF!"))
     assert "1 account, 1 change planned" in text("sync", "--dry-run")
@@ -155,7 +193,7 @@ def test_people_read_the_same_in_words(world: World, text: Callable[..., str]):
     assert "bad_cell  C2 x.com/a views" in said
     assert "ok  A: 1 account, 1 changed, 1 snapshot" in said
     assert "1,000  sheet" in text("show", "1")
-    assert "2026-10-01  followers 1,000  views -" in text("history", "1")
+    assert "2026-10-01      1,000      -" in text("history", "1")
     assert "no earlier snapshot" in text("growth")
     assert "pin" in text("pin", "1", "views", "5")
     assert "1 account" in text("status")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trueup import keys
-from trueup.cli import words
+from trueup.cli import chart, words
 from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
+from trueup.cli.live import Listener
 from trueup.cli.ui import Failure, Ui
 
 if TYPE_CHECKING:
-    from trueup.records import ProjectResult
+    from trueup.records import Growth, ProjectResult
 
 _LISTED = 20
 """Changes, and issues, that are shown of a project."""
@@ -67,11 +70,11 @@ def sync(
     from trueup.records import sync_records
 
     ui.failure_document = _failed
-    done = sync_records(project, settings=ui.settings(), at=at or None, dry_run=dry_run, force=force)
+    settings, listener = ui.settings(), Listener(ui)
+    with ui.alone():  # a parser of somebody's own may print
+        done = sync_records(project, settings=settings, at=at or None, dry_run=dry_run, force=force, listener=listener)
     for result in done.results:
         _show(ui, result)
-    for warning in done.warnings:
-        ui.warn(f"{warning}; it is tried again")
     ui.document(done.to_json())
     return done.exit_code
 
@@ -117,10 +120,9 @@ def history(
     document = records.history(account, ui.settings(), days=days)
     snapshots = document["snapshots"]
     assert isinstance(snapshots, list)
-    for snapshot in snapshots:
-        shown = {name: value for name, value in snapshot.items() if name not in {"date", "snapshot_time"}}
-        ui.out(snapshot["date"], *(f"  {name} {_number(value)}" for name, value in shown.items()))
-    if not snapshots:
+    if snapshots:
+        _history(ui, snapshots)
+    else:
         ui.out("there are no snapshots yet")
     ui.document(document)
     return 0
@@ -139,13 +141,8 @@ def growth(
 
     listed: list[dict[str, object]] = []
     for one, accounts in records.grown(project, ui.settings(), hours=hours):
-        ui.out((ui.clean(one.name), "bold"))
-        for found in accounts:
-            gains = [f"{name} {_gain(change.delta, change.percent)}" for name, change in found.fields.items()]
-            over = words.number(found.days, "day") if found.days else "no earlier snapshot"
-            gaps = f", {words.number(len(found.gaps), 'day')} without a snapshot" if found.gaps else ""
-            ui.out(f"  {found.key}  ", "  ".join(gains), (f"  {over}{gaps}", "dim"))
-            listed.append({"project_id": one.id, **found.to_json()})
+        _growth(ui, one.name, accounts)
+        listed += [{"project_id": one.id, **found.to_json()} for found in accounts]
     ui.document({"accounts": listed})
     return 0
 
@@ -198,6 +195,48 @@ def _more(ui: Ui, count: int, what: str) -> None:
         ui.out((f"  and {words.number(count - _LISTED, f'more {what}')}: see --json", "dim"))
 
 
+def _history(ui: Ui, snapshots: list[dict[str, object]]) -> None:
+    """A table with a line a day, and how each number went."""
+    names = [name for name in snapshots[0] if name not in {"date", "snapshot_time"}]
+    rows = [[_number(snapshot[name]) for name in names] for snapshot in snapshots]
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    ui.out((" " * 10 + "".join(f"  {name:>{width}}" for name, width in zip(names, widths, strict=True)), "dim"))
+    for snapshot, row in zip(snapshots, rows, strict=True):
+        ui.out(str(snapshot["date"]), *(f"  {said:>{width}}" for said, width in zip(row, widths, strict=True)))
+    blocks = chart.has_blocks(sys.stdout)
+    for name in names:
+        values = {
+            date.fromisoformat(str(snapshot["date"])): value
+            for snapshot in snapshots
+            if isinstance(value := snapshot[name], int)
+        }
+        if len(values) > 1:
+            then, now = values[min(values)], values[max(values)]
+            drawn = chart.line(values, blocks=blocks)
+            ui.out((f"{name:>10}  ", "dim"), (drawn, "green"), f"  {_number(then)} -> {_number(now)}")
+
+
+def _growth(ui: Ui, project: str, accounts: list[Growth]) -> None:
+    """Each account's numbers, each with a bar beside those of the others."""
+    blocks = chart.has_blocks(sys.stdout)
+    most: dict[str, int] = {}
+    for found in accounts:
+        for name, change in found.fields.items():
+            most[name] = max(most.get(name, 0), abs(change.delta or 0))
+    ui.out((ui.clean(project), "bold"))
+    for found in accounts:
+        over = words.number(found.days, "day") if found.days else "no earlier snapshot"
+        gaps = f", {words.number(len(found.gaps), 'day')} without a snapshot" if found.gaps else ""
+        ui.out(f"  {found.key}", (f"  {over}{gaps}", "dim"))
+        for name, change in found.fields.items():
+            percent = "" if change.percent is None else f"{change.percent:+}%"
+            gained = "" if change.delta is None else f"{change.delta:+,}"
+            drawn = chart.bar(change.delta or 0, most[name], blocks=blocks)
+            style = "red" if (change.delta or 0) < 0 else "green"
+            line = f"    {name:<12}{_number(change.after):>14}  {gained:>12}  {percent:>9}"
+            ui.out(line if drawn else line.rstrip(), (f"  {drawn}" if drawn else "", style))
+
+
 def _told(ui: Ui, document: Mapping[str, object]) -> int:
     account, provenance = document["account"], document["provenance"]
     assert isinstance(account, dict)
@@ -213,12 +252,6 @@ def _told(ui: Ui, document: Mapping[str, object]) -> int:
 
 def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else "-" if value is None else keys.display(str(value))
-
-
-def _gain(delta: int | None, percent: float | None) -> str:
-    if delta is None:
-        return "-"
-    return f"{delta:+,}" + (f" ({percent:+}%)" if percent is not None else "")
 
 
 def _failed(failure: Failure) -> dict[str, object]:

@@ -108,6 +108,16 @@ class RecordsRun:
             return 4
         return _CODES.get(self.status, 1) if len(found) < 2 else 1
 
+    def counts(self) -> dict[str, int]:
+        """Over all projects."""
+        return {
+            "accounts": sum(result.total_accounts for result in self.results),
+            "changed": sum(result.changed_count for result in self.results),
+            "snapshots": sum(result.snapshot_count for result in self.results),
+            "issues": sum(len(result.issues) for result in self.results),
+            "failed": self.error_count,
+        }
+
     def summary(self) -> dict[str, object]:
         """Without changes and issues."""
         results = [result.summary() for result in self.results]

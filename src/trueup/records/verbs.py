@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trueup import events
 from trueup.config import Settings, load
 from trueup.errors import Busy, ConfigError, TrueupError, UsageError
 from trueup.records.cells import Absent, text, whole_number
@@ -24,7 +25,7 @@ from trueup.records.project import Sync, sync_project, timestamp
 from trueup.records.readmodel import Account, Listing, ReadModel
 from trueup.records.report import ProjectResult, RecordsRun
 from trueup.records.sheet import open_sheet
-from trueup.runs import RunLog, RunRecord, new_run_id, run_lock
+from trueup.runs import RunLog, RunRecord, new_run_id, run_lock, stamped
 
 if TYPE_CHECKING:
     from trueup.notify.config import Alerts
@@ -47,6 +48,7 @@ def sync_records(
     at: datetime | str | None = None,
     dry_run: bool = False,
     force: bool = False,
+    listener: events.Listener = events.ignore,
 ) -> RecordsRun:
     """Merge the sheet of each active project, or of one (its id or name), with fresh numbers into the read model, and
     take the snapshots that are due today.
@@ -68,6 +70,8 @@ def sync_records(
     now = _instant(at, config) or started
     run = new_run_id(started)
     parsed = open_parsed(config)
+    sheets = config.sheets.path or config.sheets.spreadsheet
+    listener(events.RunStarted(run=run, job=JOB, left=sheets, right=str(config.database), mode=JOB))
     with closing(open_sheet(config, settings.environ, projects)) as sheet:
         sync = Sync(
             run=run,
@@ -79,7 +83,7 @@ def sync_records(
             dry_run=dry_run,
             force=force,
         )
-        results = tuple(_alone(sync, one, settings) for one in projects)
+        results = tuple(_heard(_alone(sync, one, settings), run, listener) for one in projects)
     done = RecordsRun(
         run=run,
         timestamp=timestamp(now),
@@ -88,6 +92,8 @@ def sync_records(
         warnings=_tell(config, to) if to and not dry_run else (),
         seconds=time.monotonic() - began,
     )
+    for warning in done.warnings:
+        listener(events.Warned(run=run, message=warning))
     if not dry_run:
         RunLog(settings.home).add(
             RunRecord(
@@ -95,11 +101,12 @@ def sync_records(
                 job=JOB,
                 name=projects[0].name if project else "",
                 status=done.status,
-                started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                started=stamped(started),
                 seconds=done.seconds,
                 summary=done.summary(),
             )
         )
+    listener(events.RunFinished(run=run, status=done.status, reason=None, counts=done.counts(), seconds=done.seconds))
     return done
 
 
@@ -226,6 +233,22 @@ def _alone(sync: Sync, project: Project, settings: Settings) -> ProjectResult:
         return ProjectResult(project=project, timestamp=sync.timestamp, status="busy", error=error, attempts=0)
 
 
+def _heard(result: ProjectResult, run: str, listener: events.Listener) -> ProjectResult:
+    """Say how the sync of a project went."""
+    error = result.error or {}
+    said = events.ItemFinished(
+        run=run,
+        key=result.project.name,
+        action="merge",
+        reason=error.get("code", ""),
+        bytes=0,
+        outcome=result.status,
+        error=error.get("message"),
+    )
+    listener(said)
+    return result
+
+
 def _webhooks(settings: Settings) -> Alerts | None:
     """Who is told; None for nobody. E-mail is for what a person has to do. Raises `ConfigError`."""
     if not settings.sections.get("alerts"):
@@ -246,7 +269,7 @@ def _tell(config: RecordsConfig, to: Alerts) -> tuple[str, ...]:
         problems = [str(error)]
     for problem in problems:
         log.warning("[SmartSync] %s", problem)
-    return tuple(problems)
+    return tuple(f"{problem}; it is tried again" for problem in problems)
 
 
 def _chosen(config: RecordsConfig, word: str | None) -> list[Project]:
