@@ -34,13 +34,27 @@ exclude = ["*_ws.csv"]
 into = "local_stats"
 handler = "csv:results"
 """
+_RECORDS: Final = """
+[records.fields]
+followers = "max"
+views = "max"
+[records.sheets]
+kind = "csv"
+path = "{name}.csv"
+[records.parsed]
+kind = "csv"
+path = "fresh.csv"
+[[records.projects]]
+id = "space"
+name = "Space"
+"""
 
 
 def play(ui: Ui) -> int:
     """Run the whole session. Raises `TrueupError` when a step does not end as it should."""
     with tempfile.TemporaryDirectory(prefix="trueup-demo-") as folder:
         stage = _Stage(ui, Path(folder))
-        for scene in (_first, _again, _conflict, _undo, _guard, _pool, _reconcile, _ingest):
+        for scene in (_first, _again, _conflict, _undo, _guard, _pool, _reconcile, _ingest, _records):
             scene(stage)
     ui.out()
     ui.out(
@@ -226,6 +240,44 @@ def _ingest(stage: _Stage) -> None:
     stage.ui.out(f"the table results: {files} files, {rows} rows")
     if (files, rows) != (_RESULTS, 2 * _RESULTS):
         raise TrueupError(f"the demo's {_RESULTS} files had {rows} rows made instead of {2 * _RESULTS}")
+
+
+def _records(stage: _Stage) -> None:
+    folder = stage.site.parent
+    stage.tell("A sheet that people correct, and fresh numbers: the greater one of each counts, and a pin beats both.")
+    (folder / "trueup.toml").write_text(_RECORDS, "utf-8")
+    sheet = "profile_url,followers,views\nhttps://x.com/nasa,91000,4000\nhttps://www.instagram.com/ESA/,49100,#REF!\n"
+    (folder / "Space.csv").write_text(sheet, encoding="utf-8")
+
+    def fresh(day: int) -> str:
+        numbers = "".join(
+            f"{key},{base + gain * day},{views + 700 * day}\n"
+            for key, base, gain, views in (
+                ("twitter.com/NASA", 90_000, 400, 5_000),
+                ("instagram.com/esa", 52_000, 90, 9_000),
+            )
+        )
+        (folder / "fresh.csv").write_text(f"profile_url,followers,views\n{numbers}", encoding="utf-8")
+        return f"2026-11-{day:02}T06:00Z"
+
+    stage.trueup("records", "sync", "--at", fresh(1))
+    stage.tell("Who won, and what did the others say?")
+    stage.trueup("records", "show", "x.com/nasa")
+    stage.tell("Once more: nothing to do.")
+    stage.trueup("records", "sync", "--at", "2026-11-01T06:30Z")
+    stage.tell(
+        "The parser counts too many followers of esa, and the greater number wins over the sheet's. A pin does not ask."
+    )
+    stage.trueup("records", "pin", "instagram.com/esa", "followers", "49100")
+    stage.tell("Some days go by.")
+    for day in (2, 3, 4, 5):
+        stage.trueup("records", "sync", "--quiet", "--at", fresh(day))
+    stage.trueup("records", "history", "x.com/nasa")
+    stage.trueup("records", "growth")
+    with closing(sqlite3.connect(folder / "accounts.db")) as db:
+        found = db.execute("select key, followers, views from accounts order by key").fetchall()
+    if found != [("instagram.com/esa", 49_100, 12_500), ("x.com/nasa", 92_000, 8_500)]:
+        raise TrueupError(f"the demo's accounts came out otherwise: {found}")
 
 
 class _Hook:
