@@ -226,8 +226,8 @@ def test_the_demo_tells_its_story_and_leaves_nothing_behind(
         "would copy", "copied 400 files to the right", "nothing to do: both sides agree (400 files)", "conflict",
         "$ trueup undo ", "'# edited on the left'", "refused: the run would delete", "(exit code 3)",
         "stats: 40 files taken", "stats: 0 files taken, 40 files known", "stats: healthy", "40 files, 80 rows",
-        "views                  5,700  parsed    sheet 4,000, parsed 5,700", "Space: 2 accounts, 0 changed", "49,100  pin",
-        "▁▁▂▅█  91,000 -> 92,000", "+400      +0.4%  ████████████████████",
+        "views                  5,700  parsed    sheet 4,000, parsed 5,700", "Space: 2 accounts, 0 changed",
+        "49,100  pin", "▁▁▂▅█  91,000 -> 92,000", "+400      +0.4%  ████████████████████",
     ):  # fmt: skip
         assert sign in result.out
     assert list(tmp_path.iterdir()) == []

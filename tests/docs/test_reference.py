@@ -21,6 +21,7 @@ from trueup.ingest import causes
 from trueup.ingest import config as ingesting
 from trueup.ingest.diagnose import ATTENTION, HEALTHY, UNKNOWN, Diagnosis
 from trueup.ingest.report import LAYERS, Counts
+from trueup.records import ProjectResult, issues, tell
 from trueup.records import config as recording
 from trueup.records.merge import RULES
 from trueup.stores import credentials
@@ -193,6 +194,26 @@ def test_every_setting_of_records_is_described():
     assert first_cells(section(text, "An API")) == recording._OF_PARSED["http"] - {"kind"}
     for value in (*RULES, recording.SOFT_DELETE, recording.KEEP):
         assert f'"{value}"' in section(text, "Records")
+
+
+def test_every_field_code_and_issue_of_records_is_described():
+    text = reference("json")
+    result = ProjectResult(project=recording.Project(id="p", name="P"), timestamp="").to_json()
+    described = re.findall(
+        r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", section(text, "`records sync`"), re.MULTILINE))
+    )
+    assert set(described) == set(result)
+    named = {value for name, value in vars(issues).items() if name.isupper() and isinstance(value, str)}
+    codes, kinds = first_cells(section(text, "Codes of errors")), first_cells(section(text, "Issues"))
+    assert named <= codes | kinds
+    assert codes & kinds == set()
+    for kind in (tell.SYNCED, tell.FAILED):
+        assert f"| `{kind}` |" in (DOCS / "guides" / "records.md").read_text("utf-8")
+
+
+def test_every_rule_has_its_line():
+    page = (DOCS / "guides" / "merge-rules.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(RULES)
 
 
 def test_every_count_of_an_ingest_is_described():
