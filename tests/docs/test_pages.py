@@ -61,6 +61,7 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
                 or settings.jobs
                 or alerts(settings).email
                 or fetching
+                or ("records" in settings.sections and records_config(settings))
                 or pool_config(settings)
             )
         elif block.language == "python":
