@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,7 @@ from bench.ingesting import EXTRA_MS, Known, Million
 from bench.ingesting import MEMORY_MB as INGEST_MB
 from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
 from bench.reconciling import MEMORY_MB, SHARE, Reconciled
+from bench.records import ACCOUNTS, CHANGED, CPU, FASTER, GROWTH_MS, Grown, Merged, Read
 from bench.timing import Timing
 from bench.tools import PEERS, TOOLS
 
@@ -90,6 +91,7 @@ def markdown(
     reconciled: Sequence[Reconciled],
     known: Sequence[Known],
     millions: Sequence[Million],
+    merged: Sequence[Merged | Read | Grown],
 ) -> str:
     """The result as a page of tables."""
     lines = [*_header(facts)]
@@ -106,6 +108,8 @@ def markdown(
         lines += ["", "### Reconciling", "", *_reconciled(reconciled)]
     if known or millions:
         lines += ["", "### Ingesting", "", *_ingested(known, millions)]
+    if merged:
+        lines += ["", "### Records", "", *_records(merged)]
     return "\n".join(lines) + "\n"
 
 
@@ -268,6 +272,41 @@ def _ingested(known: Sequence[Known], millions: Sequence[Million]) -> Iterable[s
         yield _row(f"{many.keys:,}", *figures, *_verdict(*million_verdict(many)))
 
 
+def records_verdict(row: Merged | Read | Grown) -> tuple[str, bool]:
+    """The target, and whether it is met."""
+    match row:
+        case Merged():
+            runs = (row.first, row.unchanged, row.changed)
+            return f"at most {CPU:g} s of our own CPU time", max(taken.cpu for taken in runs) <= CPU
+        case Read():
+            return f"at least {FASTER} × faster", row.faster >= FASTER
+        case Grown():
+            return f"under {GROWTH_MS:g} ms", row.taken_ms < GROWTH_MS
+
+
+def _records(rows: Sequence[Merged | Read | Grown]) -> Iterable[str]:
+    yield f"`trueup records sync` of {ACCOUNTS:,} accounts with five numbers, from a sheet and fresh numbers in CSV"
+    yield f"files: into an empty read model, with nothing new, and with {CHANGED:,} accounts changed. Beside a loop that"
+    yield "reads both files and upserts row by row. Seconds of the whole command, and of CPU time."
+    yield ""
+    yield _row("case", "s", "CPU, s", "target", "")
+    yield _row("---", "---:", "---:", "---", "")
+    for row in rows:
+        match row:
+            case Merged():
+                target = _verdict(*records_verdict(row))
+                for name in ("first", "unchanged", "changed", "loop", "loop_again"):
+                    taken: Timing = getattr(row, name)
+                    cells = target if name == "first" else ("", "")
+                    yield _row(name.replace("_", ", "), f"{taken.seconds:.2f}", f"{taken.cpu:.2f}", *cells)
+            case Read():
+                yield _row("the list, stored", f"{row.stored:.4f}", "", *_verdict(*records_verdict(row)))
+                yield _row("the list, fetched", f"{row.fetched:.4f}", "", "", "")
+            case Grown():
+                name = f"growth of {row.accounts} accounts among {row.snapshots:,} snapshots"
+                yield _row(name, f"{row.taken_ms / 1000:.4f}", "", *_verdict(*records_verdict(row)))
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -309,6 +348,7 @@ def raw(
     reconciled: Sequence[Reconciled],
     known: Sequence[Known],
     millions: Sequence[Million],
+    merged: Sequence[Merged | Read | Grown],
 ) -> dict[str, object]:
     """Everything measured, without what the commands printed."""
     tools = {
@@ -347,7 +387,17 @@ def raw(
             {"target": wanted, "met": met}
             for wanted, met in (*map(known_verdict, known), *map(million_verdict, millions))
         ],
+        "records": [
+            {name: _figures(value) if isinstance(value, Timing) else value for name, value in _shallow(row)}
+            for row in merged
+        ],
+        "records_targets": [{"target": wanted, "met": met} for wanted, met in map(records_verdict, merged)],
     }
+
+
+def _shallow(row: Merged | Read | Grown) -> Iterable[tuple[str, object]]:
+    """Its fields, as they are."""
+    return ((field.name, getattr(row, field.name)) for field in fields(row))
 
 
 def _figures(taken: Timing) -> dict[str, float]:

@@ -38,7 +38,8 @@ def main() -> None:
     finally:
         shared.close_house()
     facts = report.machine() | {"versions": tools.versions(), "minutes": round(minutes, 1), "full": asked.full}
-    measured = (suite.cases, suite.plannings, suite.larges, suite.books, suite.reconciled, suite.known, suite.millions)
+    taken = (suite.known, suite.millions, suite.records)
+    measured = (suite.cases, suite.plannings, suite.larges, suite.books, suite.reconciled, *taken)
     page = report.markdown(facts, *measured)
     print(page)
     if asked.only:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling
+from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling, records
 from bench.comparison import Case, Rounds, Target
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
@@ -45,6 +45,7 @@ class Suite:
         self.reconciled: list[reconciling.Reconciled] = []
         self.known: list[ingesting.Known] = []
         self.millions: list[ingesting.Million] = []
+        self.records: list[records.Merged | records.Read | records.Grown] = []
         self._folder = folder
         self._only = only
         self._full = full
@@ -70,6 +71,9 @@ class Suite:
             self.known.append(ingesting.over_sftp(shared("sftp", over_ssh.server), self._folder, say=say))
             facts = shared("synthetic", script("synthetic_s3"))
             self.millions.append(ingesting.many(facts, self._folder, say=say))
+        if self._wanted("records"):
+            for measure in (records.merging, records.reading, records.growing):
+                self.records.append(measure(self._folder, say=say))
         self._compare()
         self._over_ssh()
 

@@ -42,7 +42,8 @@ _OF_PARSED: Final = {
 _OWN_HEADERS: Final = frozenset("Accept-Encoding Connection Content-Length Host Te Transfer-Encoding Upgrade".split())
 """What a request says of itself."""
 _OF_A_PROJECT: Final = frozenset({"id", "name", "active"})
-_FIELDS: Final = dict.fromkeys("followers likes comments videos views".split(), MAX)
+FIELDS: Final = dict.fromkeys("followers likes comments videos views".split(), MAX)
+"""Where the settings name none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ def records_config(settings: Settings, overrides: Mapping[str, object] | None = 
     zone = _zone(str(section.get("timezone", "UTC")))
     key = _text(section, "key", "[records]", "profile_url")
     on_missing = _one_of(section, "on_missing", (SOFT_DELETE, KEEP), SOFT_DELETE, "[records]")
-    listed = table_of(section.get("fields", _FIELDS), "[records.fields]")
+    listed = table_of(section.get("fields", FIELDS), "[records.fields]")
     parsed = _parsed(table_of(section.get("parsed", {}), "[records.parsed]"), settings, base, {key, *listed})
     fields = _fields(listed, parsed.kind)
     projects = _projects(section.get("projects", []))
