@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.records.world import World
+from trueup import records
 from trueup.cli import main
 from trueup.errors import TrueupError
 from trueup.notify.webhook import signature
@@ -174,6 +175,15 @@ def test_an_outage_is_one_trouble_however_it_shows_and_what_is_merged_meanwhile_
     world.sync()
     assert told.kinds == ["synced", "failed", "synced"]
     assert told.messages[2]["data"]["degraded"] is True
+
+
+def test_a_value_that_changes_behind_a_pin_is_no_news(world: World, told: Told):
+    world.sheet(("x.com/a", 1, 1))
+    world.sync()
+    records.pin("x.com/a", "followers", "9")
+    world.sheet(("x.com/a", 5, 1))
+    assert world.result()["changed_count"] == 1
+    assert told.kinds == ["synced"]
 
 
 def test_another_trouble_is_told_again(world: World, told: Told):

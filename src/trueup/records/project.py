@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -19,7 +19,7 @@ from trueup.records.readmodel import ReadModel
 from trueup.records.report import ProjectResult
 from trueup.records.sheet import Sheet
 from trueup.records.table import Table
-from trueup.records.tell import data, message
+from trueup.records.tell import SYNCED, data, turn
 
 log = logging.getLogger("trueup.records")
 
@@ -63,22 +63,22 @@ def sync_project(sync: Sync, project: Project) -> ProjectResult:
     try:
         with closing(ReadModel(sync.config.database, sync.config.fields, read_only=sync.dry_run)) as model:
             try:
-                _sync(sync, model, result, began)
+                result = _sync(sync, model, result)
             except Trouble as trouble:
                 _failed(result, trouble)
-                if not sync.dry_run:
-                    with model.begin():
-                        model.put_project(project)
-                        _remember(sync, model, result, began)
+            if not sync.dry_run:
+                with model.begin():
+                    model.put_project(project)
+                    _remember(sync, model, result, time.monotonic() - began)
     except UsageError:
         raise
-    except TrueupError as error:  # the read model itself: what was to be written is not there
-        result = ProjectResult(project=project, timestamp=sync.timestamp)
+    except TrueupError as error:
         _failed(result, Trouble(PROJECT_FAILED, str(error)))
     return result
 
 
-def _sync(sync: Sync, model: ReadModel, result: ProjectResult, began: float) -> None:
+def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> ProjectResult:
+    """The result once it is written; what is given is as it was until then."""
     project, config = result.project, sync.config
     living = model.living(project.id)
     sheet = _sheet(sync, result, len(living))
@@ -94,8 +94,9 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult, began: float) -> 
         differing = {account.key for account in decision.write}
         result.updated_count = sum(account.key not in differing for account in decision.merged)
         result.status = "dry-run"
-        return
+        return result
     # Read again, merged and written in one transaction, with what is told of it: what is pinned meanwhile counts.
+    result = replace(result)
     with model.begin():
         model.put_project(project)
         decision = decide(sources, model.accounts(project.id), keys)
@@ -108,12 +109,14 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult, began: float) -> 
         result.snapshot_count = taken
         if result.status == "ok" and decision.failed:
             result.status = "partial"
-        _remember(sync, model, result, began)
+        if sync.tells and result.changes:
+            model.outbox.put(SYNCED, data(sync.run, result))
     log.info("[SmartSync] Updated %d accounts in SQLite", result.updated_count)
     log.info("[SmartSync] Created %d snapshots", taken)
     if sheet is not None:
         _write_back(sync, sheet, decision, result)
     log.info("[SmartSync] Completed for %s: %d accounts updated", project.name, result.updated_count)
+    return result
 
 
 def _sheet(sync: Sync, result: ProjectResult, known: int) -> Table | None:
@@ -166,10 +169,10 @@ def _failed(result: ProjectResult, trouble: Trouble) -> None:
     log.error("[SmartSync] %s: %s", result.project.name, trouble.message)
 
 
-def _remember(sync: Sync, model: ReadModel, result: ProjectResult, began: float) -> None:
-    """Put down how it went, and what is to be told of it, within the transaction at hand."""
-    kind = message(result, model.last_state(result.project.id))
-    model.put_history(_history(sync, result, time.monotonic() - began))
+def _remember(sync: Sync, model: ReadModel, result: ProjectResult, seconds: float) -> None:
+    """Put down how it went, and what is to be told of that, within the transaction at hand."""
+    kind = turn(result, model.last_state(result.project.id))
+    model.put_history(_history(sync, result, seconds))
     if sync.tells and kind:
         model.outbox.put(kind, data(sync.run, result))
 

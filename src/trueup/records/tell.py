@@ -25,17 +25,16 @@ class State(NamedTuple):
         return State(self.status, None) if self.status == "degraded" else self
 
 
-def message(result: ProjectResult, before: State | None) -> str | None:
-    """The kind of message that a sync is worth; None for nothing new.
+def turn(result: ProjectResult, before: State | None) -> str | None:
+    """The kind of message that the end of a sync is worth, besides the one about what it wrote; None for nothing new.
 
-    Trouble is told when it comes, and not again in each run that it lasts. When it is over that is told, too, even if
-    nothing was written since.
+    Trouble is told when it comes, and not again in each run that it lasts. That it is over is told, too.
     """
     trouble = State(result.status, (result.error or {}).get("code")).trouble
     was = before.trouble if before else None
-    if trouble and trouble != was:
-        return FAILED
-    return SYNCED if result.changed_count or (was and not trouble) else None
+    if trouble:
+        return FAILED if trouble != was else None
+    return SYNCED if was and not result.changes else None
 
 
 def data(run: str, result: ProjectResult) -> dict[str, object]:
