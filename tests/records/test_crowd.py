@@ -48,6 +48,25 @@ def test_a_run_that_is_killed_leaves_nothing_half_and_the_next_one_goes_on(world
     assert world.accounts == {"x.com/a": (5, 5), "x.com/b": (5, 5)}
 
 
+def test_a_run_that_is_killed_while_it_writes_has_written_nothing(world: World):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 1, 1))
+    world.sync()
+    world.sheet(("x.com/a", 5, 5), ("x.com/c", 5, 5))
+    killed = (
+        "import os, signal, trueup\n"
+        "from trueup.records.readmodel import ReadModel\n"
+        "ReadModel.take_snapshots = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "trueup.sync_records()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", killed], cwd=world.folder, env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert world.accounts == {"x.com/a": (1, 1), "x.com/b": (1, 1)}
+    assert world.rows("select count(*) from field_provenance") == [(4,)]
+    assert world.result()["changed_count"] == 3
+    assert world.accounts == {"x.com/a": (5, 5), "x.com/c": (5, 5)}
+
+
 def test_what_is_pinned_while_a_run_asks_for_numbers_counts(world: World):
     world.sheet(("x.com/a", 1, 1))
     world.sync()
