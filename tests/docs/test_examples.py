@@ -218,3 +218,24 @@ def test_the_python_of_the_pages_runs(tmp_path: Path, environ: dict[str, str]):
             code, said = run(sys.executable, "-c", text, environ=environ)
             assert code == 0, f"{text}\n{what}: {said}"
             assert "<Action" not in said, "names are plain text"
+
+
+def test_the_page_shows_what_the_sheet_and_the_api_say_and_what_is_pinned(environ: dict[str, str], tmp_path: Path):
+    there = tmp_path / "followers"
+    shutil.copytree(EXAMPLES / "followers", there)
+
+    def shell(command: str) -> tuple[int, str]:
+        return run("bash", "-c", f"cd {there}; exec {command}", environ=environ)
+
+    page = f"{sys.executable} page.py"
+    code, said = shell("trueup records sync")
+    assert (code, "youtube.com/@spacex LookupError: the platform does not know it" in said) == (1, True), said
+    assert shell(page) == (
+        0,
+        "instagram.com/esa: 52000 followers, 9700 views, 1 days\nx.com/nasa: 91000 followers, 5700 views, 1 days\n",
+    )
+    assert shell("trueup records pin instagram.com/esa followers 49100")[0] == 0
+    assert "instagram.com/esa: 49100 followers" in shell(page)[1]
+    code, said = shell("trueup records sync")
+    assert "3 accounts, 0 changed, 0 snapshots" in said
+    assert "instagram.com/esa: 49100 followers" in shell(page)[1]
