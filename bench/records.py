@@ -77,7 +77,8 @@ class Merged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """Seconds to have the list of accounts: from the read model, and from a server that answers late."""
+    """Seconds to have the list of accounts, as the sheet shows them: from the read model, and from a server that
+    answers late."""
 
     stored: float
     fetched: float
@@ -129,12 +130,12 @@ def reading(folder: Path, *, say: Callable[[str], None]) -> Read:
     """The list of the accounts that `merging` left."""
     say("reading them …")
     with closing(sqlite3.connect(folder / "records" / "accounts.db")) as db:
-        query = f"select id, key, profile_url, {', '.join(FIELDS)} from accounts where deleted_at is null"
+        query = f"select profile_url, {', '.join(FIELDS)} from accounts where deleted_at is null"
         stored = _median(lambda: db.execute(query).fetchall())
         rows = db.execute(query).fetchall()
     if len(rows) != ACCOUNTS:
         raise AssertionError(f"{len(rows)} accounts")
-    body = json.dumps({"values": [list(row[2:]) for row in rows]}).encode()
+    body = json.dumps({"values": [list(row) for row in rows]}).encode()
 
     class Sheet(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
