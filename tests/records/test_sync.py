@@ -128,15 +128,6 @@ def test_rows_that_go_stay_when_the_settings_say_keep(world: World):
     assert world.accounts["x.com/b"] == (2, 2)
 
 
-def test_where_rows_that_go_stay_the_sheet_may_lose_all_of_them(world: World):
-    world.settings('on_missing = "keep"')
-    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 2))
-    world.sync()
-    world.sheet(("x.com/c", 3, 3))
-    assert world.result("2026-10-02T10:00:00Z")["status"] == "ok"
-    assert world.accounts == {"x.com/a": (1, 1), "x.com/b": (2, 2), "x.com/c": (3, 3)}
-
-
 def test_a_sheet_that_lost_more_than_half_of_its_rows_changes_nothing(world: World):
     world.sheet(*((f"x.com/a{number}", number, 0) for number in range(400)))
     world.sync()
@@ -421,3 +412,56 @@ def test_a_time_that_is_none_is_refused(world: World, at: str):
     world.sheet(("x.com/a", 1, 1))
     with pytest.raises(UsageError, match="is no time"):
         world.sync(at)
+
+
+@pytest.mark.parametrize("cell", ["#REF!", "", "https:/x.com/b"])
+def test_a_row_whose_account_cannot_be_read_is_no_account_that_went(world: World, cell: str):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 2, 2), ("x.com/c", 3, 3))
+    world.sync()
+    world.sheet(("x.com/a", 9, 1), (cell, 2, 2), ("x.com/c", 3, 3), ("Total", 3, 3))
+    assert [issue["kind"] for issue in world.result()["issues"]] == ["bad_cell"]
+    assert world.accounts == {"x.com/a": (9, 1), "x.com/b": (2, 2), "x.com/c": (3, 3)}
+    world.sheet(("x.com/a", 9, 1), ("x.com/c", 3, 3), ("Total", 3, 3), ("", "", ""), ("by Bob", "", ""))
+    world.sync()
+    assert [*world.accounts] == ["x.com/a", "x.com/c"]
+
+
+def test_a_sheet_that_lost_most_rows_changes_nothing_where_accounts_are_kept_either(world: World):
+    world.settings('on_missing = "keep"')
+    names = [f"x.com/{name}" for name in "abcd"]
+    world.sheet(*((name, 1, 1) for name in names))
+    world.sync()
+    world.sheet((names[0], 5, 5))
+    assert world.result()["error"]["code"] == "rows_vanished"
+    assert world.accounts[names[0]] == (1, 1)
+    for turn in range(1, 4):  # one after the other is no accident
+        world.sheet(*((name, 1, 1) for name in [*names[turn:], *(f"x.com/new{new}" for new in range(turn))]))
+        assert world.result()["status"] == "ok"
+    assert len(world.accounts) == 7
+
+
+def test_a_spike_that_a_parser_wrote_into_the_read_model_is_set_aside(world: World):
+    world.sheet(("x.com/a", 1000, 1))
+    world.sync()
+    world.rows("update accounts set followers = 999999999")
+    [spike] = world.result()["issues"]
+    assert (spike["kind"], spike["value"]) == ("spike", 999999999)
+    assert world.accounts == {"x.com/a": (1000, 1)}
+    world.rows("update accounts set followers = 999999999")
+    world.sync(force=True)
+    assert world.accounts == {"x.com/a": (999999999, 1)}
+
+
+def test_what_a_parser_wrote_outlives_a_pin(world: World):
+    world.sheet(("x.com/a", 100, 1))
+    world.sync()
+    world.rows("update accounts set followers = 300")
+    records.pin("x.com/a", "followers", "50")
+    records.unpin("x.com/a", "followers")
+    assert world.accounts == {"x.com/a": (300, 1)}
+    records.pin("x.com/a", "followers", "50")
+    world.rows("update accounts set followers = 700")
+    records.unpin("x.com/a", "followers")
+    assert world.accounts == {"x.com/a": (700, 1)}
+    world.sync()
+    assert world.accounts == {"x.com/a": (700, 1)}

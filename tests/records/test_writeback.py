@@ -169,3 +169,28 @@ def test_each_project_writes_into_its_own_tab(google: GoogleWorld):
     google.sync()
     assert google.book["It's B"].values[1] == ["x.com/b", 20, 60]
     assert "'It''s B'!B2" in google.book.written
+
+
+def test_what_was_written_is_no_news_from_the_sheet(google: GoogleWorld):
+    google.sheet(("https://x.com/a", 100, 0))
+    found = []
+    for hour, number in enumerate([110, 120, 130, 130, 140]):
+        google.fresh(("x.com/a", number, 0))
+        google.settings(
+            sheets=WRITE,
+            fields='followers = "latest"\nviews = "max"',
+            parsed='[records.parsed]\nkind = "csv"\npath = "fresh.csv"',
+        )
+        google.sync(f"2026-10-01T{hour:02}:00:00Z")
+        found.append(google.accounts["x.com/a"][0])
+    assert found == [100, 120, 130, 130, 140]
+    google.book["A"]["B2"] = 90
+    google.sync("2026-10-01T10:00:00Z")
+    assert google.accounts["x.com/a"][0] == 90
+
+
+def test_who_lowers_a_number_that_was_written_is_told_that_it_counts_for_nothing(google: GoogleWorld):
+    google.sync()
+    google.book["A"]["B2"] = 150
+    assert kinds(google.result()) == [("suppressed_decrease", None, "x.com/a")]
+    assert values(google)[0] == [200, 5]

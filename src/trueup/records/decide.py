@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from trueup.records.config import Project, RecordsConfig
 from trueup.records.fresh import Fresh
 from trueup.records.issues import FAILED_ROW, ROWS_VANISHED, SPIKE, SUPPRESSED_DECREASE, Issue, Trouble
-from trueup.records.merge import Said, merge
+from trueup.records.merge import NOTHING, Said, is_spike, merge
 from trueup.records.readmodel import Account
 from trueup.records.table import Table
 
@@ -27,19 +27,28 @@ class Decision:
     """Accounts whose numbers nobody could tell; they stay as they are."""
 
 
-def wanted(sheet: Table | None, living: Collection[str], *, delete_missing: bool, force: bool) -> list[str]:
+def wanted(
+    sheet: Table | None, living: Collection[str], seen: Collection[str], *, delete_missing: bool, force: bool
+) -> list[str]:
     """The keys of the accounts that are to be merged. The sheet says which there are; those that are known stand in for
-    one that cannot be read. Raises `Trouble` when more than half of them would be deleted, unless `force`."""
+    one that cannot be read, and those that are not to be deleted stay. Raises `Trouble` when more than half of those
+    that the sheet had (`seen`) are gone from it, unless `force`."""
     if sheet is None:
         return list(living)
-    gone = [key for key in living if key not in sheet.rows]
-    if delete_missing and 2 * len(gone) > len(living) and not force:
+    gone = sum(key not in sheet.rows for key in seen)
+    if 2 * gone > len(seen) and not force:
         raise Trouble(
             ROWS_VANISHED,
-            f"{len(gone):,} of {len(living):,} accounts are gone from the sheet, which is more than half; nothing was"
+            f"{gone:,} of {len(seen):,} accounts are gone from the sheet, which is more than half; nothing was"
             " changed. If that is right, sync with --force",
         )
-    return [*sheet.rows, *(() if delete_missing else gone)]
+    stay = () if _deletes(sheet, delete_missing=delete_missing) else [key for key in living if key not in sheet.rows]
+    return [*sheet.rows, *stay]
+
+
+def _deletes(sheet: Table, *, delete_missing: bool) -> bool:
+    """A row of which nobody can tell whose it is may be that of an account which seems to be gone."""
+    return delete_missing and not sheet.nameless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +79,7 @@ def decide(sources: Sources, stored: Mapping[str, Account], keys: Collection[str
         if account != before:
             decision.write.append(account)
             _tell(before, account, decision)
-    if sheet is not None and sources.config.delete_missing:
+    if sheet is not None and _deletes(sheet, delete_missing=sources.config.delete_missing):
         for key, account in stored.items():
             if key not in sheet.rows and account.deleted_at is None:
                 account.deleted_at = sources.now
@@ -94,7 +103,11 @@ def _merged(sources: Sources, key: str, before: Account | None, issues: list[Iss
     stands_in = sources.fresh is None or row is None
     for name, column in sources.config.fields.items():
         said = Said(sheet=by_sheet.get(name), parsed=by_parser.get(name), stands_in=stands_in)
-        result = merge(column.rule, said, start.before(name), now=sources.now, force=sources.force)
+        known = start.before(name)
+        if sources.fresh is None and not sources.force and is_spike(known.value, start.kept.get(name, NOTHING).value):
+            issues.append(Issue(kind=SPIKE, key=key, field=name, value=known.value))
+            known = start.kept[name]
+        result = merge(column.rule, said, known, now=sources.now, force=sources.force)
         if result.kept.winner is not None:
             account.kept[name] = result.kept
         account.values[name] = start.pins.get(name, result.kept.value)

@@ -80,7 +80,7 @@ def merge(rule: str, said: Said, before: Kept = NOTHING, *, now: str = "", force
     The stored value takes part when it has to stand in for somebody, and when nobody else says anything. A spike is set
     aside for the stored value, so that it changes nothing in either direction.
     """
-    spike = None if force or not _is_spike(said.parsed, before.value) else said.parsed
+    spike = None if force or not is_spike(said.parsed, before.value) else said.parsed
     values: dict[str, Value] = {}
     if said.sheet is not None:
         values[SHEET] = said.sheet
@@ -129,7 +129,15 @@ def decide(rule: str, values: Mapping[str, Value], heard: Mapping[str, Heard]) -
     return values[winner], winner
 
 
-def _is_spike(parsed: Value | None, stored: Value | None) -> bool:
+def echoed(kept: Kept, now: str) -> dict[str, Heard]:
+    """What is heard once the sheet was made to say what is kept: that is nothing new."""
+    winner = kept.heard.get(kept.winner or STORED)
+    echo = {} if kept.value is None else {SHEET: Heard(kept.value, winner.since if winner else now)}
+    return {**kept.heard, **echo}
+
+
+def is_spike(parsed: Value | None, stored: Value | None) -> bool:
+    """Whether a parsed value is out of all proportion to what is stored."""
     if not isinstance(parsed, int) or not isinstance(stored, int):
         return False
     return stored >= _SPIKE_FROM and parsed > _SPIKE * stored
@@ -140,6 +148,11 @@ def _lower(value: Value | None, than: Value | None) -> bool:
 
 
 def _heard(who: str, value: Value, before: Kept, now: str) -> Heard:
-    """What is stored was first said by whoever won with it."""
-    last = before.heard.get(who if who != STORED else before.winner or STORED)
-    return Heard(value, last.since) if last and (who == STORED or last.value == value) else Heard(value, now)
+    """What is stored was first said by whoever won with it. Who says what is stored already, as a sheet does into which
+    it was written, says nothing new."""
+    last = before.heard.get(who)
+    if who != STORED and last and last.value == value:
+        return last
+    if value == before.value and (winner := before.heard.get(before.winner or STORED)):
+        return Heard(value, winner.since)
+    return Heard(value, now)

@@ -14,6 +14,7 @@ from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Project, RecordsConfig
 from trueup.records.decide import Decision, Sources, decide, wanted
 from trueup.records.issues import PROJECT_FAILED, ROWS_VANISHED, EmptyTab, Trouble
+from trueup.records.merge import echoed
 from trueup.records.parsed import Parsed
 from trueup.records.readmodel import ReadModel
 from trueup.records.report import ProjectResult
@@ -81,8 +82,10 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> ProjectResult:
     """The result once it is written; what is given is as it was until then."""
     project, config = result.project, sync.config
     living = model.living(project.id)
-    sheet = _sheet(sync, result, len(living))
-    keys = wanted(sheet, living, delete_missing=config.delete_missing, force=sync.force)
+    # Where nothing is deleted, many are living of which the sheet says no more.
+    seen = living if config.delete_missing else model.seen(project.id)
+    sheet = _sheet(sync, result, len(seen))
+    keys = wanted(sheet, living, seen, delete_missing=config.delete_missing, force=sync.force)
     log.info("[SmartSync] Found %d accounts to sync", len(keys))
     log.info("[SmartSync] Read %d accounts from Sheets", len(sheet.rows) if sheet else 0)
     fresh = sync.parsed(project, keys) if sync.parsed else None
@@ -114,7 +117,7 @@ def _sync(sync: Sync, model: ReadModel, result: ProjectResult) -> ProjectResult:
     log.info("[SmartSync] Updated %d accounts in SQLite", result.updated_count)
     log.info("[SmartSync] Created %d snapshots", taken)
     if sheet is not None:
-        _write_back(sync, sheet, decision, result)
+        _write_back(sync, model, sheet, decision, result)
     log.info("[SmartSync] Completed for %s: %d accounts updated", project.name, result.updated_count)
     return result
 
@@ -138,7 +141,7 @@ def _sheet(sync: Sync, result: ProjectResult, known: int) -> Table | None:
         result.attempts = sync.sheet.attempts
 
 
-def _write_back(sync: Sync, sheet: Table, decision: Decision, result: ProjectResult) -> None:
+def _write_back(sync: Sync, model: ReadModel, sheet: Table, decision: Decision, result: ProjectResult) -> None:
     """What is merged stays merged where this fails; the next run tries it again."""
     try:
         written, issues = sync.sheet.write_back(result.project, sheet, decision.merged)
@@ -147,7 +150,13 @@ def _write_back(sync: Sync, sheet: Table, decision: Decision, result: ProjectRes
         result.status = "partial"
         return
     if written:
-        log.info("[SmartSync] Wrote %d cells into Sheets", written)
+        accounts = {account.key: account for account in decision.merged}
+        with model.begin():
+            for cell in written:
+                account = accounts[cell.key]
+                # Else what we wrote would be taken for news from a person, and a person's lower number for no change.
+                model.put_heard(account, cell.field, echoed(account.kept[cell.field], sync.timestamp))
+        log.info("[SmartSync] Wrote %d cells into Sheets", len(written))
     result.issues += [issue.to_json() for issue in issues]
     for issue in issues:
         log.warning("[SmartSync] %s: %s", result.project.name, issue.said())

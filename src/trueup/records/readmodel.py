@@ -143,6 +143,16 @@ class ReadModel:
             query = "select key from accounts where project_id = ? and deleted_at is null order by id"
             return [row[0] for row in self._db.execute(query, (project_id,))]
 
+    def seen(self, project_id: str) -> list[str]:
+        """The keys of those of which the sheet said something when they were merged last."""
+        with self._told():
+            query = """
+                select key from accounts a where project_id = ? and deleted_at is null and exists (
+                    select 1 from field_provenance p where p.account_id = a.id and p.candidates like '%"sheet"%'
+                )
+            """
+            return [row[0] for row in self._db.execute(query, (project_id,))]
+
     def listed(self, project_id: str) -> Listing:
         """The accounts of a project that are not deleted, as readers see them, by key."""
         names = ("id", "key", "profile_url", *self._names)
@@ -259,6 +269,12 @@ class ReadModel:
             ),
         )
 
+    def put_heard(self, account: Account, name: str, heard: Mapping[str, Heard]) -> None:
+        """Remember who says what of a field, and since when."""
+        self._db.execute(
+            "update field_provenance set heard = ? where account_id = ? and field = ?", (_json(heard), account.id, name)
+        )
+
     def take_snapshots(self, accounts: Iterable[Account], now: datetime) -> int:
         """Keep the accounts as they are for the day of `now`, whose zone says which day it is. The first snapshot of a
         day stays. How many were new."""
@@ -275,7 +291,10 @@ class ReadModel:
         self._db.execute(f"insert into sync_history ({_quoted(row)}) values ({_marks(row)})", list(row.values()))
 
     def pin(self, account: Account, name: str, value: Value | None, when: str) -> None:
-        """Hold a field at a value, whatever is merged; with None it is let go, and what the rule gave is back."""
+        """Hold a field at a value, whatever is merged; with None it is let go, and what the rule gave is back. What a
+        parser wrote into the field since the last merge is kept, and is what is back."""
+        if (kept := account.before(name)) != NOTHING:
+            account.kept[name] = kept
         if value is None:
             self._db.execute("delete from pins where account_id = ? and field = ?", (account.id, name))
             account.pins.pop(name, None)
@@ -284,7 +303,7 @@ class ReadModel:
             self._db.execute("insert or replace into pins values (?, ?, ?, ?)", (account.id, name, value, when))
             account.pins[name] = shown = value
         account.values[name] = shown
-        self._db.execute(f"update accounts set {_quoted([name])} = ? where id = ?", (shown, account.id))
+        self.put(account)
 
     def _load(self, condition: str, values: tuple[object, ...]) -> list[Account]:
         with self._told():

@@ -15,6 +15,7 @@ from trueup.records.grid import csv_grid
 from trueup.records.issues import Issue, Trouble
 from trueup.records.readmodel import Account
 from trueup.records.table import Table, read_table
+from trueup.records.writeback import Cell
 
 
 class Sheet(Protocol):
@@ -27,8 +28,8 @@ class Sheet(Protocol):
     def read(self, project: Project) -> Table:
         """What the tab of a project says. Raises `Trouble`."""
 
-    def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[int, list[Issue]]:
-        """Bring the merged values into the tab that gave `table`, where the settings want it: how many cells were
+    def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[list[Cell], list[Issue]]:
+        """Bring the merged values into the tab that gave `table`, where the settings want it: the cells that were
         written, and what was left alone. Raises `Trouble`."""
 
     def look(self) -> str:
@@ -52,9 +53,9 @@ class CsvSheet:
         config = self._config
         return read_table(csv_grid(self._file(project)), config.key, config.fields, config.sheets.form)
 
-    def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[int, list[Issue]]:  # noqa: ARG002 - as in `Sheet`
+    def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[list[Cell], list[Issue]]:  # noqa: ARG002 - as in `Sheet`
         """Nothing is written."""
-        return 0, []
+        return [], []
 
     def look(self) -> str:
         """As in `Sheet`."""

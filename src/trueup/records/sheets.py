@@ -16,7 +16,7 @@ from trueup.records.locales import PLAIN, NumberForm, number_form
 from trueup.records.readmodel import Account
 from trueup.records.service_key import ServiceKey, service_key
 from trueup.records.table import Table, read_table
-from trueup.records.writeback import decide, wanted
+from trueup.records.writeback import Cell, decide, wanted
 
 _SCOPES: Final = "https://www.googleapis.com/auth/"
 _SPREADSHEET: Final = "application/vnd.google-apps.spreadsheet"
@@ -88,11 +88,11 @@ class GoogleSheet:
             raise
         return read_table(self._grids[_tab(book, project)], self._config.key, self._config.fields, book.form)
 
-    def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[int, list[Issue]]:
+    def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[list[Cell], list[Issue]]:
         """As in `Sheet`. The tab is looked at again first: rows move, and people edit."""
         cells = wanted(table, accounts, self._config.fields) if self._config.sheets.write_back else []
         if not cells:
-            return 0, []
+            return [], []
         google, book = self._open()
         tab = _tab(book, project)
         grid, formulas = self._look_again(book, tab)
@@ -105,7 +105,7 @@ class GoogleSheet:
             ]
             body = {"valueInputOption": "RAW", "data": data}
             google.tell(self._url(book.id, "/values:batchUpdate"), body, what=self._named)
-        return len(writes), issues
+        return writes, issues
 
     @property
     def _named(self) -> str:

@@ -48,6 +48,8 @@ class Table:
     """The columns that are there, by name; the first is 0."""
     unread: set[tuple[str, str]] = field(default_factory=set)
     """Key and field of the cells that hold something else than a value."""
+    nameless: set[int] = field(default_factory=set)
+    """Rows with values of which nobody can tell whose they are."""
 
 
 def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, Field], form: NumberForm) -> Table:
@@ -67,6 +69,8 @@ def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, 
     repeated: dict[str, list[int]] = {}
     for number, line in enumerate(lines, 2):
         if not (account := _account(line, number, places[key], table.issues)):
+            if _holds_values(line, places, fields) and not _is_total(line, places[key]):
+                table.nameless.add(number)
             continue
         url, name = account
         if name in table.rows:
@@ -116,7 +120,7 @@ def _account(line: Sequence[object], number: int, place: int, issues: list[Issue
         name = profile_key(said)
         if name is not None:
             return said, name
-        if _folded(re.split(r"[\s:=]", said)[0]) in _TOTALS:
+        if _is_total(line, place):
             return None
         said = Absent(f"{said[:40]!r} is no profile URL")
     filled = any(not isinstance(text(other), Absent) for other in line)
@@ -124,3 +128,13 @@ def _account(line: Sequence[object], number: int, place: int, issues: list[Issue
         reason = said.reason or "the row has no profile URL"
         issues.append(Issue(kind=BAD_CELL, cell=a1(number, place + 1), reason=reason))
     return None
+
+
+def _is_total(line: Sequence[object], place: int) -> bool:
+    said = text(line[place] if place < len(line) else None)
+    return isinstance(said, str) and _folded(re.split(r"[\s:=]", said)[0]) in _TOTALS
+
+
+def _holds_values(line: Sequence[object], places: Mapping[str, int], fields: Iterable[str]) -> bool:
+    there = [places[name] for name in fields if name in places]
+    return any(place < len(line) and isinstance(text(line[place]), str) for place in there)
