@@ -23,16 +23,19 @@ from trueup import records
 from trueup.config import load
 from trueup.records.config import FIELDS, records_config
 from trueup.records.readmodel import ReadModel
+from trueup.testing import SheetsServer
 
 ACCOUNTS = 5_000
 CHANGED = 500
 CPU = 1.0
 """Seconds of a run, start-up included."""
+REQUESTS = 3
+"""To Sheets, at most."""
 LATE = 0.2
 """Seconds until a sheet's server answers."""
 FASTER = 40
-PROJECTS = 100
-MANY = 10_000
+PROJECTS = 1_000
+MANY = 100_000
 DAYS = 365
 GROWTH_MS = 100.0
 _ROUNDS = 15
@@ -51,9 +54,6 @@ for file in ("Space.csv", "fresh.csv"):
 db.commit()
 """
 _SETTINGS = """
-[records.sheets]
-kind = "csv"
-path = "{name}.csv"
 [records.parsed]
 kind = "csv"
 path = "fresh.csv"
@@ -61,12 +61,18 @@ path = "fresh.csv"
 id = "space"
 name = "Space"
 """
+_GOOGLE = """
+[records.sheets]
+endpoint = "{endpoint}"
+spreadsheet = "{book}"
+credentials = "key.json"
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
     """A run into an empty read model, one with nothing new, one after some rows changed; and the same by a loop that
-    reads both files and writes row by row, which keeps neither history nor reasons."""
+    reads two files and writes row by row, which keeps neither history nor reasons."""
 
     first: timing.Timing
     unchanged: timing.Timing
@@ -99,31 +105,37 @@ class Grown:
 
 
 def merging(folder: Path, *, say: Callable[[str], None]) -> Merged:
-    """Five numbers an account, in two CSV files."""
+    """Five numbers an account, in a spreadsheet and a CSV file; for the loop in two files."""
     say(f"merging {ACCOUNTS:,} accounts …")
     home = folder / "records"
     home.mkdir()
-    (home / "trueup.toml").write_text(_SETTINGS)
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TRUEUP_HOME": str(home / "state")}
 
-    def sync(changed: int) -> timing.Timing:
+    def sync(server: SheetsServer, changed: int) -> timing.Timing:
         command = [str(tools.BIN / "trueup"), "records", "sync", "--json", "--config", str(home / "trueup.toml")]
+        server.requests.clear()
         taken = timing.run(command, environ, folder=home)
         [result] = json.loads(taken.output)["results"]
         if (result["updated_count"], result["changed_count"]) != (ACCOUNTS, changed):
             raise AssertionError(f"not what was to be merged: {result['updated_count']}, {result['changed_count']}")
+        if (asked := server.count()) > REQUESTS:
+            raise AssertionError(f"{asked} requests to Sheets")
         return taken
 
     def loop() -> timing.Timing:
         code = f"import os; os.chdir({str(home)!r})\n{_LOOP}"
         return timing.run([sys.executable, "-c", code, " ".join(FIELDS)], environ, folder=home)
 
-    _write(home / "Space.csv", lambda number: number)
-    _write(home / "fresh.csv", lambda number: number + 1)
-    first, unchanged = sync(ACCOUNTS), sync(0)
-    by_loop, again = loop(), loop()
-    _write(home / "fresh.csv", lambda number: number + (2 if number < CHANGED else 1))
-    return Merged(first=first, unchanged=unchanged, changed=sync(CHANGED), loop=by_loop, loop_again=again)
+    _write(home / "Space.csv", _rows(lambda number: number))
+    _write(home / "fresh.csv", _rows(lambda number: number + 1))
+    with SheetsServer() as server:
+        book = server.add("Numbers", {"Space": _rows(lambda number: number)})
+        (home / "key.json").write_text(json.dumps(server.key))
+        (home / "trueup.toml").write_text(_GOOGLE.format(endpoint=server.endpoint, book=book.id) + _SETTINGS)
+        first, unchanged = sync(server, ACCOUNTS), sync(server, 0)
+        _write(home / "fresh.csv", _rows(lambda number: number + (2 if number < CHANGED else 1)))
+        changed = sync(server, CHANGED)
+    return Merged(first=first, unchanged=unchanged, changed=changed, loop=loop(), loop_again=loop())
 
 
 def reading(folder: Path, *, say: Callable[[str], None]) -> Read:
@@ -162,7 +174,7 @@ def growing(folder: Path, *, say: Callable[[str], None]) -> Grown:
     home = folder / "records-many"
     home.mkdir()
     projects = "".join(f'[[records.projects]]\nid = "{number}"\nname = "P{number}"\n' for number in range(PROJECTS))
-    (home / "trueup.toml").write_text(_SETTINGS.partition("[[")[0] + projects)
+    (home / "trueup.toml").write_text('[records.sheets]\nkind = "csv"\npath = "{name}.csv"\n' + projects)
     settings = load(home / "trueup.toml")
     config = records_config(settings)
     ReadModel(config.database, config.fields).close()
@@ -189,11 +201,16 @@ def growing(folder: Path, *, say: Callable[[str], None]) -> Grown:
     return Grown(accounts=len(found), snapshots=MANY * DAYS, taken_ms=1000 * taken)
 
 
-def _write(path: Path, number: Callable[[int], int]) -> None:
+def _rows(number: Callable[[int], int]) -> list[list[str | int]]:
+    return [
+        ["profile_url", *FIELDS],
+        *([f"https://x.com/account{n}", *[number(n)] * len(FIELDS)] for n in range(ACCOUNTS)),
+    ]
+
+
+def _write(path: Path, rows: list[list[str | int]]) -> None:
     with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["profile_url", *FIELDS])
-        rows.writerows([f"https://x.com/account{n}", *[number(n)] * len(FIELDS)] for n in range(ACCOUNTS))
+        csv.writer(file).writerows(rows)
 
 
 def _median(work: Callable[[], object]) -> float:

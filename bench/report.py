@@ -285,9 +285,9 @@ def records_verdict(row: Merged | Read | Grown) -> tuple[str, bool]:
 
 
 def _records(rows: Sequence[Merged | Read | Grown]) -> Iterable[str]:
-    yield f"`trueup records sync` of {ACCOUNTS:,} accounts with five numbers, from a sheet and fresh numbers in CSV"
-    yield f"files: into an empty read model, with nothing new, and with {CHANGED:,} accounts changed. Beside a loop"
-    yield "that reads both files and upserts row by row. Seconds of the whole command, and of CPU time."
+    yield f"`trueup records sync` of {ACCOUNTS:,} accounts with five numbers, from a spreadsheet and a CSV"
+    yield f"file: into an empty read model, with nothing new, and with {CHANGED:,} accounts changed. Beside a loop"
+    yield "that reads two files and upserts row by row. Seconds of the whole command, and of CPU time."
     yield ""
     yield _row("case", "s", "CPU, s", "target", "")
     yield _row("---", "---:", "---:", "---", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -302,9 +303,9 @@ def _projects(given: object) -> tuple[Project, ...]:
         check_names(table, _OF_A_PROJECT, where)
         active = parse_boolean(table.get("active", True), where=f"{where} active")
         projects.append(Project(id=_text(table, "id", where), name=_text(table, "name", where), active=active))
-    words = [word for project in projects for word in {project.id, project.name}]
-    for word in words:
-        if words.count(word) > 1:
+    words = Counter(word for project in projects for word in {project.id, project.name})
+    for word, count in words.items():
+        if count > 1:
             raise ConfigError(f"{where}: two of them are called {word!r}", cure="Give each its own id and name")
     return tuple(projects)
 
