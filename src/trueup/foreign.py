@@ -25,7 +25,7 @@ def named_function(spelled: str, *, base: Path, where: str) -> tuple[Callable[..
         sys.path.append(folder)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "\0")
         what = "there is no such module" if missing else f"importing it fails: {described(error)}"
         raise ConfigError(f"{where}: {what}", cure="Set PYTHONPATH to the folder it lies in") from error

@@ -311,6 +311,61 @@ def test_fresh_numbers_come_from_a_function_and_one_that_fails_fails_alone(
         world.sync()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import sys; sys.exit(0)",
+        "import asyncio; raise asyncio.CancelledError",
+        "from decimal import Decimal; return {'views': Decimal('sNaN')}",
+        "return {'bio': 10**5000}",
+        "return {'views': type('Odd', (), {'__str__': lambda self: 1 / 0})()}",
+        "return 5",
+    ],
+)
+def test_one_answer_of_a_function_never_ends_a_run(world: World, monkeypatch: pytest.MonkeyPatch, body: str):
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 1, 1))
+    name = f"fresh_numbers_{abs(hash(body))}"
+    code = f"def numbers(key, project):\n    if key == 'x.com/b':\n        {body}\n    return {{'views': 7}}\n"
+    (world.folder / f"{name}.py").write_text(code)
+    parsed = f'[records.parsed]\nkind = "python"\nfunction = "{name}:numbers"\n'
+    world.settings(parsed='[records.fields.bio]\nrule = "parsed"\ntype = "text"\n' + parsed)
+    monkeypatch.syspath_prepend(world.folder)
+    result = world.result()
+    assert result["status"] == "partial"
+    assert [issue["key"] for issue in result["issues"] if issue["kind"] == "failed_row"] == ["x.com/b"]
+    assert world.accounts == {"x.com/a": (1, 7)}
+
+
+def test_a_number_of_a_class_of_its_own_is_kept_as_the_number_it_is(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.sheet(("x.com/a", 1, 1))
+    (world.folder / "fresh_numbers_odd.py").write_text(
+        "class Odd(int):\n    __str__ = lambda self: 'many'\ndef numbers(key, project): return {'views': Odd(7)}\n"
+    )
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "fresh_numbers_odd:numbers"\n')
+    monkeypatch.syspath_prepend(world.folder)
+    world.sync()
+    assert records.show("x.com/a")["provenance"]["views"]["candidates"] == {"sheet": 1, "parsed": 7}  # type: ignore[index]
+
+
+def test_a_function_is_stopped_by_whoever_stops_the_run(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.sheet(("x.com/a", 1, 1))
+    (world.folder / "fresh_numbers_stopped.py").write_text("def numbers(key, project): raise KeyboardInterrupt\n")
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "fresh_numbers_stopped:numbers"\n')
+    monkeypatch.syspath_prepend(world.folder)
+    with pytest.raises(KeyboardInterrupt):
+        world.sync()
+    assert world.accounts == {}
+
+
+def test_a_module_that_exits_when_it_is_imported_is_wrong_configuration(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.sheet(("x.com/a", 1, 1))
+    (world.folder / "fresh_numbers_leaving.py").write_text("import sys\nsys.exit(0)\n")
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "fresh_numbers_leaving:numbers"\n')
+    monkeypatch.syspath_prepend(world.folder)
+    with pytest.raises(ConfigError, match="importing it fails: SystemExit: 0"):
+        world.sync()
+
+
 def test_a_parser_may_write_into_the_read_model_itself(world: World):
     world.sheet(("x.com/a", 1, 1))
     world.sync()

@@ -95,7 +95,7 @@ def _from_fraction(cell: float | Decimal) -> int | Absent:
 def _in_range(value: int) -> int | Absent:
     if abs(value) > LARGEST:  # not shown: writing thousands of digits is refused by Python
         return Absent("the number is too large")
-    return value if value >= 0 else Absent(f"{value} is negative")
+    return int(value) if value >= 0 else Absent(f"{value} is negative")
 
 
 def _digits(said: str, form: NumberForm) -> str | None:

@@ -107,10 +107,10 @@ def _function(config: RecordsConfig) -> Function:
 def _called(config: RecordsConfig, function: Function, project: Project, keys: Collection[str]) -> Fresh:
     fresh = Fresh()
     for key in keys:
-        try:
-            given = dict(function(key, project) or {})
-        except Exception as error:  # noqa: BLE001 - it is somebody else's, and one account fails alone
+        try:  # what it gives back is somebody else's as well: a value may refuse to be looked at
+            fresh.take(key, dict(function(key, project) or {}), config.fields)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - `sys.exit()`, too, is the account's trouble alone
             fresh.failed[key] = described(error)
-            continue
-        fresh.take(key, given, config.fields)
     return fresh
