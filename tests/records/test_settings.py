@@ -70,6 +70,7 @@ def test_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch):
         ('[records.fields]\nviews = "avg"\n', "max, min, sheet, parsed, latest, sum"),
         ('[records.fields]\n"Views; drop" = "max"\n', "cannot be a field's name"),
         ('[records.fields]\nprofile_url = "max"\n', "cannot be a field's name"),
+        ('[records.fields]\ndate = "max"\n', "cannot be a field's name"),
         ('[records.fields]\nname = { rule = "max", type = "text" }\n', "needs numbers"),
         ('[records.fields]\nviews = "sum"\n', "the read model is none"),
         ('[records.fields]\nviews = "latest"\n', "the read model is none"),

@@ -462,7 +462,20 @@ def test_one_account_of_two_projects_is_two_accounts(world: World):
     assert world.rows("select project_id, followers from accounts order by 1") == [("p-A", 1), ("p-B", 2)]
 
 
-@pytest.mark.parametrize("at", ["yesterday", "2026-13-01", "0001-01-01T00:00:00+10:00"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "yesterday",
+        "\udcff",
+        "2026-13-01",
+        "0001-01-01T00:00:00+10:00",
+        "0001-01-01T00:00Z",
+        "0500-01-01T00:00Z",
+        "1969-12-31T23:59:59Z",
+        "9999-01-01T00:00Z",
+        "9999-12-31T23:59:59Z",
+    ],
+)
 def test_a_time_that_is_none_is_refused(world: World, at: str):
     world.sheet(("x.com/a", 1, 1))
     with pytest.raises(UsageError, match="is no time"):
@@ -520,3 +533,12 @@ def test_what_a_parser_wrote_outlives_a_pin(world: World):
     assert world.accounts == {"x.com/a": (700, 1)}
     world.sync()
     assert world.accounts == {"x.com/a": (700, 1)}
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize("at", ["1970-01-01T00:00Z", "9998-12-31T23:59:59Z"])
+def test_the_first_and_the_last_instant_are_days_in_every_zone(world: World, zone: str, at: str):
+    world.settings(f'timezone = "{zone}"')
+    world.sheet(("x.com/a", 1, 1))
+    assert world.result(at)["snapshot_count"] == 1
+    assert len(records.history("x.com/a")["snapshots"]) == 1  # type: ignore[arg-type]

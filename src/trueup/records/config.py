@@ -25,10 +25,8 @@ HTTP: Final = "http"
 PYTHON: Final = "python"
 SOFT_DELETE: Final = "soft-delete"
 KEEP: Final = "keep"
-COLUMNS: Final = frozenset(
-    {"id", "project_id", "key", "profile_url", "deleted_at", "account_id", "snapshot_time", "local_date"}
-)
-"""Of the read model's own; no field may be called so."""
+COLUMNS: Final = frozenset("id project_id key profile_url deleted_at account_id snapshot_time local_date date".split())
+"""Of the read model's own, and of what is told of an account beside its fields; no field may be called so."""
 
 _KNOWN: Final = frozenset("database timezone key on_missing fields sheets projects parsed".split())
 # What belongs to the other kind may stay there while one is tried.

@@ -34,8 +34,10 @@ log = logging.getLogger("trueup.records")
 
 JOB: Final = "records"
 _DAYS: Final = 30
-_LONGEST: Final = 24 * 366 * 100
-"""Hours."""
+_LONGEST: Final = 366 * 100
+"""Days."""
+_YEARS: Final = range(1970, 9999)
+"""In these an instant is a date in every zone, with a year of four digits."""
 
 
 def sync_records(
@@ -142,14 +144,16 @@ def accounts(project: str, settings: Settings | None = None) -> Listing:
 def show(account: str, settings: Settings | None = None) -> dict[str, object]:
     """An account by its id, key or URL: its values, who gave them, what is pinned. Raises `UsageError`."""
     with _reading(records_config(settings or load())) as model:
-        found = model.find(account)
+        found = _found(model, account)
     return {"account": found.to_json(), "provenance": found.provenance(), "pins": found.pins}
 
 
 def history(account: str, settings: Settings | None = None, *, days: int = _DAYS) -> dict[str, object]:
-    """The snapshots of an account, the newest first. Raises `UsageError`."""
+    """So many snapshots of an account, the newest first. Raises `UsageError`."""
+    if not 0 < days <= _LONGEST:
+        raise UsageError(f"--days {days} makes no sense", cure="Use 30 for a month, 366 for a year")
     with _reading(records_config(settings or load())) as model:
-        found = model.find(account)
+        found = _found(model, account)
         snapshots = model.snapshots(found.id, days)
     return {
         "account": found.to_json(),
@@ -165,7 +169,7 @@ def grown(
 ) -> list[tuple[Project, list[Growth]]]:
     """What the accounts of each active project, or of one, gained within so many hours. Raises `UsageError`."""
     config = records_config(settings or load())
-    if not 0 < hours <= _LONGEST:
+    if not 0 < hours <= 24 * _LONGEST:
         raise UsageError(f"--hours {hours:g} makes no sense", cure="Use 24 for a day, 168 for a week")
     numbers = [column.name for column in config.fields.values() if not column.text]
     with _reading(config) as model:
@@ -200,9 +204,17 @@ def _pinned(config: RecordsConfig, account: str, field: str, value: Value | None
     if not config.database.exists():
         raise UsageError(f"there is no account '{account}'", cure="Nothing was synced yet: trueup records sync")
     with closing(ReadModel(config.database, config.fields)) as model, model.begin():
-        found: Account = model.find(account)
+        found = _found(model, account)
         model.pin(found, field, value, timestamp(datetime.now(UTC)))
     return {"account": found.to_json(), "provenance": found.provenance(), "pins": found.pins}
+
+
+def _found(model: ReadModel, word: str) -> Account:
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # bytes that are no text: SQLite cannot even be asked
+        raise UsageError(f"there is no account '{word}'", cure="Name its id, its key or its URL") from None
+    return model.find(word)
 
 
 def _field(config: RecordsConfig, name: str) -> Field:
@@ -288,9 +300,12 @@ def _instant(at: datetime | str | None, config: RecordsConfig) -> datetime | Non
         return None
     try:
         when = datetime.fromisoformat(at) if isinstance(at, str) else at
-        return (when if when.tzinfo else when.replace(tzinfo=config.zone)).astimezone(UTC)
+        when = (when if when.tzinfo else when.replace(tzinfo=config.zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(f"'{at}' is no time", cure="Write it like 2026-11-22T10:30:00Z") from None
+    if when.year not in _YEARS:
+        raise UsageError(f"'{at}' is no time of a sync", cure=f"Name one from {_YEARS[0]} to {_YEARS[-1]}")
+    return when
 
 
 @contextmanager
