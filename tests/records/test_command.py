@@ -7,6 +7,7 @@ import pytest
 
 from tests.records.world import World
 from trueup.cli import main
+from trueup.config import load
 
 Run = Callable[..., tuple[int, dict[str, object]]]
 
@@ -167,6 +168,18 @@ def test_a_sync_tells_its_events(world: World, capsys: pytest.CaptureFixture[str
     assert said[2]["key"] == "B"
     assert said[3]["status"] == "partial"
     assert said[3]["counts"] == {"accounts": 1, "changed": 1, "snapshots": 1, "issues": 1, "failed": 0}
+
+
+def test_a_history_that_cannot_be_written_is_told_beside_what_was_merged(world: World, run: Run):
+    world.sheet(("x.com/a", 1, 1))
+    home = load().home
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "runs.db").write_bytes(b"no database" * 500)
+    code, document = run("sync")
+    assert (code, document["status"]) == (0, "ok")
+    assert document["results"][0]["changed_count"] == 1  # type: ignore[index]
+    [warning] = document["warnings"]  # type: ignore[misc]
+    assert warning.startswith(f"this run is not in the history: the history {home / 'runs.db'} cannot be used")
 
 
 def test_what_a_parser_prints_is_no_part_of_the_document(world: World, run: Run):

@@ -83,7 +83,7 @@ class RecordsRun:
     """Inactive ones included."""
     results: tuple[ProjectResult, ...]
     warnings: tuple[str, ...] = ()
-    """Who could not be told of it, in sentences; they are told later."""
+    """Who could not be told of it and is told later, and that it is not in the history; in sentences."""
     seconds: float
 
     @property

@@ -94,20 +94,10 @@ def sync_records(
         warnings=_tell(config, to) if to and not dry_run else (),
         seconds=time.monotonic() - began,
     )
+    if not dry_run:
+        done = _remembered(done, projects[0].name if project else "", started, settings)
     for warning in done.warnings:
         listener(events.Warned(run=run, message=warning))
-    if not dry_run:
-        RunLog(settings.home).add(
-            RunRecord(
-                run=run,
-                job=JOB,
-                name=projects[0].name if project else "",
-                status=done.status,
-                started=stamped(started),
-                seconds=done.seconds,
-                summary=done.summary(),
-            )
-        )
     listener(events.RunFinished(run=run, status=done.status, reason=None, counts=done.counts(), seconds=done.seconds))
     return done
 
@@ -259,6 +249,25 @@ def _heard(result: ProjectResult, run: str, listener: events.Listener) -> Projec
     )
     listener(said)
     return result
+
+
+def _remembered(done: RecordsRun, name: str, started: datetime, settings: Settings) -> RecordsRun:
+    """The run, in the history. What it merged is merged, whether that works or not."""
+    record = RunRecord(
+        run=done.run,
+        job=JOB,
+        name=name,
+        status=done.status,
+        started=stamped(started),
+        seconds=done.seconds,
+        summary=done.summary(),
+    )
+    try:
+        RunLog(settings.home).add(record)
+    except (TrueupError, OSError) as error:
+        log.warning("[SmartSync] this run is not in the history: %s", error)
+        return replace(done, warnings=(*done.warnings, f"this run is not in the history: {error}"))
+    return done
 
 
 def _webhooks(settings: Settings) -> Alerts | None:
