@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.records.world import World
 from trueup.config import load
 from trueup.errors import ConfigError, UsageError
 from trueup.records.config import Field, RecordsConfig, records_config
@@ -70,6 +71,13 @@ def test_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch):
         ('[records.fields]\nviews = "avg"\n', "max, min, sheet, parsed, latest, sum"),
         ('[records.fields]\n"Views; drop" = "max"\n', "cannot be a field's name"),
         ('[records.fields]\nprofile_url = "max"\n', "cannot be a field's name"),
+        ('[records]\ndatabase = ["a"]\n', "has no database"),
+        ("[records]\ndatabase = { a = 1 }\n", "has no database"),
+        ('[records.fields]\na_b = "max"\na__b = "max"\n', "a__b: no header tells it from a_b"),
+        ('[records]\nkey = "My-Link"\n[records.fields]\nmy_link = "max"\n', "my_link: no header tells it from My-Link"),
+        ('[records]\nkey = "views"\n', "views: no header tells it from views"),
+        (f'[records.fields]\n{"a" * 64} = "max"\n', "cannot be a field's name"),
+        ("[records.fields]\n" + "".join(f'n{number} = "max"\n' for number in range(101)), "names 101 columns"),
         ('[records.fields]\ndate = "max"\n', "cannot be a field's name"),
         ('[records.fields]\nname = { rule = "max", type = "text" }\n', "needs numbers"),
         ('[records.fields]\nviews = "sum"\n', "the read model is none"),
@@ -106,3 +114,12 @@ def test_a_setting_that_makes_no_sense_is_told_in_one_line(text: str, said: str)
         config(text)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_hundred_fields_with_long_names_are_possible(world: World):
+    names = [f"{number:0>63}".replace("0", "n", 1) for number in range(100)]
+    lines = "".join(f'{name} = "max"\n' for name in names)
+    (world.folder / "trueup.toml").write_text(f"{SHEETS}{PROJECT}[records.fields]\n{lines}")
+    world.sheet(("x.com/a", *range(100)), name="Project A", header=("profile_url", *names))
+    assert world.result()["issues"] == []
+    assert world.rows(f"select {names[0]}, {names[99]} from accounts") == [(0, 99)]

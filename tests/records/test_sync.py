@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -285,8 +287,43 @@ def test_fresh_numbers_come_from_a_query(world: World):
     (world.folder / "fresh.db").touch()
     assert world.result()["status"] == "ok"
     assert world.accounts == {"x.com/a": (5, 6)}
-    world.settings(parsed=parsed.format("fresh.db", "create table t (x)"))
-    assert "readonly" in world.result()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "create table t (x)",
+        "create temp table t (x)",
+        "insert into numbers values ('x.com/a', 9)",
+        "with nine as (select 9) update numbers set views = 9",
+        "delete from numbers returning *",
+        "attach database 'other.db' as y",
+        "vacuum into 'copy.db'",
+        "vacuum",
+        "pragma journal_mode = wal",
+        "pragma user_version = 7",
+        "begin exclusive",
+        "select 1 as profile_url; drop table numbers",
+    ],
+)
+def test_a_query_cannot_write(world: World, query: str):
+    world.sheet(("x.com/a", 1, 1))
+    fresh = world.folder / "fresh.db"
+    with closing(sqlite3.connect(fresh)) as db, db:
+        db.execute("create table numbers (profile_url text, views integer)")
+        db.execute("insert into numbers values ('x.com/a', 7)")
+    before = fresh.read_bytes()
+    parsed = '[records.parsed]\nkind = "sql"\ndatabase = "sqlite:///fresh.db"\nquery = "{}"\n'
+    world.settings(parsed=parsed.format(query))
+    result = world.result()
+    assert (result["status"], result["error"]["code"]) == ("failed", "parsed_unavailable")
+    files = {path.name for path in world.folder.iterdir() if path.suffix == ".db"}
+    assert (fresh.read_bytes(), files) == (before, {"accounts.db", "fresh.db"})
+    recursive = "with recursive few(n) as (select 1 union all select n + 1 from few where n < 3) "
+    query = recursive + "select lower(profile_url) as profile_url, max(n, views) as views from numbers, few"
+    world.settings(parsed=parsed.format(query))
+    assert world.sync().results[0].success
+    assert world.accounts == {"x.com/a": (1, 7)}
 
 
 def test_fresh_numbers_come_from_a_function_and_one_that_fails_fails_alone(
@@ -370,9 +407,6 @@ def test_a_parser_may_write_into_the_read_model_itself(world: World):
     world.sheet(("x.com/a", 1, 1))
     world.sync()
     world.rows("select 1")
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(world.folder / "accounts.db")) as db, db:
         db.execute("update accounts set followers = 9")
     assert world.result("2026-10-02T10:00:00Z")["changed_count"] == 1

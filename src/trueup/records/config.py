@@ -40,6 +40,8 @@ _OF_PARSED: Final = {
 }
 _OWN_HEADERS: Final = frozenset("Accept-Encoding Connection Content-Length Host Te Transfer-Encoding Upgrade".split())
 """What a request says of itself."""
+_MOST_FIELDS: Final = 100
+"""A table of SQLite has 2,000 columns, and a person sees fewer."""
 _OF_A_PROJECT: Final = frozenset({"id", "name", "active"})
 FIELDS: Final = dict.fromkeys("followers likes comments videos views".split(), MAX)
 """Where the settings name none."""
@@ -143,13 +145,13 @@ def records_config(settings: Settings, overrides: Mapping[str, object] | None = 
     if "database" in given:
         section = section | {"database": str(given.pop("database"))}
     base = settings.path.resolve().parent if settings.path is not None else Path.cwd()
-    database = _database(str(section.get("database", "accounts.db")), base)
+    database = _database(_text(section, "database", "[records]", "accounts.db"), base)
     zone = _zone(str(section.get("timezone", "UTC")))
     key = _text(section, "key", "[records]", "profile_url")
     on_missing = _one_of(section, "on_missing", (SOFT_DELETE, KEEP), SOFT_DELETE, "[records]")
     listed = table_of(section.get("fields", FIELDS), "[records.fields]")
     parsed = _parsed(table_of(section.get("parsed", {}), "[records.parsed]"), settings, base, {key, *listed})
-    fields = _fields(listed, parsed.kind)
+    fields = _fields(listed, key, parsed.kind)
     projects = _projects(section.get("projects", []))
     sheets = _sheets(table_of(section.get("sheets", {}), "[records.sheets]") | given, base)
     _files(projects, (sheets.path, parsed.path))
@@ -184,18 +186,29 @@ def _zone(given: str) -> ZoneInfo:
         ) from None
 
 
-def _fields(table: Mapping[str, object], parsed: str) -> dict[str, Field]:
-    found = {name: _field(name, given, parsed) for name, given in table.items()}
-    if not found:
+def _fields(table: Mapping[str, object], key: str, parsed: str) -> dict[str, Field]:
+    if not table:
         raise ConfigError("[records.fields] is empty", cure='Name a column and its rule: followers = "max"')
+    if len(table) > _MOST_FIELDS:
+        raise ConfigError(f"[records.fields] names {len(table)} columns", cure=f"Name {_MOST_FIELDS} at most")
+    found = {name: _field(name, given, parsed) for name, given in table.items()}
+    headers: dict[str, str] = {}
+    for name in (key, *found):  # a space in a header is as good as a _, and so are several
+        header = re.sub(r"[\s_-]+", "_", name.casefold())
+        if header in headers:
+            raise ConfigError(
+                f"[records.fields] {name}: no header tells it from {headers[header]}", cure="Give it another name"
+            )
+        headers[header] = name
     return found
 
 
 def _field(name: str, given: object, parsed: str) -> Field:
     where = f"[records.fields] {name}"
-    if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or name in COLUMNS:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name) or name in COLUMNS:
         raise ConfigError(
-            f"{where} cannot be a field's name", cure="Use small letters, digits and _, and no column of its own"
+            f"{where} cannot be a field's name",
+            cure="Use up to 63 small letters, digits and _, and no column of its own",
         )
     table = {"rule": given} if isinstance(given, str) else table_of(given, where)
     check_names(table, {"rule", "type"}, where)

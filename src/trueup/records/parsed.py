@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trueup.errors import ConfigError, MissingExtra
 from trueup.foreign import described, named_function
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 Function = Callable[[str, Project], Mapping[str, object] | None]
 Parsed = Callable[[Project, Collection[str]], Fresh]
 """Takes the keys that are asked for. Raises `Trouble`."""
+_READING: Final = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
 
 
 def open_parsed(config: RecordsConfig) -> Parsed | None:
@@ -88,7 +92,7 @@ def _query(engine: sa.Engine, query: str, project: Project) -> list[list[object]
     try:
         with closing(engine.connect()) as db:
             if engine.dialect.name == "sqlite":
-                db.exec_driver_sql("pragma query_only = on")
+                db.connection.driver_connection.set_authorizer(_reads)  # type: ignore[union-attr]
             options = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
             asked = {name: value for name, value in named.items() if name in statement.compile().params}
             result = db.execution_options(**options).execute(statement, asked)
@@ -96,6 +100,11 @@ def _query(engine: sa.Engine, query: str, project: Project) -> list[list[object]
     except sa.exc.SQLAlchemyError as error:
         said = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise Trouble(PARSED_UNAVAILABLE, f"[records.parsed] cannot be read: {said}") from error
+
+
+def _reads(action: int, *_: object) -> int:
+    """What SQLite may do for a query. `attach` and `vacuum into` make files, and `query_only` lets them."""
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
 def _function(config: RecordsConfig) -> Function:
