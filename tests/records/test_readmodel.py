@@ -158,8 +158,9 @@ def test_a_new_field_gets_its_column_and_an_old_one_keeps_its_own(model: ReadMod
         assert other.find("x.com/nasa").values == {"shares": None}
     with closing(ReadModel(file, FIELDS)) as again:
         assert again.find("x.com/nasa").values["followers"] == 5
-    with pytest.raises(ConfigError, match="another type"):
-        ReadModel(file, {"followers": Field(name="followers", rule="sheet", text=True)})
+    for read_only in (False, True):
+        with pytest.raises(ConfigError, match="another type"):
+            ReadModel(file, {"followers": Field(name="followers", rule="sheet", text=True)}, read_only=read_only)
 
 
 def test_any_number_may_make_the_file_at_once(tmp_path: Path):
@@ -187,12 +188,38 @@ def test_reading_only_neither_makes_nor_changes_the_file(model: ReadModel, file:
             reader.put_project(Project(id="b", name="B"))
 
 
-def test_a_file_of_something_else_is_left_alone(tmp_path: Path):
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, read_only: bool):
     file = tmp_path / "other.db"
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("create table accounts (id integer)")
-    with pytest.raises(ConfigError, match="something else"):
-        ReadModel(file, FIELDS)
+    for version in (0, 1, 2):
+        with closing(sqlite3.connect(file)) as db, db:
+            db.execute(f"pragma user_version = {version}")
+        before = file.read_bytes()
+        with pytest.raises(ConfigError, match="something else"):
+            ReadModel(file, FIELDS, read_only=read_only)
+        assert file.read_bytes() == before
     file.write_text("no database at all, and long enough to tell")
     with pytest.raises(TrueupError, match="cannot be used"):
-        ReadModel(file, FIELDS)
+        ReadModel(file, FIELDS, read_only=read_only)
+
+
+def test_an_empty_file_has_no_accounts_and_becomes_the_read_model(file: Path):
+    file.parent.mkdir()
+    file.touch()
+    with closing(ReadModel(file, FIELDS, read_only=True)) as empty:
+        assert empty.accounts("a") == {}
+    assert file.read_bytes() == b""
+    ReadModel(file, FIELDS).close()
+    with closing(ReadModel(file, FIELDS, read_only=True)) as made:
+        assert made.accounts("a") == {}
+    assert file.read_bytes() != b""
+
+
+def test_a_file_of_a_newer_trueup_is_left_alone(model: ReadModel, file: Path):
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("pragma user_version = 2")
+    for read_only in (False, True):
+        with pytest.raises(ConfigError, match="newer"):
+            ReadModel(file, FIELDS, read_only=read_only)

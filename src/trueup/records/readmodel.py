@@ -15,9 +15,10 @@ from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Field, Project
 from trueup.records.growth import Snapshot
 from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
+from trueup.records.opening import to_read, to_write
 from trueup.records.outbox import FileOutbox
 from trueup.records.profile import profile_key
-from trueup.records.schema import columns, create, use_wal
+from trueup.records.schema import columns
 from trueup.records.tell import State
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
@@ -91,27 +92,8 @@ class ReadModel:
         self.path = path
         self._fields = fields
         with self._told():
-            if read_only and path.exists():
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-            elif read_only:
-                self._db = sqlite3.connect(":memory:")
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._db = sqlite3.connect(path, timeout=30)
-        self._db.isolation_level = None
-        self._db.row_factory = sqlite3.Row
-        try:
-            with self._told():
-                if not read_only:
-                    use_wal(self._db)
-                    self._db.execute("pragma foreign_keys = on")
-                if not read_only or not path.exists():
-                    with self.begin():
-                        create(self._db, fields, path)
-                there = columns(self._db, "accounts")
-        except BaseException:
-            self._db.close()
-            raise
+            self._db = (to_read if read_only else to_write)(path, fields)
+            there = columns(self._db, "accounts")
         self._names = [name for name in fields if name in there]
         self.outbox = FileOutbox(self._db, self._told)
 

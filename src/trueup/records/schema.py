@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,9 +11,10 @@ from trueup.errors import ConfigError
 from trueup.records.config import Field
 
 VERSION: Final = 1
-_TRIES: Final = 100
-_PAUSE: Final = 0.05
-"""Seconds."""
+_APPLICATION: Final = int.from_bytes(b"trup")
+"""What the file says it is of; a program of somebody else may count its versions as well."""
+_OF_FIELDS: Final = ("accounts", "account_snapshots")
+"""Tables that have a column for each field."""
 _TABLES: Final = (
     "create table projects (id text primary key, name text not null, active integer not null) strict",
     """create table accounts (
@@ -47,44 +47,53 @@ _TABLES: Final = (
 )
 
 
-def use_wal(db: sqlite3.Connection) -> None:
-    """Let readers read while one writes. SQLite does not wait for others itself when the mode of a new file changes."""
-    for _ in range(_TRIES):
-        try:
-            db.execute("pragma journal_mode = wal")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            time.sleep(_PAUSE)
-    db.execute("pragma journal_mode = wal")
-
-
 def columns(db: sqlite3.Connection, table: str) -> dict[str, str]:
     """The columns of a table and their types, in capitals."""
     return {row[1]: str(row[2]).upper() for row in db.execute("select * from pragma_table_info(?)", (table,))}
 
 
-def create(db: sqlite3.Connection, fields: Mapping[str, Field], path: Path) -> None:
-    """Make what is missing, within the transaction that is open. Raises `ConfigError` for a file that holds something
-    else, and for a field that changed its type."""
-    version = db.execute("pragma user_version").fetchone()[0]
+def is_made(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether the tables are there; an empty file has none. Raises `ConfigError` for a file of somebody else."""
+    # In one statement, so that nobody makes the file in between.
+    application, version, tables = db.execute(
+        "select application_id, user_version, exists (select 1 from sqlite_schema)"
+        " from pragma_application_id, pragma_user_version"
+    ).fetchone()
+    if not (application or version or tables):
+        return False
+    if application != _APPLICATION:
+        raise ConfigError(f"{path} holds tables of something else", cure="Name another [records] database")
     if version > VERSION:
         raise ConfigError(f"the read model {path} was written by a newer trueup", cure="Install that one")
-    if not version:
-        if db.execute("select 1 from sqlite_schema").fetchone():
-            raise ConfigError(f"{path} holds tables of something else", cure="Name another [records] database")
+    return True
+
+
+def create(db: sqlite3.Connection, fields: Mapping[str, Field], path: Path) -> None:
+    """Make what is missing, within the transaction that is open. Raises `ConfigError` as the checks do."""
+    if not is_made(db, path):
         for statement in _TABLES:
             db.execute(statement)
+        db.execute(f"pragma application_id = {_APPLICATION}")
         db.execute(f"pragma user_version = {VERSION}")
-    for table in ("accounts", "account_snapshots"):
+    check_types(db, fields, path)
+    for table in _OF_FIELDS:
         there = columns(db, table)
         for field in fields.values():
-            kind = "TEXT" if field.text else "INTEGER"
             if field.name not in there:
-                db.execute(f'alter table {table} add column "{field.name}" {kind}')
-            elif there[field.name] != kind:
+                db.execute(f'alter table {table} add column "{field.name}" {_kind(field)}')
+
+
+def check_types(db: sqlite3.Connection, fields: Mapping[str, Field], path: Path) -> None:
+    """Raises `ConfigError` for a field that changed its type."""
+    for table in _OF_FIELDS:
+        there = columns(db, table)
+        for field in fields.values():
+            if there.get(field.name, _kind(field)) != _kind(field):
                 raise ConfigError(
                     f"[records.fields] {field.name}: the read model {path} has a column of another type for it",
                     cure="Give the field another name",
                 )
+
+
+def _kind(field: Field) -> str:
+    return "TEXT" if field.text else "INTEGER"
