@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,7 @@ from trueup.records.readmodel import Account, ReadModel
 
 FIELDS = {name: Field(name=name) for name in ("followers", "views", "order")}
 BERLIN = ZoneInfo("Europe/Berlin")
+NOBODY = 65534
 A = Project(id="a", name="Project A")
 
 
@@ -223,3 +226,67 @@ def test_a_file_of_a_newer_trueup_is_left_alone(model: ReadModel, file: Path):
     for read_only in (False, True):
         with pytest.raises(ConfigError, match="newer"):
             ReadModel(file, FIELDS, read_only=read_only)
+
+
+@contextmanager
+def only_reading(file: Path) -> Iterator[None]:
+    """As somebody who may read the file, and write nothing at all."""
+    file.parent.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        file.parent.chmod(0o755)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A file in a folder that everybody gets to; those that pytest makes are one user's."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "accounts.db"
+
+
+def test_who_may_only_read_reads(public: Path):
+    with closing(ReadModel(public, FIELDS)) as model:
+        with model.begin():
+            model.put_project(A)
+        put(model, followers=5)
+        with only_reading(public), closing(ReadModel(public, FIELDS, read_only=True)) as reader:
+            assert reader.living("a") == ["x.com/nasa"]
+    assert [file.name for file in public.parent.iterdir()] == [public.name]
+    with only_reading(public):
+        with pytest.raises(TrueupError):
+            ReadModel(public, FIELDS)
+        with closing(ReadModel(public, FIELDS, read_only=True)) as reader:
+            assert reader.find("1").values == {"followers": 5, "views": None, "order": None}
+            assert list(reader.recent("a", 24)) == []
+
+
+def test_what_is_written_while_somebody_reads_without_a_lock_is_not_half_read(public: Path):
+    with closing(ReadModel(public, FIELDS)) as model, model.begin():
+        model.put_project(A)
+    with only_reading(public):
+        reader = ReadModel(public, FIELDS, read_only=True)
+    with closing(reader):
+        with closing(ReadModel(public, FIELDS)) as writer:
+            put(writer, followers=5)
+        with pytest.raises(TrueupError, match="while it was read"):
+            reader.living("a")
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_what_would_go_into_a_file_that_is_gone_is_an_error(model: ReadModel, file: Path, instead: bool):
+    def gone() -> None:
+        with model.begin():
+            model.put_project(Project(id="b", name="B"))
+            for part in file.parent.iterdir():
+                part.unlink()
+            if instead:
+                file.touch()
+
+    with pytest.raises(TrueupError, match="moved or deleted"):
+        gone()

@@ -15,7 +15,7 @@ from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Field, Project
 from trueup.records.growth import Snapshot
 from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
-from trueup.records.opening import to_read, to_write
+from trueup.records.opening import nothing, to_read, to_write
 from trueup.records.outbox import FileOutbox
 from trueup.records.profile import profile_key
 from trueup.records.schema import columns
@@ -91,8 +91,9 @@ class ReadModel:
     def __init__(self, path: Path, fields: Mapping[str, Field], *, read_only: bool = False) -> None:
         self.path = path
         self._fields = fields
+        self._check = nothing
         with self._told():
-            self._db = (to_read if read_only else to_write)(path, fields)
+            self._db, self._check = (to_read if read_only else to_write)(path, fields)
             there = columns(self._db, "accounts")
         self._names = [name for name in fields if name in there]
         self.outbox = FileOutbox(self._db, self._told)
@@ -108,6 +109,7 @@ class ReadModel:
             self._db.execute("begin immediate")
             try:
                 yield
+                self._check()
                 self._db.execute("commit")
             except BaseException:
                 self._db.rollback()
@@ -328,7 +330,9 @@ class ReadModel:
     def _told(self) -> Iterator[None]:
         try:
             yield
+            self._check()
         except (sqlite3.Error, OSError) as error:
+            self._check()
             raise TrueupError(
                 f"the read model {self.path} cannot be used: {error}", cure="Check [records] database"
             ) from error
