@@ -10,7 +10,7 @@ import pytest
 import trueup
 from tests.records.world import World
 from trueup import records
-from trueup.errors import ConfigError, UsageError
+from trueup.errors import ConfigError, TrueupError, UsageError
 from trueup.records.cells import LARGEST
 from trueup.runs import run_lock
 
@@ -576,3 +576,54 @@ def test_the_first_and_the_last_instant_are_days_in_every_zone(world: World, zon
     world.sheet(("x.com/a", 1, 1))
     assert world.result(at)["snapshot_count"] == 1
     assert len(records.history("x.com/a")["snapshots"]) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "where"),
+    [
+        ("update field_provenance set candidates = '{'", "field_provenance"),
+        ("update field_provenance set candidates = '1, 2', heard = '{}'", "field_provenance"),
+        ("update field_provenance set candidates = '[]'", "field_provenance"),
+        ("update field_provenance set candidates = '{\"sheet\": true}'", "field_provenance"),
+        ("update field_provenance set heard = '{\"sheet\": 1}'", "field_provenance"),
+        ("update field_provenance set heard = '{\"sheet\": [1]}'", "field_provenance"),
+        ("update field_provenance set value = 'many'", "field_provenance"),
+        ("insert into pins values (1, 'views', 1.5, 'now')", "pins"),
+    ],
+)
+def test_a_row_of_another_program_that_makes_no_sense_fails_its_project_alone(world: World, nonsense: str, where: str):
+    world.settings(projects=("A", "B"))
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", 1, 1))
+    world.sheet(("x.com/c", 1, 1), name="B")
+    world.sync()
+    narrow = " where account_id = 1" if nonsense.startswith("update") else ""
+    world.rows(nonsense + narrow)
+    first, second = (result.to_json() for result in world.sync().results)
+    assert (first["status"], first["error"]["code"]) == ("failed", "project_failed")
+    assert f"a row of {where} for account 1 (x.com/a) makes no sense" in first["error"]["message"]
+    assert second["status"] == "ok"
+    with pytest.raises(TrueupError, match=where):
+        records.show("1")
+
+
+@pytest.mark.parametrize("column", ["snapshot_time", "local_date"])
+@pytest.mark.parametrize("nonsense", ["x", "2026-10-02T10:00:00Z"])
+def test_a_snapshot_that_makes_no_sense_is_named(world: World, column: str, nonsense: str):
+    world.sheet(("x.com/a", 1, 1))
+    world.sync()
+    world.rows(f"update account_snapshots set {column} = ?", nonsense)
+    for look in (records.grown, lambda: records.history("1")):
+        with pytest.raises(TrueupError, match=r"account_snapshots for account 1 \(x.com/a\) makes no sense"):
+            look()
+
+
+def test_a_read_model_that_is_deleted_meanwhile_fails_its_project(world: World):
+    (world.folder / "numbers_deleting.py").write_text(
+        "from pathlib import Path\n\ndef numbers(key, project):\n"
+        "    for file in Path.cwd().glob('accounts.db*'):\n        file.unlink()\n"
+    )
+    world.settings(parsed='[records.parsed]\nkind = "python"\nfunction = "numbers_deleting:numbers"\n')
+    world.sheet(("x.com/a", 1, 1))
+    result = world.result()
+    assert (result["status"], result["changed_count"]) == ("failed", 0)
+    assert "moved or deleted" in result["error"]["message"]

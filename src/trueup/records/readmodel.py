@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Field, Project
 from trueup.records.growth import Snapshot
-from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
+from trueup.records.merge import NOTHING, PIN, Kept, Value
 from trueup.records.opening import nothing, to_read, to_write
 from trueup.records.outbox import FileOutbox
 from trueup.records.profile import profile_key
+from trueup.records.remembered import as_json, kept_of, value_of
 from trueup.records.schema import columns
 from trueup.records.tell import State
 
@@ -165,7 +166,7 @@ class ReadModel:
                 " where account_id = ? order by local_date desc limit ?",
                 (account_id, limit),
             )
-            return [self._snapshot(*row) for row in rows]
+            return [self._snapshot(account_id, *row) for row in rows]
 
     def recent(self, project_id: str, hours: float) -> Iterator[tuple[str, list[Snapshot], list[date]]]:
         """Of each account its key; its last snapshot and, where there is one, the newest that is so many hours older;
@@ -173,7 +174,7 @@ class ReadModel:
         names = ["snapshot_time", "local_date", *self._names]
         ends = ", ".join(f'{side}."{name}"' for side in ("l", "e") for name in names)
         query = f"""
-            select a.key, (
+            select a.id, a.key, (
                 select group_concat(b.local_date) from account_snapshots b
                 where b.account_id = a.id and b.local_date > e.local_date and b.local_date < l.local_date
             ), {ends}
@@ -190,10 +191,12 @@ class ReadModel:
         """
         with self._told():
             rows = self._db.execute(query, (f"-{hours * 3600:.0f} seconds", project_id)).fetchall()
-        for key, between, *values in rows:
+        for number, key, between, *values in rows:
             last, first = values[: len(names)], values[len(names) :]
-            ends_of_it = [self._snapshot(*side) for side in (last, first) if side[0] is not None]
-            yield key, ends_of_it, [date.fromisoformat(day) for day in between.split(",")] if between else []
+            ends_of_it = [self._snapshot(number, *side) for side in (last, first) if side[0] is not None]
+            with self._sensible("account_snapshots", number):
+                days = [date.fromisoformat(day) for day in between.split(",")] if between else []
+            yield key, ends_of_it, days
 
     def last_run(self) -> str | None:
         """As of when the last sync merged: UTC, RFC 3339."""
@@ -247,7 +250,7 @@ class ReadModel:
             "insert or replace into field_provenance (account_id, field, value, winner, candidates, heard)"
             " values (?, ?, ?, ?, ?, ?)",
             (
-                (one.id, name, kept.value, kept.winner, _json(kept.candidates), _json(kept.heard))
+                (one.id, name, kept.value, kept.winner, as_json(kept.candidates), as_json(kept.heard))
                 for one in accounts
                 for name, kept in one.kept.items()
             ),
@@ -306,25 +309,45 @@ class ReadModel:
             wanted = "account_id, field, value, winner, candidates, heard"
             rows = self._db.execute(f"select {wanted} from field_provenance where {within}", values)
             while chunk := rows.fetchmany(_CHUNK):
-                # One document for all of them: reading each alone takes four times as long.
-                documents = json.loads(f"[{','.join(f'{row[4]},{row[5]}' for row in chunk)}]")
-                for (number, name, value, winner, *_), candidates, heard in zip(
-                    chunk, documents[::2], documents[1::2], strict=True
-                ):
-                    if name in self._fields:
-                        told = {who: Heard._make(said) for who, said in heard.items()}
-                        accounts[number].kept[name] = Kept(value, winner, candidates, told)
+                for number, name, kept in self._kept(chunk):
+                    accounts[number].kept[name] = kept
             for row in self._db.execute(f"select * from pins where {within}", values):
                 if row["field"] in self._fields:
-                    accounts[row["account_id"]].pins[row["field"]] = row["value"]
+                    with self._sensible("pins", row["account_id"]):
+                        accounts[row["account_id"]].pins[row["field"]] = value_of(
+                            row["value"], self._fields[row["field"]]
+                        )
         return list(accounts.values())
 
-    def _snapshot(self, time: str, day: str, *values: Value | None) -> Snapshot:
-        return Snapshot(
-            time=datetime.fromisoformat(time),
-            date=date.fromisoformat(day),
-            fields=dict(zip(self._names, values, strict=True)),
-        )
+    def _kept(self, rows: Sequence[sqlite3.Row]) -> list[tuple[int, str, Kept]]:
+        """What rows of `field_provenance` say of fields of the settings: the id of the account, the field, and that."""
+        try:
+            return kept_of(rows, self._fields)
+        except ValueError:
+            for row in rows:
+                with self._sensible("field_provenance", row["account_id"]):
+                    kept_of([row], self._fields)
+            raise
+
+    def _snapshot(self, account: int, time: str, day: str, *values: Value | None) -> Snapshot:
+        with self._sensible("account_snapshots", account):
+            return Snapshot(
+                time=_clock(time),
+                date=date.fromisoformat(day),
+                fields=dict(zip(self._names, values, strict=True)),
+            )
+
+    @contextmanager
+    def _sensible(self, table: str, account: int) -> Iterator[None]:
+        """Somebody else may have written a row that makes no sense."""
+        try:
+            yield
+        except ValueError as error:
+            (key,) = self._db.execute("select key from accounts where id = ?", (account,)).fetchone() or ("?",)
+            raise TrueupError(
+                f"the read model {self.path}: a row of {table} for account {account} ({key}) makes no sense",
+                cure="Mend or delete it",
+            ) from error
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -338,15 +361,12 @@ class ReadModel:
             ) from error
 
 
-def _json(said: Mapping[str, Value | Heard]) -> str:
-    """As JSON, put together here: for so small a document `json.dumps` takes five times as long."""
-    return "{" + ", ".join([f'"{who}": {_value(value)}' for who, value in said.items()]) + "}"
-
-
-def _value(value: Value | Heard) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return json.dumps(value) if isinstance(value, str) else f'[{_value(value.value)}, "{value.since}"]'
+def _clock(text: str) -> datetime:
+    """A time of the configured zone. Raises `ValueError`."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo:
+        raise ValueError(text)
+    return time
 
 
 def _quoted(names: Collection[str]) -> str:
