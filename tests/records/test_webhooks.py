@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +59,26 @@ class Told:
         return [headers["webhook-id"] for headers, _ in self.server.got]
 
 
-@pytest.fixture
-def told(world: World) -> Iterator[Told]:
-    """All that is said of the world, whose settings name the webhook."""
+@contextmanager
+def listening(world: World) -> Iterator[Told]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     server.got, server.status, server.meanwhile = [], 204, lambda: None
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     hook = f'[[alerts.webhooks]]\nurl = "http://127.0.0.1:{server.server_port}/secret"\nsecret = "s3cret"\n'
-    world.always = hook
+    world.always += hook
     world.settings()
     yield Told(server)
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def told(world: World) -> Iterator[Told]:
+    """All that is said of the world, whose settings name the webhook."""
+    with listening(world) as heard:
+        yield heard
 
 
 def make_due(world: World) -> None:
@@ -222,6 +231,37 @@ def test_who_cannot_be_told_is_told_later_and_the_run_is_none_the_worse(
     make_due(world)
     world.sync()
     assert told.ids == told.ids[:1] * 2
+
+
+def test_one_webhook_that_fails_costs_one_try_in_a_run_and_the_others_do_not_wait(world: World, told: Told):
+    told.server.status = 503
+    with listening(world) as well:
+        names = ("A", "B", "C")
+        world.settings(projects=names)
+        for name in names:
+            world.sheet((f"x.com/{name}", 1, 1), name=name)
+        [warning] = world.sync().warnings
+        assert "answered 503" in warning
+        assert (len(told.ids), len(set(well.ids))) == (1, 3)
+        [warning] = world.sync().warnings
+        assert (len(told.ids), len(well.ids)) == (2, 3)
+        assert len(set(told.ids)) == 2  # what the first try was for is not due yet
+        told.server.status = 204
+        make_due(world)
+        assert world.sync().warnings == ()
+        assert (set(told.ids), len(well.ids)) == (set(well.ids), 3)
+    assert world.rows("select * from outbox") == []
+
+
+def test_a_webhook_that_is_slow_does_not_make_a_run_long(world: World, told: Told, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(import_module("trueup.notify.deliver"), "_LONGEST", 0.2)
+    told.server.meanwhile = lambda: time.sleep(0.3)
+    world.settings(projects=("A", "B"))
+    for name in ("A", "B"):
+        world.sheet((f"x.com/{name}", 1, 1), name=name)
+    for arrived in (1, 2, 2):
+        assert world.sync().warnings == ()
+        assert len(told.ids) == arrived
 
 
 def test_a_run_that_is_killed_before_it_told_has_its_message_sent_by_the_next_one(world: World, told: Told):
