@@ -54,6 +54,14 @@ def test_a_wait_beyond_the_deadline_is_not_begun(merged: GoogleWorld, after: flo
     assert merged.server.count() == 1
 
 
+def test_all_that_is_read_in_a_run_has_one_deadline(merged: GoogleWorld):
+    merged.settings(parsed=FRESH, sheets='deadline = "4s"')
+    merged.server.fail(503, on="spreadsheets.get", times=1, retry_after=2)
+    merged.server.fail(503, on="values.batchGet", retry_after=2)
+    assert merged.result()["status"] == "degraded"
+    assert merged.server.count("values.batchGet") == 1
+
+
 @pytest.mark.parametrize("after", ["Sat, 01 Jan 2000 00:00:00 GMT", "-5", "soon", "Sat, 01 Jan 2000 00:00:00"])
 def test_a_wait_that_is_over_or_makes_no_sense_is_our_own(merged: GoogleWorld, after: str):
     merged.server.fail(429, times=1, retry_after=after)

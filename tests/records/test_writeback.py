@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.records.test_sheets import kinds
@@ -9,6 +11,7 @@ from tests.records.world import HEADER, GoogleWorld
 from trueup import records
 from trueup.testing.sheets import Cell
 
+FRESH = '[records.parsed]\nkind = "csv"\npath = "fresh.csv"'
 WRITE = 'write_back = "true"'
 
 
@@ -193,4 +196,33 @@ def test_who_lowers_a_number_that_was_written_is_told_that_it_counts_for_nothing
     google.sync()
     google.book["A"]["B2"] = 150
     assert kinds(google.result()) == [("suppressed_decrease", None, "x.com/a")]
+    assert values(google)[0] == [200, 5]
+
+
+@pytest.mark.parametrize("fault", [503, "hang"])
+def test_google_that_goes_down_before_anything_is_written_is_waited_for_once(google: GoogleWorld, fault: int | str):
+    names = ("A", "B", "C", "D")
+    for name in names[1:]:
+        google.book.tabs[name] = google.server.add("other", {name: [HEADER, (f"x.com/{name}", 1, 1)]})[name]
+    google.write("fresh.csv", HEADER, ("x.com/a", 200, 1), *((f"x.com/{name}", 9, 9) for name in names[1:]))
+    google.settings(projects=names, sheets=f'{WRITE}\ndeadline = "2s"\ntimeout = "1s"', parsed=FRESH)
+    google.server.after("values.batchGet", lambda: google.server.fail(fault))
+    began = time.monotonic()
+    done = google.sync()
+    assert time.monotonic() - began < 9  # a deadline for each of them would be 10
+    google.server.heal()
+    assert [result.status for result in done.results] == ["partial"] * 4
+    assert {(result.error or {})["code"] for result in done.results} == {"sheets_unavailable"}
+    assert google.sync().status == "ok"
+    assert [google.book[name].values[1][1] for name in names] == [200, 9, 9, 9]
+
+
+def test_what_reading_waited_does_not_count_when_something_is_written(google: GoogleWorld):
+    def once(on: str) -> None:
+        google.server.fail(503, on=on, times=1, retry_after=2)
+
+    google.settings(sheets=f'{WRITE}\ndeadline = "4s"', parsed=FRESH)
+    once("spreadsheets.get")
+    google.server.after("values.batchGet", lambda: once("spreadsheets.get"))
+    assert google.result()["status"] == "ok"
     assert values(google)[0] == [200, 5]

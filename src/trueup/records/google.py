@@ -45,7 +45,8 @@ class _Passes(Exception):
 
 
 class Google:
-    """Google for one service account. `timeout` is for one request, `deadline` for all tries of one; both in seconds.
+    """Google for one service account. `timeout` is for one request; `deadline` for all that is lost by tries that fail
+    and the pauses after them, of all requests until `renew`. Both in seconds.
 
     google-auth's own session is not used: it looks a boundary of regions up beside the first request, from a thread,
     and keeps asking on its own for a token that it does not get.
@@ -58,7 +59,7 @@ class Google:
         self._project = str(key.document.get("project_id", "of the service account"))
         self._credentials = key.sign_in(scopes)
         self._timeout = timeout
-        self._deadline = deadline
+        self._deadline = self._left = deadline
         self._session = requests.Session()
         # Else a .netrc would put its password where the token stands.
         self._session.auth = lambda request: request
@@ -67,17 +68,27 @@ class Google:
         """Let go of the connections."""
         self._session.close()
 
+    def renew(self) -> None:
+        """Begin the deadline anew."""
+        self._left = self._deadline
+
     def ask(self, url: str, params: Params = (), *, what: str) -> dict[str, Any]:
         """Get an answer. `what` is asked for, in the words of messages. Raises `Trouble`."""
+        left = self._left
+
+        def lost(state: RetryCallState) -> None:
+            self.again += 1
+            self._left = left - (state.seconds_since_start or 0) - state.upcoming_sleep
+
         retrying = Retrying(
             retry=retry_if_exception_type(_Passes),
             wait=_pause,
-            stop=lambda state: stop_before_delay(self._deadline)(state) or _senseless(state),
-            before_sleep=self._count,
+            stop=lambda state: stop_before_delay(left)(state) or _senseless(state),
+            before_sleep=lost,
             reraise=True,
         )
         try:
-            return retrying(self._once, "GET", url, params, None, what, time.monotonic() + self._deadline)
+            return retrying(self._once, "GET", url, params, None, what, time.monotonic() + left)
         except _Passes as fault:
             raise fault.trouble from fault.__cause__
 
@@ -93,9 +104,6 @@ class Google:
                 raise
             said = f"{self.email} may not write into {what}; make it an editor there"
             raise Trouble(FORBIDDEN, said) from None
-
-    def _count(self, _: RetryCallState) -> None:
-        self.again += 1
 
     def _once(
         self, method: str, url: str, params: Params, body: Mapping[str, Any] | None, what: str, until: float

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from trueup.records.cells import a1
 from trueup.records.config import Project, RecordsConfig
 from trueup.records.google import Google
-from trueup.records.issues import BAD_ANSWER, MISSING_TAB, NOT_FOUND, Issue, Trouble
+from trueup.records.issues import BAD_ANSWER, MISSING_TAB, NOT_FOUND, UNAVAILABLE, Issue, Trouble
 from trueup.records.locales import PLAIN, NumberForm, number_form
 from trueup.records.readmodel import Account
 from trueup.records.service_key import ServiceKey, service_key
@@ -58,6 +58,8 @@ class GoogleSheet:
         self._book: Book | None = None
         self._grids: dict[str, Grid] = {}
         self._trouble: Trouble | None = None
+        self._silence: Trouble | None = None
+        self._renewed = False
 
     @property
     def attempts(self) -> int:
@@ -89,11 +91,25 @@ class GoogleSheet:
         return read_table(self._grids[_tab(book, project)], self._config.key, self._config.fields, book.form)
 
     def write_back(self, project: Project, table: Table, accounts: Iterable[Account]) -> tuple[list[Cell], list[Issue]]:
-        """As in `Sheet`. The tab is looked at again first: rows move, and people edit."""
+        """As in `Sheet`. Once Google is not to be had, it is not asked again for another project."""
         cells = wanted(table, accounts, self._config.fields) if self._config.sheets.write_back else []
         if not cells:
             return [], []
+        if self._silence:
+            raise self._silence
+        try:
+            return self._write(project, table, cells)
+        except Trouble as trouble:
+            if trouble.code == UNAVAILABLE:
+                self._silence = trouble
+            raise
+
+    def _write(self, project: Project, table: Table, cells: Iterable[Cell]) -> tuple[list[Cell], list[Issue]]:
+        """Write what may be written. The tab is looked at again first: rows move, and people edit."""
         google, book = self._open()
+        if not self._renewed:
+            google.renew()
+            self._renewed = True
         tab = _tab(book, project)
         grid, formulas = self._look_again(book, tab)
         now = read_table(grid, self._config.key, self._config.fields, book.form)
