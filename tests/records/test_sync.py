@@ -617,6 +617,14 @@ def test_a_snapshot_that_makes_no_sense_is_named(world: World, column: str, nons
             look()
 
 
+def test_a_history_that_makes_no_sense_is_named(world: World):
+    world.sheet(("x.com/a", 1, 1))
+    world.sync()
+    world.rows("update sync_history set issues = '{'")
+    with pytest.raises(TrueupError, match="sync_history for project p-A makes no sense"):
+        records.status()
+
+
 def test_a_read_model_that_is_deleted_meanwhile_fails_its_project(world: World):
     (world.folder / "numbers_deleting.py").write_text(
         "from pathlib import Path\n\ndef numbers(key, project):\n"

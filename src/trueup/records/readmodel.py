@@ -217,10 +217,15 @@ class ReadModel:
             rows = self._db.execute(
                 "select * from sync_history where rowid in (select max(rowid) from sync_history group by project_id)"
             ).fetchall()
-        return {
-            str(row["project_id"]): {**{key: row[key] for key in row.keys()}, "issues": json.loads(row["issues"])}  # noqa: SIM118 - a row is no mapping
-            for row in rows
-        }
+        found: dict[str, dict[str, object]] = {}
+        for row in rows:
+            project = str(row["project_id"])
+            try:
+                issues = json.loads(row["issues"])
+            except ValueError as error:
+                raise self._nonsense("sync_history", f"project {project}") from error
+            found[project] = {**{key: row[key] for key in row.keys()}, "issues": issues}  # noqa: SIM118 - a row is no mapping
+        return found
 
     # Writing, within a transaction
 
@@ -344,10 +349,11 @@ class ReadModel:
             yield
         except ValueError as error:
             (key,) = self._db.execute("select key from accounts where id = ?", (account,)).fetchone() or ("?",)
-            raise TrueupError(
-                f"the read model {self.path}: a row of {table} for account {account} ({key}) makes no sense",
-                cure="Mend or delete it",
-            ) from error
+            raise self._nonsense(table, f"account {account} ({key})") from error
+
+    def _nonsense(self, table: str, whose: str) -> TrueupError:
+        said = f"the read model {self.path}: a row of {table} for {whose} makes no sense"
+        return TrueupError(said, cure="Mend or delete it")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
