@@ -75,6 +75,11 @@ def text(cell: object) -> str | Absent:
     return said or BLANK
 
 
+def folded(cell: str) -> str:
+    """The name of a column, as it is compared: without regard to case, and a space is as good as a `_`."""
+    return re.sub(r"[\s_-]+", "_", cell.strip(f"{_AROUND} \t\r\n\u00a0").casefold())
+
+
 def a1(row: int, column: int) -> str:
     """The name of a cell, both counted from 1: `a1(2, 28)` is `AB2`."""
     letters = ""

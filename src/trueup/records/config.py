@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from trueup.config import Settings, check_names, local_path, parse_boolean, parse_seconds, resolve_secret, table_of
 from trueup.errors import ConfigError, UsageError
+from trueup.records.cells import folded
 from trueup.records.locales import NumberForm, number_form
 from trueup.records.merge import LATEST, MAX, PARSED, RULES, SHEET, SUM
 from trueup.urls.rules import WORDS, Rules, parse_rules
@@ -192,14 +193,11 @@ def _fields(table: Mapping[str, object], key: str, parsed: str) -> dict[str, Fie
     if len(table) > _MOST_FIELDS:
         raise ConfigError(f"[records.fields] names {len(table)} columns", cure=f"Name {_MOST_FIELDS} at most")
     found = {name: _field(name, given, parsed) for name, given in table.items()}
-    headers: dict[str, str] = {}
-    for name in (key, *found):  # a space in a header is as good as a _, and so are several
-        header = re.sub(r"[\s_-]+", "_", name.casefold())
-        if header in headers:
-            raise ConfigError(
-                f"[records.fields] {name}: no header tells it from {headers[header]}", cure="Give it another name"
-            )
-        headers[header] = name
+    named: dict[str, str] = {}
+    for name in (key, *found):
+        if other := named.get(folded(name)):
+            raise ConfigError(f"[records.fields] {name}: no header tells it from {other}", cure="Give it another name")
+        named[folded(name)] = name
     return found
 
 

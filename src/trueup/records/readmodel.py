@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from trueup.errors import TrueupError, UsageError
 from trueup.records.config import Field, Project
 from trueup.records.growth import Snapshot
-from trueup.records.merge import NOTHING, PIN, Kept, Value
+from trueup.records.merge import NOTHING, PIN, Heard, Kept, Value
 from trueup.records.opening import nothing, to_read, to_write
 from trueup.records.outbox import FileOutbox
 from trueup.records.profile import profile_key
@@ -264,7 +264,8 @@ class ReadModel:
     def put_heard(self, account: Account, name: str, heard: Mapping[str, Heard]) -> None:
         """Remember who says what of a field, and since when."""
         self._db.execute(
-            "update field_provenance set heard = ? where account_id = ? and field = ?", (_json(heard), account.id, name)
+            "update field_provenance set heard = ? where account_id = ? and field = ?",
+            (as_json(heard), account.id, name),
         )
 
     def take_snapshots(self, accounts: Iterable[Account], now: datetime) -> int:

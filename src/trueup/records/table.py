@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trueup.records.cells import Absent, a1, text, whole_number
+from trueup.records.cells import Absent, a1, folded, text, whole_number
 from trueup.records.config import Field
 from trueup.records.issues import (
     BAD_CELL,
@@ -95,9 +95,9 @@ def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, 
 def _places(header: Sequence[object], wanted: Iterable[str]) -> dict[str, int]:
     places: dict[str, int] = {}
     names = set(wanted)
-    folded = {_folded(name): name for name in names}
+    spelled = {folded(name): name for name in names}
     for place, cell in enumerate(header):
-        name = folded.get(_folded(str(cell))) if cell is not None else None
+        name = spelled.get(folded(str(cell))) if cell is not None else None
         if name is None:
             continue
         if name in places:
@@ -106,10 +106,6 @@ def _places(header: Sequence[object], wanted: Iterable[str]) -> dict[str, int]:
             )
         places[name] = place
     return places
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_-]+", "_", name.strip("\ufeff\u200b \t\r\n\u00a0").casefold())
 
 
 def _account(line: Sequence[object], number: int, place: int, issues: list[Issue]) -> tuple[str, str] | None:
@@ -132,7 +128,7 @@ def _account(line: Sequence[object], number: int, place: int, issues: list[Issue
 
 def _is_total(line: Sequence[object], place: int) -> bool:
     said = text(line[place] if place < len(line) else None)
-    return isinstance(said, str) and _folded(re.split(r"[\s:=]", said)[0]) in _TOTALS
+    return isinstance(said, str) and folded(re.split(r"[\s:=]", said)[0]) in _TOTALS
 
 
 def _holds_values(line: Sequence[object], places: Mapping[str, int], fields: Iterable[str]) -> bool:
