@@ -635,3 +635,16 @@ def test_a_read_model_that_is_deleted_meanwhile_fails_its_project(world: World):
     result = world.result()
     assert (result["status"], result["changed_count"]) == ("failed", 0)
     assert "moved or deleted" in result["error"]["message"]
+
+
+def test_an_account_of_which_a_parser_says_sheet_was_not_in_the_sheet(world: World):
+    world.write("fresh.csv", ("profile_url", "name"), ("x.com/b", "sheet"), ("x.com/c", "sheet"))
+    world.settings(
+        'on_missing = "keep"',
+        parsed='name = { rule = "parsed", type = "text" }\n[records.parsed]\nkind = "csv"\npath = "fresh.csv"\n',
+    )
+    world.sheet(("x.com/a", 1, 1), ("x.com/b", "", ""), ("x.com/c", "", ""))
+    world.sync()
+    world.sheet(("x.com/a", 2, 2))
+    assert world.result()["status"] == "ok"
+    assert world.accounts["x.com/a"] == (2, 2)

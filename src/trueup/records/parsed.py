@@ -81,7 +81,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _query(engine: sa.Engine, query: str, project: Project) -> list[list[object]]:
-    """The rows below the names of the columns; nothing can be written."""
+    """The rows below the names of the columns. SQLite and PostgreSQL are kept from writing."""
     import sqlalchemy as sa
 
     file = engine.url.database or ""

@@ -133,7 +133,7 @@ class ReadModel:
         with self._told():
             query = """
                 select key from accounts a where project_id = ? and deleted_at is null and exists (
-                    select 1 from field_provenance p where p.account_id = a.id and p.candidates like '%"sheet"%'
+                    select 1 from field_provenance p where p.account_id = a.id and p.candidates like '%"sheet": %'
                 )
             """
             return [row[0] for row in self._db.execute(query, (project_id,))]
