@@ -21,6 +21,7 @@ from trueup.ingest import causes
 from trueup.ingest import config as ingesting
 from trueup.ingest.diagnose import ATTENTION, HEALTHY, UNKNOWN, Diagnosis
 from trueup.ingest.report import LAYERS, Counts
+from trueup.jobs import config as jobs
 from trueup.records import ProjectResult, issues, tell
 from trueup.records import config as recording
 from trueup.records.merge import RULES
@@ -214,6 +215,17 @@ def test_every_field_code_and_issue_of_records_is_described():
 def test_every_rule_has_its_line():
     page = (DOCS / "guides" / "merge-rules.md").read_text("utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(RULES)
+
+
+def test_every_setting_of_the_service_is_described_with_its_default():
+    described = section(reference("settings"), "The service")
+    rows = dict(re.findall(r'^\| `([\w-]+)` \| `"(.*?)"` \|', described, re.MULTILINE))
+    assert {name: line for name, line in rows.items() if name in jobs.SCHEDULE} == jobs.SCHEDULE
+    assert first_cells(described) - {"[server]", "[schedule]"} >= jobs._SERVER | jobs.SCHEDULE.keys()
+    server = jobs.server_config(load())
+    assert rows["host"] == server.host
+    assert f"| `{server.port}` |" in described
+    assert server.rate == jobs._rate(rows["rate_limit"])
 
 
 def test_every_count_of_an_ingest_is_described():

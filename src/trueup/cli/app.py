@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trueup import __version__
-from trueup.cli import fetching, history, ingesting, pool, reconciling, records, setup, syncing, ui_command
+from trueup.cli import fetching, history, ingesting, pool, reconciling, records, schedule, setup, syncing, ui_command
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
 
@@ -48,6 +48,7 @@ fetching.register(app)
 reconciling.register(app)
 ingesting.register(app)
 records.register(app)
+schedule.register(app)
 setup.register(app)
 ui_command.register(app)
 

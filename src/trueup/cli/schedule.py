@@ -1,0 +1,120 @@
+"""`trueup schedule`: when jobs run, and files for whoever else keeps the clock."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.cli.command import command, shared
+from trueup.cli.help import HelpfulGroup
+from trueup.cli.ui import STATUSES, Ui
+from trueup.errors import UsageError
+from trueup.runs import stamped
+
+if TYPE_CHECKING:
+    from trueup.jobs.export import File
+
+_SHOWN = 3
+_CODES = {status: code for code, status in STATUSES.items()}
+_FINE = {"ok", "dry-run"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        help="When jobs run by themselves, and files for whoever else keeps the clock.",
+        epilog="trueup schedule ls",
+        cls=HelpfulGroup,
+    )
+    shared(group)
+    command(group, "trueup schedule ls", name="ls")(ls)
+    command(group, "trueup schedule export cron", "trueup schedule export systemd --into units")(export)
+    command(group, "trueup schedule run sync-storage-stats")(run)
+    app.add_typer(group, name="schedule")
+
+
+def ls(ui: Ui) -> int:
+    """List the jobs of the schedule with their next times. All times are UTC."""
+    from trueup.jobs.config import OFF, schedule_config
+
+    now = datetime.now(UTC)
+    rows: list[dict[str, object]] = []
+    for name, cron in schedule_config(ui.settings()).items():
+        times = list(islice(cron.after(now), _SHOWN)) if cron is not None else []
+        line = cron.text if cron is not None else OFF
+        ui.out(f"{name:<26}", f"{line:<14}", ("  ".join(f"{time:%Y-%m-%d %H:%M}" for time in times), "dim"))
+        rows.append({"job": name, "cron": line, "next": [stamped(time) for time in times]})
+    ui.document({"schedule": rows})
+    return 0
+
+
+def export(
+    ui: Ui,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="cron, systemd, windows or render.", show_default=False)],
+    *,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--into", metavar="FOLDER", help="Write the files there, and print their names.", show_default=False
+        ),
+    ] = None,
+) -> int:
+    """Print ready files that start the jobs without a running service: a crontab, units and timers for systemd, batch
+    files and tasks for Windows, curl lines for hosted cron such as Render's."""
+    from trueup.jobs.config import schedule_config, server_config
+    from trueup.jobs.export import KINDS, Machine
+    from trueup.jobs.export import export as made
+
+    if kind not in KINDS:
+        raise UsageError(f"there are no files for '{kind}'", cure=f"Use one of: {', '.join(KINDS)}")
+    settings = ui.settings()
+    config = ["--config", str(settings.path.resolve())] if settings.path is not None else []
+    server = server_config(settings)
+    machine = Machine(
+        command=[sys.executable, "-m", "trueup", *config],
+        folder=Path.cwd(),
+        files=(into or Path()).resolve(),
+        now=datetime.now().astimezone(),
+        url=f"http://{server.host}:{server.port}",
+    )
+    files = made(kind, schedule_config(settings), machine)
+    if into is not None:
+        _write(files, into)
+    for file in files:
+        if into is not None:
+            ui.out(str(into / file.name))
+        else:
+            ui.out(*([f"# ----- {file.name} -----\n"] if len(files) > 1 else []), file.text.replace("\r\n", "\n"))
+    ui.document({"files": [file._asdict() for file in files]})
+    return 0
+
+
+def run(
+    ui: Ui,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A name from: trueup schedule ls", show_default=False)],
+) -> int:
+    """Run a job of the schedule here and now, whatever its times are."""
+    from trueup.jobs import run_job
+    from trueup.jobs.config import SCHEDULE
+
+    if job not in SCHEDULE:
+        raise UsageError(f"the schedule has no job '{job}'", cure=f"Known: {', '.join(SCHEDULE)}")
+    with ui.alone():
+        done = run_job(job.replace("-", "_"), settings=ui.settings())
+    ui.out(f"{job}: {done.status}")
+    ui.document(dict(done.result))
+    return 0 if done.status in _FINE else _CODES.get(done.status, 1)
+
+
+def _write(files: list[File], into: Path) -> None:
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            (into / file.name).write_text(file.text, "utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{into} cannot be written to: {error.strerror}", cure="Name another folder") from error

@@ -1,0 +1,157 @@
+"""Ready files for people who let something else keep the clock: crontab, systemd, Task Scheduler, hosted cron (no I/O).
+
+Only systemd and hosted cron know UTC. A crontab and Task Scheduler go by the machine's own clock, so what is written
+for them is right for the offset the machine has now; where that changes in summer, so does the time they start at.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from trueup.jobs.cron import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY, Cron
+from trueup.jobs.local import Rule, by_hour, listed, rules
+from trueup.jobs.windows import task_xml
+
+_NAMES: Final = "Sun Mon Tue Wed Thu Fri Sat".split()
+_EVERY_HOUR: Final = tuple(range(24))
+_EVERY_MINUTE: Final = tuple(range(60))
+_ROUTES: Final = {"smart-sync-all-projects": "smart_sync"}
+"""Where the name in the URL is another one than that of the job."""
+
+
+class File(NamedTuple):
+    """One file that is ready to use."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where the files are to be used."""
+
+    command: Sequence[str]
+    """The program; a job's `schedule run NAME` is put behind it."""
+    folder: Path
+    """Where the program is started."""
+    files: Path
+    """Where these files will lie."""
+    now: datetime
+    """By the clock of that machine, with its offset."""
+    url: str
+    """Of the service, for who asks over the network."""
+
+    @property
+    def offset(self) -> timedelta:
+        """How far its clock is ahead of UTC."""
+        return self.now.utcoffset() or timedelta()
+
+
+def export(kind: str, schedule: Mapping[str, Cron | None], machine: Machine) -> list[File]:
+    """The files of one of `KINDS`. Raises `UsageError` for a time that it cannot say."""
+    active = {name: cron for name, cron in schedule.items() if cron is not None}
+    return list(KINDS[kind](active, machine))
+
+
+def _crontab(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
+    lines = [
+        f"# Times are this machine's, UTC{machine.now.isoformat()[-6:]}; make the file again when its offset changes."
+    ]
+    for name, cron in schedule.items():
+        lines.append(f"# {name}: {cron.text} (UTC)")
+        # A percent sign ends the command of a crontab.
+        command = f"cd {shlex.quote(str(machine.folder))} && {shlex.join(_run(machine, name))}".replace("%", r"\%")
+        for rule in rules(cron, machine.offset):
+            lines += [f"{when} {command}" for when in _cron_fields(rule)]
+    yield File("trueup.crontab", "\n".join(lines) + "\n")
+
+
+def _cron_fields(rule: Rule) -> Iterator[str]:
+    for minutes, hours in by_hour(rule.times).items():
+        yield " ".join(
+            (
+                listed(minutes, _EVERY_MINUTE),
+                listed(hours, _EVERY_HOUR),
+                listed(rule.days, EVERY_DAY),
+                listed(rule.months, EVERY_MONTH),
+                listed(rule.weekdays, EVERY_WEEKDAY),
+            )
+        )
+
+
+def _systemd(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
+    for name, cron in schedule.items():
+        words = " ".join(_unit_word(word) for word in _run(machine, name))
+        yield File(
+            f"trueup-{name}.service",
+            f"[Unit]\nDescription=trueup: {name}\nWants=network-online.target\nAfter=network-online.target\n\n"
+            f"[Service]\nType=oneshot\nWorkingDirectory={_percent(str(machine.folder))}\nExecStart={words}\n"
+            # Another run at work is no failure.
+            "SuccessExitStatus=4\nNoNewPrivileges=true\n",
+        )
+        whens = "".join(f"OnCalendar={when}\n" for rule in rules(cron) for when in _calendar(rule))
+        yield File(
+            f"trueup-{name}.timer",
+            f"[Unit]\nDescription=trueup: {name} ({cron.text} UTC)\n\n"
+            f"[Timer]\n{whens}Persistent=true\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n",
+        )
+
+
+def _calendar(rule: Rule) -> Iterator[str]:
+    """As systemd.time(7) has it."""
+    weekdays = "" if rule.weekdays == EVERY_WEEKDAY else ",".join(_NAMES[day] for day in rule.weekdays) + " "
+    date = f"*-{listed(rule.months, EVERY_MONTH, _two)}-{listed(rule.days, EVERY_DAY, _two)}"
+    for minutes, hours in by_hour(rule.times).items():
+        yield f"{weekdays}{date} {listed(hours, _EVERY_HOUR, _two)}:{listed(minutes, _EVERY_MINUTE, _two)}:00 UTC"
+
+
+def _two(number: int) -> str:
+    return f"{number:02}"
+
+
+def _unit_word(word: str) -> str:
+    escaped = _percent(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{escaped}"' if escaped != word or not word or " " in word or "'" in word else word
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _windows(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
+    for name, cron in schedule.items():
+        words = " ".join(f'"{_percent(word)}"' for word in _run(machine, name))
+        batch = f"trueup-{name}.bat"
+        text = f'@echo off\nrem {name}: {cron.text} (UTC)\ncd /d "{_percent(str(machine.folder))}"\n'
+        text += f'{words} >> "%~dp0trueup-{name}.log" 2>&1\nexit /b %ERRORLEVEL%\n'
+        yield File(batch, text.replace("\n", "\r\n"))
+        yield File(f"trueup-{name}.xml", task_xml(name, cron, machine.files / batch, machine.now))
+
+
+def _hosted(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
+    lines = [
+        "# One job for each line; times are UTC. TRUEUP_URL is where `trueup serve` is found, TRUEUP_API_KEY its key.",
+    ]
+    for name, cron in schedule.items():
+        url = f'"${{TRUEUP_URL:-{machine.url}}}/api/admin/{_ROUTES.get(name, name)}"'
+        lines.append(f"# {name}: {cron.text}")
+        lines.append(f'curl -fsS -X POST -H "Authorization: Bearer $TRUEUP_API_KEY" {url}')
+    yield File("trueup-render.sh", "\n".join(lines) + "\n")
+
+
+def _run(machine: Machine, name: str) -> list[str]:
+    return [*machine.command, "schedule", "run", name]
+
+
+KINDS: Final[Mapping[str, Callable[[Mapping[str, Cron], Machine], Iterator[File]]]] = {
+    "cron": _crontab,
+    "systemd": _systemd,
+    "windows": _windows,
+    "render": _hosted,
+}
+"""Whose files can be made."""

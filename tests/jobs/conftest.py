@@ -1,0 +1,1 @@
+from tests.cli.conftest import cli, spawn  # noqa: F401 - fixtures are found by name
