@@ -17,13 +17,22 @@ from typing import TextIO
 
 from trueup.errors import Busy, TrueupError
 
+_promised: list[str] = []
+"""The id of the next run in this process, if somebody knows it already."""
 _held: set[int] = set()
 """The descriptors of the lock files that this process holds."""
 
 
 def new_run_id(now: datetime | None = None) -> str:
     """An id that sorts by time: `20261121T103400Z-3f9c1a`."""
+    if _promised:
+        return _promised.pop()
     return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def promise_run_id(run: str) -> None:
+    """Let the next run of this process have this id: whoever asked for it was told so."""
+    _promised[:] = [run]
 
 
 def stamped(at: datetime) -> str:

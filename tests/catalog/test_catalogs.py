@@ -23,6 +23,7 @@ from trueup.testing.ledger import LIMITS, LedgerContract
 from trueup.testing.locks import LocksContract
 from trueup.testing.outbox import ALERTED, OutboxContract
 from trueup.testing.runlog import RunLogContract
+from trueup.testing.tasks import TasksContract
 
 
 class Ledgers(LedgerContract):
@@ -81,6 +82,13 @@ class Locked(LocksContract):
             yield catalog
 
 
+class Queued(TasksContract):
+    @pytest.fixture
+    def catalog(self, database_url: str) -> Iterator[Catalog]:
+        with closing(open_catalog(database_url, {})) as catalog:
+            yield catalog
+
+
 class Sqlite:
     @pytest.fixture
     def database_url(self, tmp_path: Path) -> str:
@@ -126,6 +134,10 @@ class TestSqliteLocks(Sqlite, Locked):
     pass
 
 
+class TestSqliteTasks(Sqlite, Queued):
+    pass
+
+
 class TestPostgresLedger(Postgres, Ledgers):
     pass
 
@@ -150,6 +162,10 @@ class TestPostgresLocks(Postgres, Locked):
     pass
 
 
+class TestPostgresTasks(Postgres, Queued):
+    pass
+
+
 class TestMongoLedger(Mongo, Ledgers):
     pass
 
@@ -171,6 +187,10 @@ class TestMongoRunLog(Mongo, Histories):
 
 
 class TestMongoLocks(Mongo, Locked):
+    pass
+
+
+class TestMongoTasks(Mongo, Queued):
     pass
 
 

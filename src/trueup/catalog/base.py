@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
+from trueup.catalog.tasks import Tasks
 from trueup.runs import RunRecord
 
 RUNNING: Final = "running"
@@ -431,6 +432,11 @@ class Catalog(Protocol):
     @property
     def runs(self) -> RunLog:
         """What ran."""
+        ...
+
+    @property
+    def tasks(self) -> Tasks:
+        """What is to be run, and was."""
         ...
 
     @property

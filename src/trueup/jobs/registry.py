@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from trueup import events
 from trueup.config import Settings, load
-from trueup.errors import UsageError
+from trueup.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from trueup.downloads import Cleaned
+
+
+def anything(settings: Settings) -> None:
+    """What a job needs whose arguments name a section."""
 
 
 class Done(NamedTuple):
@@ -25,12 +31,25 @@ class Done(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class During:
+    """Who listens to a job, and whether it is still wanted."""
+
+    listener: events.Listener = events.ignore
+    stopped: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One thing that can be run by its name."""
 
     name: str
     run: Callable[..., Done]
-    """Takes the settings, then its own arguments by name."""
+    """Takes the settings; then `during`, if it speaks while it runs and heeds that it is to stop; then its own
+    arguments by name."""
+    needs: Callable[[Settings], object] = anything
+    """Raises `ConfigError` where the settings have nothing for it to do."""
+    tries: int = 3
+    """How often it is started at most, when it fails for what may pass by itself."""
 
     @property
     def summary(self) -> str:
@@ -40,21 +59,45 @@ class Job:
     @property
     def arguments(self) -> list[str]:
         """The names of what it takes besides the settings."""
-        return list(inspect.signature(self.run).parameters)[1:]
+        return [name for name in inspect.signature(self.run).parameters if name not in {"settings", "during"}]
+
+    @property
+    def heeds(self) -> bool:
+        """Whether it stops by itself when it is asked to."""
+        return "during" in inspect.signature(self.run).parameters
+
+    def alone(self, arguments: Mapping[str, object]) -> str:
+        """What only one may do at a time: the job with what it is about, whatever its flags are."""
+        about = {name: value for name, value in arguments.items() if not isinstance(value, bool)}
+        return f"{self.name} {json.dumps(about, sort_keys=True)}"
+
+    def check(self, arguments: Mapping[str, object]) -> None:
+        """Raise `UsageError` for arguments that it does not take."""
+        takes = [name for name in inspect.signature(self.run).parameters.values() if name.name in self.arguments]
+        try:
+            inspect.Signature(takes).bind(**arguments)
+        except TypeError as error:
+            known = ", ".join(self.arguments) or "no arguments"
+            raise UsageError(f"the job {self.name} cannot be called so: {error}", cure=f"It takes {known}") from error
 
 
-def run_job(name: str, /, *, settings: Settings | None = None, **arguments: object) -> Done:
+def job_of(name: str) -> Job:
+    """The job of a name. Raises `UsageError`."""
+    if name not in JOBS:
+        raise UsageError(f"there is no job '{name}'", cure=f"Known: {', '.join(JOBS)}")
+    return JOBS[name]
+
+
+def run_job(
+    name: str, /, *, settings: Settings | None = None, during: During | None = None, **arguments: object
+) -> Done:
     """Run a job here and now, and return how it ended. Raises `UsageError` for a name or an argument that no job has,
     and what the job raises: `Busy` when it is running already."""
-    job = JOBS.get(name)
-    if job is None:
-        raise UsageError(f"there is no job '{name}'", cure=f"Known: {', '.join(JOBS)}")
+    job = job_of(name)
+    job.check(arguments)
     settings = settings or load()
-    try:
-        inspect.signature(job.run).bind(settings, **arguments)
-    except TypeError as error:
-        takes = ", ".join(job.arguments) or "no arguments"
-        raise UsageError(f"the job {name} cannot be called so: {error}", cure=f"It takes {takes}") from error
+    if job.heeds:
+        return job.run(settings, during or During(), **arguments)
     return job.run(settings, **arguments)
 
 
@@ -82,23 +125,25 @@ def _cleanup_failed_downloads(settings: Settings) -> Done:
         return _cleaned(pool.clean_failed_downloads())
 
 
-def _sync_files(settings: Settings, name: str) -> Done:
-    """Bring the two places of a `[sync.NAME]` into agreement."""
+def _sync_files(settings: Settings, during: During, name: str, dry_run: bool = False) -> Done:  # noqa: FBT001, FBT002
+    """Bring the two places of a `[sync.NAME]` into agreement, or say what that would take."""
     from trueup.sync import sync
+    from trueup.sync.outputs import Outputs
 
     if name not in settings.jobs:
         known = ", ".join(sorted(settings.jobs)) or "none"
         raise UsageError(f"there is no [sync.{name}]", cure=f"Known: {known}")
     pair = settings.jobs[name]
-    done = sync(pair.left, pair.right, config=pair.options, settings=settings)
+    outputs = Outputs(listener=during.listener, stopped=during.stopped)
+    done = sync(pair.left, pair.right, config=pair.options, settings=settings, dry_run=dry_run, outputs=outputs)
     return Done(done.status, done.to_json())
 
 
-def _ingest_files(settings: Settings, name: str) -> Done:
+def _ingest_files(settings: Settings, during: During, name: str) -> Done:
     """Take each new file of an `[ingest.NAME]` once."""
     from trueup.ingest import ingest
 
-    done = ingest(name, settings=settings)
+    done = ingest(name, settings=settings, listener=during.listener, stopped=during.stopped)
     return Done(done.status, done.to_json())
 
 
@@ -123,14 +168,37 @@ def _cleaned(cleaned: Cleaned) -> Done:
     return Done("partial" if cleaned.problems else "ok", asdict(cleaned))
 
 
+def _fetch_url(settings: Settings, url: str) -> Done:
+    """Fetch a URL into the pool."""
+    from trueup.pool import Pool
+
+    with closing(Pool.from_config(settings)) as pool:
+        fetched = pool.downloads.fetch(url)
+        return Done("ok", {"id": fetched.download.id})
+
+
+def _needs_pool(settings: Settings) -> None:
+    from trueup.pool.config import pool_config
+
+    pool_config(settings)
+
+
+def _needs_records(settings: Settings) -> None:
+    if "records" not in settings.sections:
+        raise ConfigError("there is no [records]")
+
+
 _ALL: Final = (
-    _sync_storage_stats,
-    _smart_sync_all_projects,
-    _smart_sync_single_project,
-    _cleanup_old_downloads,
-    _cleanup_failed_downloads,
-    _sync_files,
-    _ingest_files,
+    (_sync_storage_stats, _needs_pool),
+    (_smart_sync_all_projects, _needs_records),
+    (_smart_sync_single_project, _needs_records),
+    (_cleanup_old_downloads, _needs_pool),
+    (_cleanup_failed_downloads, _needs_pool),
+    (_fetch_url, _needs_pool),
+    (_sync_files, anything),
+    (_ingest_files, anything),
 )
-JOBS: Final[Mapping[str, Job]] = {run.__name__[1:]: Job(name=run.__name__[1:], run=run) for run in _ALL}
+JOBS: Final[Mapping[str, Job]] = {
+    run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs) for run, needs in _ALL
+}
 """By name."""

@@ -20,6 +20,7 @@ from trueup.catalog.mongo.ledger import MongoLedger
 from trueup.catalog.mongo.locks import MongoLocks
 from trueup.catalog.mongo.outbox import MongoOutbox
 from trueup.catalog.mongo.runs import MongoRunLog
+from trueup.catalog.mongo.tasks import MongoTasks
 from trueup.catalog.mongo.trouble import plainly
 from trueup.errors import ConfigError
 
@@ -40,6 +41,7 @@ class MongoCatalog:
         self.outbox = MongoOutbox(database)
         self.downloads = MongoDownloads(database)
         self.runs = MongoRunLog(database)
+        self.tasks = MongoTasks(database)
         self.locks = MongoLocks(database)
 
     @plainly()

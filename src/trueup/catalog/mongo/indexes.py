@@ -28,6 +28,12 @@ _INDEXES: Final = {
         # Not `sparse`: an application may have a field of this name, of another kind.
         IndexModel("running", unique=True, partialFilterExpression={"running": {"$type": "string"}}),
     ],
+    "job_runs": [
+        IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)]),
+        IndexModel("state"),
+        IndexModel("alone", unique=True, sparse=True),
+    ],
+    "job_events": [IndexModel([("task", ASCENDING), ("number", ASCENDING)], unique=True)],
     "runs": [IndexModel([("started", DESCENDING), ("_id", DESCENDING)])],
 }
 

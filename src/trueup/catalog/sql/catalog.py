@@ -18,6 +18,7 @@ from trueup.catalog.sql.ledger import SqlLedger
 from trueup.catalog.sql.locks import SqlLocks
 from trueup.catalog.sql.outbox import SqlOutbox
 from trueup.catalog.sql.runs import SqlRunLog
+from trueup.catalog.sql.tasks import SqlTasks
 
 
 class SqlCatalog:
@@ -30,6 +31,7 @@ class SqlCatalog:
         self.outbox = SqlOutbox(engine)
         self.downloads = SqlDownloads(engine)
         self.runs = SqlRunLog(engine)
+        self.tasks = SqlTasks(engine)
         self.locks = SqlLocks(engine)
 
     def clock(self) -> datetime | None:

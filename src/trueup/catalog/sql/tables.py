@@ -183,3 +183,37 @@ locks = sa.Table(
     # By the database's clock.
     sa.Column("until", Moment, nullable=False),
 )
+
+job_runs = sa.Table(
+    "job_runs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("job", sa.Text, nullable=False),
+    # JSON.
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("status", sa.Text, nullable=False),
+    # JSON.
+    sa.Column("result", sa.Text),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("cancelled", sa.Boolean, nullable=False),
+    sa.Column("created_at", Moment, nullable=False, index=True),
+    sa.Column("started_at", Moment),
+    sa.Column("finished_at", Moment),
+    # By the database's clock, both.
+    sa.Column("lease_until", Moment),
+    sa.Column("due_at", Moment),
+    # What it does, while it waits or is worked at: so only one does.
+    sa.Column("alone", sa.Text, unique=True),
+)
+
+job_events = sa.Table(
+    "job_events",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    # A JSON list.
+    sa.Column("events", sa.Text, nullable=False),
+)

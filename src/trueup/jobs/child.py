@@ -1,0 +1,75 @@
+"""The process in which one job runs: `python -m trueup.jobs.child`.
+
+Its first line on standard input says what to do. It answers with JSON lines: events, then how it ended. When its
+input ends, it is to stop: somebody cancelled it, or whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from _thread import interrupt_main
+from typing import TextIO
+
+from trueup import events
+from trueup.config import load
+from trueup.errors import Busy, Interrupted, TrueupError
+from trueup.jobs.registry import During, job_of, run_job
+from trueup.runs import promise_run_id
+
+
+class _Speaker:
+    """Standard output, which nobody else writes to: what a handler prints goes to standard error."""
+
+    def __init__(self) -> None:
+        self._file: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def say(self, value: object) -> None:
+        self._file.write(json.dumps(value) + "\n")
+        self._file.flush()
+
+    def event(self, event: events.Event) -> None:
+        self.say({"event": event.to_json()})
+
+
+def main() -> None:
+    """Do what the first line says."""
+    speaker = _Speaker()
+    request = json.loads(sys.stdin.readline())
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("trueup").setLevel(logging.INFO)
+    stop = threading.Event()
+    heeds = job_of(request["job"]).heeds
+
+    def watch() -> None:
+        sys.stdin.read()
+        stop.set()
+        if not heeds:
+            interrupt_main()
+
+    threading.Thread(target=watch, name="input", daemon=True).start()
+    if request["run"]:
+        promise_run_id(request["run"])
+    try:
+        during = During(listener=speaker.event, stopped=stop.is_set)
+        done = run_job(request["job"], settings=load(), during=during, **request["arguments"])
+        speaker.say({"done": {"status": done.status, "result": dict(done.result)}})
+    except (Interrupted, KeyboardInterrupt):
+        speaker.say({"done": {"status": "interrupted", "result": None}})
+    except TrueupError as error:
+        status = "busy" if isinstance(error, Busy) else "failed"
+        speaker.say({"failed": {"status": status, "error": str(error), "again": error.retryable}})
+    except Exception as error:
+        logging.getLogger("trueup.jobs").exception("unforeseen error in %s", request["job"])
+        speaker.say({"failed": {"status": "failed", "error": f"{type(error).__name__}: {error}", "again": False}})
+
+
+if __name__ == "__main__":
+    main()
+    # Threads of a library that still wait for the network have nothing left to do.
+    sys.stderr.flush()
+    os._exit(0)

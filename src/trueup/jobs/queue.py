@@ -1,0 +1,32 @@
+"""The queue of jobs: where it is, and putting something in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trueup.catalog import open_catalog
+from trueup.catalog.base import Catalog
+from trueup.catalog.database import database_of
+from trueup.catalog.tasks import Task, Tasks
+from trueup.config import Settings
+from trueup.jobs.registry import job_of
+from trueup.runs import new_run_id
+
+
+def open_queue(settings: Settings) -> Catalog:
+    """The database that holds the queue: the shared one, unless that is a file. Then it is another file in the state
+    folder: a handler that works for minutes shuts everybody else out of writing to its own. Raises `ConfigError` and
+    `TrueupError`."""
+    url = database_of(settings)
+    if url.startswith("sqlite:"):
+        settings.home.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
+    return open_catalog(url, {})
+
+
+def put(tasks: Tasks, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:
+    """A new task in a queue. Raises `UsageError` and `Busy`."""
+    known = job_of(job)
+    known.check(arguments)
+    return tasks.put(task or new_run_id(), job, arguments, known.alone(arguments))

@@ -1,0 +1,210 @@
+"""One task carried out in a process of its own: watched, kept alive in the queue, stopped when nobody wants it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task, Tasks
+from trueup.config import Settings
+from trueup.errors import TrueupError
+from trueup.jobs.registry import JOBS
+
+log = logging.getLogger("trueup.jobs")
+
+LEASE: Final = timedelta(minutes=1)
+"""So long nobody takes the task of a machine that crashed."""
+_RENEW: Final = 5.0
+_FLUSH: Final = 0.5
+_GRACE: Final = 30.0
+"""Seconds in which a job that is to stop may finish what it is at."""
+_LONGEST: Final = 12 * 3600.0
+_ITEMS: Final = 1000
+"""Files of which a run tells one by one; its progress counts all."""
+_PASSING: Final = {"listing", "progress"}
+"""Events of which only the newest matters."""
+_WAIT: Final = timedelta(seconds=30)
+_FAILED: Final = {"failed", "refused", "busy"}
+
+
+class Work:
+    """One task under way. `carry_out` does it; anybody may `stop` it."""
+
+    def __init__(self, task: Task, tasks: Tasks, settings: Settings, holder: str) -> None:
+        self.task = task
+        self._tasks = tasks
+        self._settings = settings
+        self._holder = holder
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._wanted = True
+        self._why = ""
+        self._said = 0
+        self._items = 0
+        self._events: list[Mapping[str, Any]] = []
+        self._end: dict[str, Any] = {}
+
+    def stop(self, why: str) -> None:
+        """Let it end soon; `why` is kept as the error, `cancelled` makes it `REVOKED`."""
+        self._why = self._why or why
+        self._lines.put("")
+
+    def carry_out(self) -> None:
+        """Run it, and tell the queue how it ended."""
+        log.info("task %s started: %s %s", self.task.id, self.task.job, json.dumps(self.task.arguments))
+        process = self._begun()
+        reader = threading.Thread(target=self._read, args=(process,), name="lines", daemon=True)
+        reader.start()
+        try:
+            self._watch(process)
+        finally:
+            process.kill()
+            process.wait()
+            reader.join()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        self._finish(process.returncode)
+
+    def _begun(self) -> subprocess.Popen[str]:
+        # The child reads the same settings: the environment holds what was in an environment file.
+        environ = dict(self._settings.environ) | {"TRUEUP_HOME": str(self._settings.home)}
+        if self._settings.path is not None:
+            environ["TRUEUP_CONFIG"] = str(self._settings.path)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trueup.jobs.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=environ,
+            # Ctrl-C in a terminal is for the server, which stops its jobs one by one.
+            start_new_session=os.name != "nt",
+        )
+        run = self.task.id if self.task.attempts == 1 else ""
+        request = {"job": self.task.job, "arguments": dict(self.task.arguments), "run": run}
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+        except OSError:  # it died at once; how is seen below
+            log.warning("task %s did not start", self.task.id)
+        return process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _watch(self, process: subprocess.Popen[str]) -> None:
+        renewed = flushed = began = time.monotonic()
+        deadline = began + _LONGEST
+        stopping = False
+        while True:
+            at = time.monotonic()
+            due = min(renewed + _RENEW, deadline, flushed + _FLUSH if self._events else deadline)
+            try:
+                line = self._lines.get(timeout=max(0.0, due - at))
+            except queue.Empty:
+                line = ""
+            if line is None:
+                break
+            if line:
+                self._heard(json.loads(line))
+            at = time.monotonic()
+            if self._events and at >= flushed + _FLUSH:
+                flushed = at
+                self._flush()
+            if at >= renewed + _RENEW:
+                renewed = at
+                self._renew()
+            if at >= deadline:
+                if stopping:
+                    return
+                self.stop("it took too long")
+            if self._why and not stopping:
+                stopping, deadline = True, at + _GRACE
+                assert process.stdin is not None
+                process.stdin.close()
+        self._flush()
+
+    def _heard(self, said: dict[str, Any]) -> None:
+        if "event" not in said:
+            self._end = said
+            return
+        event = said["event"]
+        if event["event"] in _PASSING:
+            self._events = [kept for kept in self._events if kept["event"] != event["event"]]
+        elif event["event"] == "item_finished":
+            self._items += 1
+            if self._items > _ITEMS:
+                return
+        self._events.append(event)
+
+    def _flush(self) -> None:
+        if not self._events:
+            return
+        self._said += 1
+        told, self._events = self._events, []
+        # Behind what an earlier try said.
+        number = self.task.attempts * 10_000_000 + self._said
+        _quietly(lambda: self._tasks.say(self.task.id, number, told), "what it says is not kept")
+
+    def _renew(self) -> None:
+        def renew() -> None:
+            if self._tasks.renew(self._holder, [self.task.id], LEASE):
+                self.stop("cancelled")
+
+        _quietly(renew, "its lease was not renewed")
+
+    def _finish(self, code: int) -> None:
+        if (done := self._end.get("done")) is not None:
+            status, result = str(done["status"]), done["result"]
+            error, again = str((result or {}).get("reason") or "") if status in _FAILED else "", False
+        elif (failed := self._end.get("failed")) is not None:
+            status, result, error, again = failed["status"], None, failed["error"], failed["again"]
+        else:
+            status, result, again = "failed", None, False
+            error = f"its process ended with {code}" if not self._why else ""
+        state = FAILURE if status in _FAILED else SUCCESS
+        if self._why and (status == "interrupted" or not self._end):
+            state, status, error = FAILURE, "interrupted", self._why
+            if self._why == "cancelled":
+                state = REVOKED
+        elif status == "interrupted":
+            state, error = FAILURE, "interrupted"
+        log.info("task %s ended: %s %s", self.task.id, status, error)
+        name, holder = self.task.id, self._holder
+        if again and self.task.attempts < JOBS[self.task.job].tries:
+            wait = _WAIT * 2 ** (self.task.attempts - 1)
+            _stubbornly(lambda: self._tasks.again(name, holder, error, wait))
+        else:
+            _stubbornly(lambda: self._tasks.finish(name, holder, state, status=status, result=result, error=error))
+
+
+def _quietly(work: Callable[[], object], what: str) -> None:
+    """The next time may do."""
+    try:
+        work()
+    except TrueupError as error:
+        log.warning("%s: %s", what, error)
+
+
+def _stubbornly(work: Callable[[], object]) -> None:
+    """How a task ended must not be lost over a short outage; over a long one its lease tells."""
+    for wait in (1, 2, 4, 8, 16):
+        try:
+            work()
+            return
+        except TrueupError as error:
+            log.warning("how a task ended is not kept yet: %s", error)
+            time.sleep(wait)
+    work()
