@@ -32,7 +32,18 @@ def test_the_commands_are_those_of_this_version() -> None:
         *(f"pool {verb}" for verb in ("get", "ls", "put", "rm", "stats", "sweep", "url")),
         "reconcile",
         *(f"records {verb}" for verb in ("growth", "history", "pin", "show", "status", "sync", "unpin")),
-        *("runs", "schedule export", "schedule ls", "schedule run", "sync", "trash empty", "trash ls", "ui", "undo"),
+        *(
+            "runs",
+            "schedule export",
+            "schedule ls",
+            "schedule run",
+            "serve",
+            "sync",
+            "trash empty",
+            "trash ls",
+            "ui",
+            "undo",
+        ),
     ]
 
 

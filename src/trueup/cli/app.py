@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from trueup import __version__
-from trueup.cli import fetching, history, ingesting, pool, reconciling, records, schedule, setup, syncing, ui_command
+from trueup.cli import (
+    fetching,
+    history,
+    ingesting,
+    pool,
+    reconciling,
+    records,
+    schedule,
+    serving,
+    setup,
+    syncing,
+    ui_command,
+)
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
 
@@ -49,6 +61,7 @@ reconciling.register(app)
 ingesting.register(app)
 records.register(app)
 schedule.register(app)
+serving.register(app)
 setup.register(app)
 ui_command.register(app)
 

@@ -14,7 +14,6 @@ from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
 from trueup.cli.ui import STATUSES, Ui
 from trueup.errors import UsageError
-from trueup.runs import stamped
 
 if TYPE_CHECKING:
     from trueup.jobs.export import File
@@ -41,6 +40,7 @@ def register(app: typer.Typer) -> None:
 def ls(ui: Ui) -> int:
     """List the jobs of the schedule with their next times. All times are UTC."""
     from trueup.jobs.config import OFF, schedule_config
+    from trueup.runs import stamped
 
     now = datetime.now(UTC)
     rows: list[dict[str, object]] = []

@@ -98,6 +98,22 @@ class Fetcher:
             shutil.rmtree(folder, ignore_errors=True)
             return fetched
 
+    def check(self, url: str) -> None:
+        """Raise `UsageError` for what is no URL that could be fetched. Nothing is asked."""
+        Target.parse(url)
+
+    def ls(self) -> list[Download]:
+        """The newest records."""
+        return self._downloads.ls()
+
+    def get(self, download: str) -> Download | None:
+        """One record."""
+        return self._downloads.get(download)
+
+    def forget(self, download: str) -> None:
+        """Remove a record; its object stays."""
+        self._downloads.remove(download)
+
     def _before(self, url: str) -> Fetched | None:
         """The object of an earlier fetch, where it is still there and stays for a while."""
         found = self._downloads.latest(url)

@@ -1,0 +1,73 @@
+"""The application: routes, the door in front of them, its description."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from trueup import __version__
+from trueup.api import problems
+from trueup.api.gate import Gate
+from trueup.api.routes import downloads, health, jobs, records, runs, storage
+from trueup.api.service import Service
+
+_TAGS: Final = ("admin", "storage", "records", "downloads", "sync", "ingest", "runs")
+_ABOUT: Final = """\
+Brings two places that should agree into agreement, and keeps them there.
+
+Long work is queued, and answers 202 with a task id: see `/api/runs/{id}`. A job that is under way answers 409 with its
+id. Errors are problem details (RFC 9457).
+"""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application over an open service, which it closes when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.close)
+
+    app = FastAPI(
+        title="trueup",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=lifespan,
+        openapi_tags=[{"name": name} for name in _TAGS],
+        redoc_url=None,
+    )
+    app.state.service = service
+    for module in (storage, records, downloads, jobs, runs, health):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
+    vars(app)["openapi"] = lambda: _openapi(app)
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """With what the door asks for, and what it answers."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        parts = schema["components"]
+        template = "#/components/schemas/{model}"
+        parts["schemas"]["Problem"] = problems.Problem.model_json_schema(ref_template=template)
+        parts["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        schema["security"] = [{}, {"bearer": []}, {"key": []}]
+        for path in schema["paths"].values():
+            for operation in path.values():
+                # Ours are problems, not the framework's list of errors.
+                operation["responses"].pop("422", None)
+                operation["responses"].update({str(key): value for key, value in problems.described(413, 422).items()})
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,203 @@
+"""The door: who may ask, how often, how much; and a line in the log for each request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import MutableMapping
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trueup.api.metrics import Metrics
+from trueup.api.problems import MEDIA_TYPE, document
+from trueup.jobs.config import Rate, ServerConfig
+
+log = logging.getLogger("trueup.api")
+
+LARGEST: Final = 64 << 10
+"""Bytes of a request's body: none of ours is larger."""
+_OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/storage/stats")}
+"""What needs no key."""
+_HEALTH: Final = {"/healthz", "/readyz"}
+_KNOWN: Final = 10_000
+"""Askers of whom it is known how much they asked."""
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+
+
+class Gate:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics) -> None:
+        self._app = app
+        self._key = _digest(config.api_key) if config.api_key else b""
+        self._limiter = Limiter(config.rate) if config.rate else None
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or say why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = _headers(scope)
+        asked = headers.get("x-request-id", "")
+        scope["request_id"] = asked if re.fullmatch(r"[\w.-]{1,64}", asked, re.ASCII) else secrets.token_hex(8)
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                more = [
+                    (b"x-request-id", scope["request_id"].encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"cache-control", b"no-store"),
+                ]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+            receive = await _limited(receive, headers)
+            await self._app(scope, receive, answer)
+        except _Refused as refused:
+            body = json.dumps(document(refused.status, refused.detail, scope["request_id"])).encode()
+            told = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **refused.headers}
+            pairs = [(name.encode(), value.encode()) for name, value in told.items()]
+            await answer({"type": "http.response.start", "status": refused.status, "headers": pairs})
+            await answer({"type": "http.response.body", "body": body})
+        finally:
+            seconds = time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", "")
+            self._metrics.answered(scope["method"], route, status, seconds)
+            if log.isEnabledFor(logging.INFO):
+                line = "%s %s %d in %.1f ms, from %s, request %s"
+                path = json.dumps(scope["path"])[1:-1]  # what a line of the log cannot be broken with
+                log.info(line, scope["method"], path, status, seconds * 1000, _client(scope), scope["request_id"])
+
+    def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
+        client = _client(scope)
+        given = _given_key(headers) if self._key else ""
+        if self._limiter is not None and scope["path"] not in _HEALTH:
+            wait = self._limiter.wait((client, hashlib.sha256(given.encode()).digest()[:8] if given else b""))
+            if wait:
+                raise _Refused(429, "too many requests", {"retry-after": str(max(1, round(wait + 0.5)))})
+        if not self._key:
+            _only_from_here(client, headers)
+        elif (scope["method"], scope["path"]) not in _OPEN and not hmac.compare_digest(_digest(given), self._key):
+            said = "this needs the API key: Authorization: Bearer KEY, or X-API-Key"
+            raise _Refused(401, said, {"www-authenticate": "Bearer"})
+
+
+class Limiter:
+    """So many requests in so many seconds for each asker, who may save up what they do not use."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._most = float(rate.requests)
+        self._refill = rate.requests / rate.seconds
+        self._left: dict[tuple[str, bytes], tuple[float, float]] = {}
+
+    def wait(self, asker: tuple[str, bytes]) -> float:
+        """Take one; the seconds until there is one where there is none."""
+        now = time.monotonic()
+        left, since = self._left.pop(asker, (self._most, now))
+        left = min(self._most, left + (now - since) * self._refill)
+        if len(self._left) >= _KNOWN:
+            self._left.pop(next(iter(self._left)))  # who has not asked for the longest time
+        self._left[asker] = (left - 1 if left >= 1 else left, now)
+        return 0.0 if left >= 1 else (1 - left) / self._refill
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address means this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _only_from_here(client: str, headers: MutableMapping[str, str]) -> None:
+    """Without a key. A page elsewhere must not reach us through somebody's browser: by its own name that leads here,
+    or by asking from there."""
+    host = headers.get("host", "")
+    if client and not is_loopback(client):
+        raise _Refused(403, "without an API key only this machine is served")
+    if not is_loopback(_hostname(f"//{host}")):
+        raise _Refused(403, "without an API key the Host header must name this machine, like localhost")
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() not in {f"http://{host}".lower(), f"https://{host}".lower()}:
+        raise _Refused(403, "this comes from a page of another origin")
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _given_key(headers: MutableMapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+
+
+def _digest(key: str) -> bytes:
+    """Of equal length for every key, so that comparing tells nothing of it."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _client(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+async def _limited(receive: Receive, headers: MutableMapping[str, str]) -> Receive:
+    """The body, read up to the limit."""
+    declared = headers.get("content-length", "")
+    if not declared and "transfer-encoding" not in headers:
+        return receive
+    if declared.isdecimal() and int(declared) > LARGEST:
+        raise _too_large()
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > LARGEST:
+            raise _too_large()
+    read = False
+
+    async def again() -> Any:  # noqa: ANN401 - a message of ASGI
+        nonlocal read
+        if read:
+            return await receive()
+        read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _too_large() -> _Refused:
+    return _Refused(413, f"the body is larger than {LARGEST >> 10} KiB", {"connection": "close"})

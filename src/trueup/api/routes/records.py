@@ -1,0 +1,117 @@
+"""Records: syncing sheets, and reading what was merged."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+
+from trueup import records
+from trueup.api.models import Accounts, Growths, Project, Projects, Queued, SmartSync, Snapshots, SyncStatus
+from trueup.api.problems import Missing, described
+from trueup.api.routes.storage import Here, queued
+from trueup.api.service import Service
+from trueup.catalog.tasks import UNDER_WAY
+from trueup.errors import TrueupError, UsageError
+from trueup.runs import stamped
+
+router = APIRouter()
+_LOOK: Final = 0.1
+"""Seconds between two looks at whether a sync is over."""
+
+
+@router.post(
+    "/api/admin/smart_sync",
+    tags=["admin", "records"],
+    summary="Merge sheets with fresh numbers",
+    response_model=SmartSync,
+    responses={202: {"model": Queued, "description": "With `wait=false`"}, **described(404, 409, 503)},
+)
+async def smart_sync(service: Here, project_id: str | None = None, *, wait: bool = True) -> Any:  # noqa: ANN401 - one of two
+    """Every active project, or one. Answers when it is over, unless `wait=false`."""
+    job, arguments = "smart_sync_all_projects", {}
+    if project_id is not None:
+        _known(service, project_id)
+        job, arguments = "smart_sync_single_project", {"project": project_id}
+    told = await asyncio.to_thread(queued, service, job, "Records sync task queued successfully", **arguments)
+    if not wait:
+        return JSONResponse(told.model_dump(), 202)
+    while (task := await asyncio.to_thread(service.task, told.task_id)).state in UNDER_WAY:
+        if service.closing.is_set():
+            return JSONResponse(told.model_dump(), 202)
+        await asyncio.sleep(_LOOK)
+    if task.result is None:
+        raise TrueupError(f"the sync {task.id} came to nothing: {task.error or task.status}")
+    return JSONResponse(dict(task.result))
+
+
+@router.get(
+    "/api/admin/sync_status",
+    tags=["admin", "records"],
+    summary="The last sync, and the next",
+    responses=described(404, 503),
+)
+def sync_status(service: Here) -> SyncStatus:
+    """Answered from the read model alone."""
+    at = service.queue.next_run("smart_sync_all_projects")
+    known: dict[str, Any] = records.status(service.settings)
+    return SyncStatus(**known | {"cache_enabled": bool(service.config.broker), "next_run": stamped(at) if at else None})
+
+
+@router.get("/api/projects", tags=["records"], summary="Every project", responses=described(404, 503))
+def projects(service: Here) -> Projects:
+    """Of the settings, with how its last sync went."""
+    known: Any = records.status(service.settings)["projects"]
+    return Projects(projects=[Project(**project) for project in known])
+
+
+@router.get(
+    "/api/projects/{project_id}/accounts",
+    tags=["records"],
+    summary="The accounts of a project",
+    response_model=Accounts,
+    responses=described(404, 503),
+)
+def accounts(project_id: str, service: Here) -> JSONResponse:
+    """With their merged values; those whose rows are gone are left out."""
+    _known(service, project_id)
+    return JSONResponse(
+        {"project_id": project_id, "accounts": records.accounts(project_id, service.settings).to_json()}
+    )
+
+
+@router.get(
+    "/api/projects/{project_id}/growth",
+    tags=["records"],
+    summary="How much its accounts grew",
+    responses=described(404, 503),
+)
+def growth(project_id: str, service: Here, hours: Annotated[float, Query(gt=0, le=876_000)] = 24) -> Growths:
+    """The last snapshot of each against the newest that is so many hours older."""
+    _known(service, project_id)
+    [(_, found)] = records.grown(project_id, service.settings, hours=hours)
+    return Growths(project_id=project_id, accounts=[one.to_json() for one in found])
+
+
+@router.get(
+    "/api/accounts/{account_id}/snapshots",
+    tags=["records"],
+    summary="The snapshots of an account",
+    responses=described(404, 503),
+)
+def snapshots(account_id: int, service: Here, days: Annotated[int, Query(ge=1, le=36_500)] = 30) -> Snapshots:
+    """One a day, the newest first."""
+    try:
+        found: dict[str, Any] = records.history(str(account_id), service.settings, days=days)
+    except UsageError as error:
+        raise Missing(error.message) from error
+    return Snapshots(**found)
+
+
+def _known(service: Service, project_id: str) -> None:
+    """Raise `Missing` for a project that the settings do not have."""
+    known: Any = records.status(service.settings)["projects"]
+    if all(project["id"] != project_id for project in known):
+        raise Missing(f"there is no project {project_id}")

@@ -1,0 +1,104 @@
+"""What the routes work with: settings, the queue of jobs, the databases; opened once, safe to use from many threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from datetime import datetime
+from typing import Any, Protocol
+
+from fastapi import Request
+
+from trueup.api.metrics import Metrics
+from trueup.api.problems import Missing
+from trueup.catalog.tasks import Task, Tasks
+from trueup.config import Settings
+from trueup.errors import ConfigError
+from trueup.jobs.config import ServerConfig
+from trueup.jobs.queue import open_queue
+from trueup.pool import Pool
+
+
+class Queue(Protocol):
+    """Where jobs are handed in: inside this server, or at a broker."""
+
+    def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
+        """Queue a job. Raises `UsageError`, and `Busy` with the id of the one that is under way."""
+        ...
+
+    def cancel(self, task: str) -> Task | None:
+        """Stop a task; None where there is none."""
+        ...
+
+    def next_run(self, job: str) -> datetime | None:
+        """When the clock starts a job; None: nobody knows, or never."""
+        ...
+
+    def check(self) -> None:
+        """Raise `TrueupError` when nobody would do a job."""
+        ...
+
+    def close(self) -> None:
+        """Go."""
+        ...
+
+
+class Service:
+    """Open while the server runs."""
+
+    def __init__(self, settings: Settings, config: ServerConfig) -> None:
+        self.settings = settings
+        self.config = config
+        self.metrics = Metrics()
+        self.closing = threading.Event()
+        """Set when the server is to stop: streams end."""
+        self._open = ExitStack()
+        self._pool: Pool | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Open the queue, and begin to run jobs. Raises `ConfigError`, `Busy` and `TrueupError`."""
+        from trueup.jobs.embedded import Embedded
+
+        try:
+            # One to read with, one to write with: a page that is asked for never waits for a task that is put.
+            self.tasks: Tasks = self._open.enter_context(closing(open_queue(self.settings))).tasks
+            catalog = self._open.enter_context(closing(open_queue(self.settings)))
+            self.queue: Queue = self._open.enter_context(closing(Embedded(self.settings, catalog)))
+        except BaseException:
+            self._open.close()
+            raise
+
+    def close(self) -> None:
+        """Let what runs finish what it is at, and let go."""
+        self.closing.set()
+        self._open.close()
+
+    @property
+    def pool(self) -> Pool:
+        """The pool. Raises `ConfigError` where there is none, and `TrueupError`."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._open.enter_context(closing(Pool.from_config(self.settings)))
+            return self._pool
+
+    def storage(self) -> dict[str, Any]:
+        """The pool's numbers; without a pool there are none."""
+        try:
+            return self.pool.stats().model_dump()
+        except ConfigError:
+            return {"providers": [], "total_size_bytes": 0, "total_size_gb": 0.0, "total_file_count": 0}
+
+    def task(self, task: str) -> Task:
+        """A task. Raises `Missing`."""
+        found = self.tasks.get(task)
+        if found is None:
+            raise Missing(f"there is no run {task}")
+        return found
+
+
+def service_of(request: Request) -> Service:
+    """The service a request is for."""
+    service: Service = request.app.state.service
+    return service
