@@ -229,7 +229,9 @@ def test_the_child_ends_when_nobody_listens_any_more(world: Path):
     )
     assert child.stdin
     assert child.stdout
-    child.stdin.write(json.dumps({"job": "ingest_files", "arguments": {"name": "slow0"}, "run": "r1"}) + "\n")
+    child.stdin.write(
+        json.dumps({"job": "ingest_files", "arguments": {"name": "slow0"}, "run": "r1", "level": 40}) + "\n"
+    )
     child.stdin.flush()
     wait_for(begun)
     child.stdin.close()

@@ -18,6 +18,7 @@ from trueup.errors import ConfigError
 from trueup.jobs.config import ServerConfig
 from trueup.jobs.queue import open_queue
 from trueup.pool import Pool
+from trueup.records import Reader
 
 
 class Queue(Protocol):
@@ -55,6 +56,7 @@ class Service:
         """Set when the server is to stop: streams end."""
         self._open = ExitStack()
         self._pool: Pool | None = None
+        self._reader: Reader | None = None
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -82,6 +84,14 @@ class Service:
             if self._pool is None:
                 self._pool = self._open.enter_context(closing(Pool.from_config(self.settings)))
             return self._pool
+
+    @property
+    def reader(self) -> Reader:
+        """The read model. Raises `ConfigError`."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = self._open.enter_context(closing(Reader(self.settings)))
+            return self._reader
 
     def storage(self) -> dict[str, Any]:
         """The pool's numbers; without a pool there are none."""

@@ -1,7 +1,7 @@
 """The process in which one job runs: `python -m trueup.jobs.child`.
 
-Its first line on standard input says what to do. It answers with JSON lines: events, then how it ended. When its
-input ends, it is to stop: somebody cancelled it, or whoever started it is gone.
+Its first line on standard input says what to do. It answers with JSON lines: log records and events, then how it
+ended. When its input ends, it is to stop: somebody cancelled it, or whoever started it is gone.
 """
 
 from __future__ import annotations
@@ -26,22 +26,37 @@ class _Speaker:
 
     def __init__(self) -> None:
         self._file: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._lock = threading.Lock()
         os.dup2(2, 1)
 
     def say(self, value: object) -> None:
-        self._file.write(json.dumps(value) + "\n")
-        self._file.flush()
+        with self._lock:
+            self._file.write(json.dumps(value) + "\n")
+            self._file.flush()
 
     def event(self, event: events.Event) -> None:
         self.say({"event": event.to_json()})
+
+
+class _ToParent(logging.Handler):
+    """Log records for the parent, whose log has one form."""
+
+    def __init__(self, speaker: _Speaker) -> None:
+        super().__init__()
+        self._speaker = speaker
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._speaker.say({"log": [record.name, record.levelno, self.format(record)]})
 
 
 def main() -> None:
     """Do what the first line says."""
     speaker = _Speaker()
     request = json.loads(sys.stdin.readline())
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("trueup").setLevel(logging.INFO)
+    ours = logging.getLogger("trueup")
+    ours.addHandler(_ToParent(speaker))
+    ours.setLevel(request["level"])
     stop = threading.Event()
     heeds = job_of(request["job"]).heeds
 

@@ -89,7 +89,8 @@ class Work:
             start_new_session=os.name != "nt",
         )
         run = self.task.id if self.task.attempts == 1 else ""
-        request = {"job": self.task.job, "arguments": dict(self.task.arguments), "run": run}
+        level = logging.getLogger("trueup").getEffectiveLevel()
+        request = {"job": self.task.job, "arguments": dict(self.task.arguments), "run": run, "level": level}
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(request) + "\n")
@@ -137,6 +138,10 @@ class Work:
         self._flush()
 
     def _heard(self, said: dict[str, Any]) -> None:
+        if "log" in said:
+            name, level, message = said["log"]
+            logging.getLogger(name).log(level, "%s [task %s]", message, self.task.id)
+            return
         if "event" not in said:
             self._end = said
             return

@@ -114,7 +114,7 @@ def _unchanged(path: Path) -> Callable[[], None]:
 
 
 def _connected(to: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(to, uri=isinstance(to, str), timeout=_WAIT, isolation_level=None)
+    db = sqlite3.connect(to, uri=isinstance(to, str), timeout=_WAIT, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
     return db
 

@@ -85,7 +85,8 @@ class Listing(NamedTuple):
 
 
 class ReadModel:
-    """The file. With `read_only` it is neither made nor changed; one that is not there is empty then.
+    """The file. With `read_only` it is neither made nor changed; one that is not there is empty then. Several threads
+    may use it, one at a time.
 
     Raises `ConfigError` for a file of somebody else and `TrueupError` for one that cannot be used."""
 
@@ -117,6 +118,11 @@ class ReadModel:
                 raise
 
     # Reading
+
+    def version(self) -> int:
+        """Another one than before when somebody else has written into the file since."""
+        with self._told():
+            return int(self._db.execute("pragma data_version").fetchone()[0])
 
     def accounts(self, project_id: str) -> dict[str, Account]:
         """The accounts of a project by key, deleted ones included."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from trueup import records
 from trueup.api.models import Accounts, Growths, Project, Projects, Queued, SmartSync, Snapshots, SyncStatus
@@ -74,12 +75,14 @@ def projects(service: Here) -> Projects:
     response_model=Accounts,
     responses=described(404, 503),
 )
-def accounts(project_id: str, service: Here) -> JSONResponse:
+def accounts(project_id: str, service: Here) -> Response:
     """With their merged values; those whose rows are gone are left out."""
     _known(service, project_id)
-    return JSONResponse(
-        {"project_id": project_id, "accounts": records.accounts(project_id, service.settings).to_json()}
-    )
+
+    def form(found: records.Listing) -> bytes:
+        return json.dumps({"project_id": project_id, "accounts": found.to_json()}, ensure_ascii=False).encode()
+
+    return Response(service.reader.accounts(project_id, form), media_type="application/json")
 
 
 @router.get(
@@ -112,6 +115,5 @@ def snapshots(account_id: int, service: Here, days: Annotated[int, Query(ge=1, l
 
 def _known(service: Service, project_id: str) -> None:
     """Raise `Missing` for a project that the settings do not have."""
-    known: Any = records.status(service.settings)["projects"]
-    if all(project["id"] != project_id for project in known):
+    if project_id not in service.reader.projects:
         raise Missing(f"there is no project {project_id}")
