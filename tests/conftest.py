@@ -27,6 +27,8 @@ from tests.servers.fixtures import (  # noqa: F401 - fixtures are found by name
     postgres_url,
     rclone_folder,
     rclone_server,
+    redis_server,
+    redis_url,
     seaweed_bucket,
     seaweed_server,
     sftp_folder,

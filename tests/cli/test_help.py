@@ -21,6 +21,7 @@ def test_the_commands_are_those_of_this_version() -> None:
             "apply",
             "backups ls",
             "backups restore",
+            "beat",
             "db upgrade",
             "demo",
             "diagnose",
@@ -43,6 +44,7 @@ def test_the_commands_are_those_of_this_version() -> None:
             "trash ls",
             "ui",
             "undo",
+            "worker",
         ),
     ]
 

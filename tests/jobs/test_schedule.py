@@ -121,6 +121,13 @@ def test_day_0_and_day_7_are_sunday(line: str):
     assert next(cron(line).after(SUNDAY + timedelta(hours=1))) == SUNDAY + timedelta(days=7)
 
 
+def test_the_last_time_up_to_a_moment_may_be_that_moment():
+    line = cron("0 3 * * 0")
+    slot = SUNDAY + timedelta(hours=3)
+    assert line.until(slot) == line.until(slot + timedelta(days=6)) == slot
+    assert line.until(slot - timedelta(microseconds=1)) == slot - timedelta(days=7)
+
+
 def test_a_date_and_a_weekday_are_alternatives():
     times = list(islice(cron("0 0 1 12 1").after(SUNDAY), 3))
     assert [f"{found:%a %d}" for found in times] == ["Tue 01", "Mon 07", "Mon 14"]

@@ -1,11 +1,12 @@
 """The fixtures: `seaweed_bucket`, `moto_bucket`, `azurite_container`, `gcs_bucket`, `rclone_folder`, `sftp_folder`,
-`ftp_folder`, `webdav_folder`, `faulty_s3`; `mongo_url`, `postgres_url`.
+`ftp_folder`, `webdav_folder`, `faulty_s3`; `mongo_url`, `postgres_url`, `redis_url`.
 
 Each test gets an empty bucket of its own; the server behind it is one for the whole run.
 """
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -68,6 +69,17 @@ def mongo_server() -> dict[str, str]:
 def mongo_url(mongo_server: dict[str, str]) -> str:
     """A database of its own on a server that speaks MongoDB's protocol."""
     return f"mongodb://127.0.0.1:{mongo_server['port']}/{kinds.unique_name()}"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> dict[str, str]:
+    return shared("redis", kinds.redis)
+
+
+@pytest.fixture
+def redis_url(redis_server: dict[str, str]) -> str:
+    """A database of its own on a Redis server."""
+    return f"redis://127.0.0.1:{redis_server['port']}/{secrets.randbelow(1000)}"
 
 
 @pytest.fixture(scope="session")

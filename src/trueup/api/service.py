@@ -12,9 +12,10 @@ from fastapi import Request
 
 from trueup.api.metrics import Metrics
 from trueup.api.problems import Missing
+from trueup.catalog.base import Catalog
 from trueup.catalog.tasks import Task, Tasks
 from trueup.config import Settings
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, MissingExtra
 from trueup.jobs.config import ServerConfig
 from trueup.jobs.queue import open_queue
 from trueup.pool import Pool
@@ -61,16 +62,25 @@ class Service:
 
     def open(self) -> None:
         """Open the queue, and begin to run jobs. Raises `ConfigError`, `Busy` and `TrueupError`."""
-        from trueup.jobs.embedded import Embedded
-
         try:
             # One to read with, one to write with: a page that is asked for never waits for a task that is put.
             self.tasks: Tasks = self._open.enter_context(closing(open_queue(self.settings))).tasks
             catalog = self._open.enter_context(closing(open_queue(self.settings)))
-            self.queue: Queue = self._open.enter_context(closing(Embedded(self.settings, catalog)))
+            self.queue: Queue = self._open.enter_context(closing(self._jobs(catalog)))
         except BaseException:
             self._open.close()
             raise
+
+    def _jobs(self, catalog: Catalog) -> Queue:
+        if not self.config.broker:
+            from trueup.jobs.embedded import Embedded
+
+            return Embedded(self.settings, catalog)
+        try:
+            from trueup.jobs.broker import Remote
+        except ModuleNotFoundError:
+            raise MissingExtra("a broker", "celery") from None
+        return Remote(self.settings, catalog)
 
     def close(self) -> None:
         """Let what runs finish what it is at, and let go."""

@@ -84,6 +84,10 @@ class Tasks(Protocol):
         whose lease has ended. Which."""
         ...
 
+    def lost(self) -> list[Task]:
+        """Tasks whose lease has ended while somebody worked at them. Nothing changes."""
+        ...
+
     def get(self, task: str) -> Task | None:
         """One task."""
         ...

@@ -23,6 +23,7 @@ from trueup.cli import (
     setup,
     syncing,
     ui_command,
+    working,
 )
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
@@ -62,6 +63,7 @@ ingesting.register(app)
 records.register(app)
 schedule.register(app)
 serving.register(app)
+working.register(app)
 setup.register(app)
 ui_command.register(app)
 

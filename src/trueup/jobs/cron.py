@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trueup.errors import ConfigError, MissingExtra
@@ -34,6 +34,10 @@ class Cron:
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The times after a moment, which knows its zone, one after the other."""
         return _simulator(self.text, moment)
+
+    def until(self, moment: datetime) -> datetime | None:
+        """The last time up to a moment."""
+        return next(_simulator(self.text, moment.replace(microsecond=0) + timedelta(seconds=1), back=True), None)
 
 
 def parse_cron(text: str, *, where: str) -> Cron:
@@ -67,13 +71,13 @@ def _numbers(found: set[int]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _simulator(line: str, moment: datetime) -> CronSim:
+def _simulator(line: str, moment: datetime, *, back: bool = False) -> CronSim:
     try:
         from cronsim import CronSim, CronSimError
     except ModuleNotFoundError:
         raise MissingExtra("a schedule", "server") from None
     try:
-        return CronSim(line, moment)
+        return CronSim(line, moment, reverse=back)
     except CronSimError as error:
         raise ValueError(str(error).lower()) from None
 

@@ -22,13 +22,11 @@ from trueup.jobs.clock import CronTrigger
 from trueup.jobs.config import schedule_config
 from trueup.jobs.queue import put
 from trueup.jobs.registry import JOBS
-from trueup.jobs.work import LEASE, Work
+from trueup.jobs.work import AT_ONCE, LEASE, Work
 from trueup.runs import new_run_id, run_lock
 
 log = logging.getLogger("trueup.jobs")
 
-AT_ONCE: Final = 4
-"""Jobs under way at the same time; more wait."""
 _LOOK: Final = 5.0
 """Seconds until the queue is looked at again when nobody said that something is in it."""
 _TIDY: Final = 60.0

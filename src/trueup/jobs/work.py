@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -21,13 +22,16 @@ from trueup.jobs.registry import JOBS
 
 log = logging.getLogger("trueup.jobs")
 
+AT_ONCE: Final = 4
+"""Jobs under way at the same time in one server, or worker; more wait."""
 LEASE: Final = timedelta(minutes=1)
 """So long nobody takes the task of a machine that crashed."""
-_RENEW: Final = 5.0
+_RENEW: Final = 3.0
 _FLUSH: Final = 0.5
 _GRACE: Final = 30.0
 """Seconds in which a job that is to stop may finish what it is at."""
 _LONGEST: Final = 12 * 3600.0
+_TOO_LONG: Final = "it took too long"
 _ITEMS: Final = 1000
 """Files of which a run tells one by one; its progress counts all."""
 _PASSING: Final = {"listing", "progress"}
@@ -39,13 +43,16 @@ _FAILED: Final = {"failed", "refused", "busy"}
 class Work:
     """One task under way. `carry_out` does it; anybody may `stop` it."""
 
-    def __init__(self, task: Task, tasks: Tasks, settings: Settings, holder: str) -> None:
+    def __init__(self, task: Task, tasks: Tasks, settings: Settings, holder: str, *, resumes: bool = False) -> None:
+        """One that `resumes` is taken up again by somebody else when it is stopped, unless it was cancelled."""
         self.task = task
         self._tasks = tasks
         self._settings = settings
         self._holder = holder
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._wanted = True
+        self._resumes = resumes
+        self.pause = 0.0
+        """Seconds until it is to be started again, after it has become a `RETRY`."""
         self._why = ""
         self._said = 0
         self._items = 0
@@ -88,7 +95,9 @@ class Work:
             # Ctrl-C in a terminal is for the server, which stops its jobs one by one.
             start_new_session=os.name != "nt",
         )
-        run = self.task.id if self.task.attempts == 1 else ""
+        # A run's id names folders; one that somebody else made up may be anything.
+        plain = re.fullmatch(r"[\w-]{1,64}", self.task.id, re.ASCII)
+        run = self.task.id if self.task.attempts == 1 and plain else ""
         level = logging.getLogger("trueup").getEffectiveLevel()
         request = {"job": self.task.job, "arguments": dict(self.task.arguments), "run": run, "level": level}
         assert process.stdin is not None
@@ -130,9 +139,10 @@ class Work:
             if at >= deadline:
                 if stopping:
                     return
-                self.stop("it took too long")
+                self.stop(_TOO_LONG)
             if self._why and not stopping:
                 stopping, deadline = True, at + _GRACE
+                self._events.append({"event": "warned", "run": self.task.id, "message": f"to be stopped: {self._why}"})
                 assert process.stdin is not None
                 process.stdin.close()
         self._flush()
@@ -188,8 +198,10 @@ class Work:
             state, error = FAILURE, "interrupted"
         log.info("task %s ended: %s %s", self.task.id, status, error)
         name, holder = self.task.id, self._holder
-        if again and self.task.attempts < JOBS[self.task.job].tries:
-            wait = _WAIT * 2 ** (self.task.attempts - 1)
+        stopped = self._resumes and status == "interrupted" and self._why not in {"", "cancelled", _TOO_LONG}
+        if stopped or (again and self.task.attempts < JOBS[self.task.job].tries):
+            wait = timedelta() if stopped else _WAIT * 2 ** (self.task.attempts - 1)
+            self.pause = wait.total_seconds()
             _stubbornly(lambda: self._tasks.again(name, holder, error, wait))
         else:
             _stubbornly(lambda: self._tasks.finish(name, holder, state, status=status, result=result, error=error))

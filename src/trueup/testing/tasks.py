@@ -155,8 +155,13 @@ class TasksContract:
         catalog.tasks.put("t1", "job", {}, "alone")
         catalog.tasks.start("first", _SHORT, task="t1")
         assert catalog.tasks.start("second", _LONG) is None
-        while (begun := catalog.tasks.start("second", _LONG, task="t1")) is None:
+        while not catalog.tasks.lost():
             time.sleep(0.02)
+        [lost] = catalog.tasks.lost()
+        assert (lost.id, lost.state, lost.holder) == ("t1", STARTED, "first")
+        begun = catalog.tasks.start("second", _LONG, task="t1")
+        assert begun
+        assert catalog.tasks.lost() == []
         assert (begun.holder, begun.attempts) == ("second", 2)
         assert catalog.tasks.renew("first", ["t1"], _LONG) == {"t1"}
         assert not catalog.tasks.finish("t1", "first", SUCCESS, result={})

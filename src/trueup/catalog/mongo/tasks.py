@@ -99,6 +99,11 @@ class MongoTasks:
         return sorted(gone)
 
     @plainly()
+    def lost(self) -> list[Task]:
+        gone = {"state": STARTED, "$expr": _past("$lease_until")}
+        return [_task(found) for found in self._tasks.find(gone).sort("_id", ASCENDING)]
+
+    @plainly()
     def get(self, task: str) -> Task | None:
         found = self._tasks.find_one({"_id": {"$eq": task}})
         return _task(found) if found else None

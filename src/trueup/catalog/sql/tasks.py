@@ -101,6 +101,10 @@ class SqlTasks:
             db.execute(job_runs.update().where(_c.id.in_(found)).values(values))
         return found
 
+    def lost(self) -> list[Task]:
+        gone = (_c.state == STARTED, _c.lease_until <= clock(self._engine))
+        return self._select(_TASK.where(*gone).order_by(_c.id))
+
     def get(self, task: str) -> Task | None:
         return next(iter(self._select(_TASK.where(_c.id == task))), None)
 

@@ -1,0 +1,73 @@
+"""`trueup worker` and `trueup beat`: jobs on any number of machines, by way of a broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.cli import log
+from trueup.cli.command import command
+from trueup.cli.ui import Ui
+from trueup.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "trueup worker", "trueup worker --concurrency 2")(worker)
+    command(app, "trueup beat")(beat)
+
+
+def worker(
+    ui: Ui,
+    *,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="N", help="Jobs at the same time.", show_default=True)
+    ] = 4,
+) -> int:
+    """Do the jobs that are handed in at the broker, until stopped. Needs the extra 'celery'."""
+    if not 1 <= concurrency <= 64:
+        raise UsageError(f"--concurrency {concurrency} is unusable", cure="Use 1 to 64")
+    app = _app(ui)
+    ui.out("waiting for jobs; Ctrl-C ends it")
+    running = app.Worker(concurrency=concurrency, quiet=True, loglevel="WARNING")
+    running.start()
+    return int(running.exitcode or 0)
+
+
+def beat(ui: Ui) -> int:
+    """Hand in the jobs of the schedule at their times, until stopped. Needs the extra 'celery'."""
+    app = _app(ui)
+    # Its own handlers come later, and a signal before them would count as a crash.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ui.out("handing in jobs at their times; Ctrl-C ends it")
+    app.Beat(quiet=True, loglevel="WARNING").run()
+    return 0
+
+
+def _app(ui: Ui) -> Celery:
+    settings = ui.settings()
+    if not ui.common.quiet:
+        ui.common = replace(ui.common, verbose=max(1, ui.common.verbose))
+        log.configure(ui)
+    # The app is made from the settings of its process, as with Celery's own command.
+    os.environ.update(settings.environ)
+    if settings.path is not None:
+        os.environ["TRUEUP_CONFIG"] = str(settings.path.resolve())
+    try:
+        from celery import signals
+
+        from trueup.jobs import celery_app
+    except ModuleNotFoundError:
+        raise MissingExtra("jobs on many machines", "celery") from None
+    # What is logged is ours to write; Celery's own warnings are written by Python's last resort.
+    signals.setup_logging.connect(lambda **_: None, weak=False)
+    app: Celery = celery_app.app
+    return app

@@ -1,0 +1,28 @@
+"""`trueup worker` and `trueup beat`, or Celery's own command, as processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def celery(*arguments: str, module: str = "trueup") -> Iterator[subprocess.Popen[bytes]]:
+    """Runs until the block ends, which may have ended it. What it says is in the file `log`."""
+    with Path("log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            Path("go on").touch()
+            process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def log() -> str:
+    return Path("log").read_text()
