@@ -175,6 +175,10 @@ def test_a_url_is_fetched_listed_signed_again_and_removed(server: Server, site: 
     assert server.get(f"/api/downloads/{found['id']}").status == 404
     assert [path for path in (server.folder / "a").iterdir() if "video" in path.name] == []
     assert server.post("/api/downloads", {"url": "no url"}).status == 422
+    secret = server.post("/api/downloads", {"url": site.replace("http://", "http://me:s3cr3t@")}).json["task_id"]
+    assert server.over(secret)["arguments"]["url"] == site.replace("http://", "http://***@")
+    assert "s3cr3t" not in server.get("/api/runs").body.decode() + server.get("/api/downloads").body.decode()
+    assert "s3cr3t" not in server.log()
 
 
 def test_old_and_failed_downloads_are_cleaned_up_when_somebody_asks(server: Server):

@@ -12,6 +12,7 @@ from tests.docs.pages import DOCS, ROOT, anchors, blocks, name_of, pages, prose
 from trueup.config import load
 from trueup.downloads import downloads_config
 from trueup.ingest.config import ingest_config
+from trueup.jobs.config import server_config
 from trueup.notify.config import alerts
 from trueup.pool.config import pool_config
 from trueup.records.config import records_config
@@ -52,6 +53,7 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
             (tmp_path / "trueup.toml").write_text(block.text, "utf-8")
             settings = load(tmp_path / "trueup.toml")
             fetching = "downloads" in settings.sections and downloads_config(settings)
+            serving = "server" in settings.sections and server_config(settings)
             taking = [ingest_config(name, settings) for name in settings.sections.get("ingest", {})]
             merging = "records" in settings.sections and records_config(settings)
             assert (
@@ -61,7 +63,7 @@ def test_every_snippet_of_settings_and_python_is_well_formed(
                 or settings.jobs
                 or alerts(settings).email
                 or fetching
-                or ("records" in settings.sections and records_config(settings))
+                or serving
                 or pool_config(settings)
             )
         elif block.language == "python":

@@ -41,8 +41,11 @@ class Problem(BaseModel):
     run: str | None = Field(default=None, description="Of a 409: the run that is under way.")
 
 
-class Missing(TrueupError):
-    """There is nothing of that id or name."""
+class Missing(HTTPException):
+    """There is nothing of that id or name: 404."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(404, detail)
 
 
 def document(status: int, detail: str, request_id: str, **more: object) -> dict[str, Any]:
@@ -85,8 +88,6 @@ def install(app: FastAPI) -> None:
 
 
 def _status(error: TrueupError) -> int:
-    if isinstance(error, Missing):
-        return 404
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,14 @@ def open_queue(settings: Settings) -> Catalog:
         settings.home.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
     return open_catalog(url, {})
+
+
+def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments without the users and passwords that stand in URLs: for logs, and for whoever looks at runs."""
+    return {
+        name: re.sub(r"(://)[^/?#\s]*@", r"\1***@", value) if isinstance(value, str) else value
+        for name, value in arguments.items()
+    }
 
 
 def put(tasks: Tasks, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task, Tasks
 from trueup.config import Settings
 from trueup.errors import TrueupError
+from trueup.jobs.queue import shown
 from trueup.jobs.registry import JOBS
 
 log = logging.getLogger("trueup.jobs")
@@ -66,7 +67,7 @@ class Work:
 
     def carry_out(self) -> None:
         """Run it, and tell the queue how it ended."""
-        log.info("task %s started: %s %s", self.task.id, self.task.job, json.dumps(self.task.arguments))
+        log.info("task %s started: %s %s", self.task.id, self.task.job, json.dumps(shown(self.task.arguments)))
         process = self._begun()
         reader = threading.Thread(target=self._read, args=(process,), name="lines", daemon=True)
         reader.start()
