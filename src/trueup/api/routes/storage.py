@@ -37,6 +37,7 @@ def stats(service: Here) -> JSONResponse:
     "/api/admin/sync-storage-stats",
     tags=["admin"],
     summary="Compare the pool's books with what the clouds hold",
+    status_code=202,
     responses=described(409, 503),
 )
 def sync_storage_stats(service: Here) -> Queued:
