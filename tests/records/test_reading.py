@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trueup.config import load
-from trueup.records import Reader, sync_records
+from trueup.records import Listing, Reader, sync_records
 
 SETTINGS = """
 [records.sheets]
@@ -27,16 +27,16 @@ def world(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def followers(accounts: list[dict[str, object]]) -> dict[object, object]:
-    return {account["key"]: account["followers"] for account in accounts}
+def followers(found: Listing) -> dict[object, object]:
+    return {account["key"]: account["followers"] for account in found.to_json()}
 
 
 def test_a_form_is_made_once_until_somebody_writes(world: Path):
     made: list[int] = []
 
-    def form(accounts: list[dict[str, object]]) -> dict[object, object]:
-        made.append(len(accounts))
-        return followers(accounts)
+    def form(found: Listing) -> dict[object, object]:
+        made.append(len(found.rows))
+        return followers(found)
 
     with closing(Reader(load())) as reader:
         assert reader.projects == ["p1"]
