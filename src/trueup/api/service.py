@@ -118,7 +118,7 @@ class Service:
         return found
 
 
-def service_of(request: Request) -> Service:
-    """The service a request is for."""
+async def service_of(request: Request) -> Service:
+    """The service a request is for. Asynchronous, because FastAPI would go to another thread for it otherwise."""
     service: Service = request.app.state.service
     return service
