@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,6 +16,9 @@ from trueup.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from celery import Celery
+
+_LOOK: Final = 1.0
+"""Seconds until a clock sees that it is to stop."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,10 +47,14 @@ def worker(
 def beat(ui: Ui) -> int:
     """Hand in the jobs of the schedule at their times, until stopped. Needs the extra 'celery'."""
     app = _app(ui)
-    # Its own handlers come later, and a signal before them would count as a crash.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from celery.beat import Service
+
+    clock = Service(app, scheduler_cls=app.conf.beat_scheduler, max_interval=_LOOK)
+    # Celery's own handlers come late, and raise wherever the process is just then, even where nobody hears it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: clock.stop())
     ui.out("handing in jobs at their times; Ctrl-C ends it")
-    app.Beat(quiet=True, loglevel="WARNING").run()
+    clock.start()
     return 0
 
 
