@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from trueup.catalog.tasks import Task
-from trueup.jobs.queue import shown
 from trueup.runs import stamped
 
 State = Literal["PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
@@ -219,7 +218,7 @@ class Readiness(BaseModel):
 def run_of(task: Task) -> RunDetail:
     """A task as a run."""
     return RunDetail(
-        id=task.id, job=task.job, arguments=shown(task.arguments), state=task.state, status=task.status,  # type: ignore[arg-type]
+        id=task.id, job=task.job, arguments=dict(task.arguments), state=task.state, status=task.status,  # type: ignore[arg-type]
         error=task.error or None, attempts=task.attempts, created_at=task.created_at, started_at=task.started_at,
         finished_at=task.finished_at, result=dict(task.result) if task.result is not None else None,
     )  # fmt: skip

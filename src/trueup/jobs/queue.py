@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Catalog
 from trueup.catalog.database import database_of
 from trueup.catalog.tasks import Task, Tasks
 from trueup.config import Settings
+from trueup.errors import UsageError
 from trueup.jobs.registry import job_of
 from trueup.runs import new_run_id
+
+_USER: Final = re.compile(r"://[^/?#\s]*@")
 
 
 def open_queue(settings: Settings) -> Catalog:
@@ -26,16 +29,12 @@ def open_queue(settings: Settings) -> Catalog:
     return open_catalog(url, {})
 
 
-def shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments without the users and passwords that stand in URLs: for logs, and for whoever looks at runs."""
-    return {
-        name: re.sub(r"(://)[^/?#\s]*@", r"\1***@", value) if isinstance(value, str) else value
-        for name, value in arguments.items()
-    }
-
-
 def put(tasks: Tasks, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:
-    """A new task in a queue. Raises `UsageError` and `Busy`."""
+    """A new task in a queue. Raises `UsageError`, also for a password in a URL, and `Busy`."""
     known = job_of(job)
     known.check(arguments)
+    if any(isinstance(value, str) and _USER.search(value) for value in arguments.values()):
+        # Workers elsewhere need the arguments as they are, and rows are kept.
+        said = "a URL with a user or password is not queued: whoever reads the database could read it"
+        raise UsageError(said, cure="Fetch it here and now: trueup fetch URL")
     return tasks.put(task or new_run_id(), job, arguments, known.alone(arguments))

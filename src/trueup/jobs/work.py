@@ -18,7 +18,6 @@ from typing import Any, Final
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task, Tasks
 from trueup.config import Settings
 from trueup.errors import TrueupError
-from trueup.jobs.queue import shown
 from trueup.jobs.registry import JOBS
 
 log = logging.getLogger("trueup.jobs")
@@ -67,7 +66,7 @@ class Work:
 
     def carry_out(self) -> None:
         """Run it, and tell the queue how it ended."""
-        log.info("task %s started: %s %s", self.task.id, self.task.job, json.dumps(shown(self.task.arguments)))
+        log.info("task %s started: %s %s", self.task.id, self.task.job, json.dumps(dict(self.task.arguments)))
         process = self._begun()
         reader = threading.Thread(target=self._read, args=(process,), name="lines", daemon=True)
         reader.start()
