@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 
 from trueup import __version__
 from trueup.api import problems
@@ -33,13 +34,14 @@ def create_app(service: Service) -> FastAPI:
         yield
         await asyncio.to_thread(service.close)
 
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs is Swagger's page, with nothing from elsewhere
         title="trueup",
         version=__version__,
         description=_ABOUT,
         lifespan=lifespan,
         openapi_tags=[{"name": name} for name in _TAGS],
         redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},  # it would load a picture from there, and tell it our address
     )
     app.state.service = service
     for module in (storage, records, downloads, jobs, runs, health):
