@@ -7,8 +7,8 @@ import pytest
 from tests.api.server import Server, serving, world
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for a module: without a key."""
+    """One for all: without a key."""
     with serving(world(tmp_path_factory.mktemp("server"))) as running:
         yield running

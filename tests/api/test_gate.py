@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.server import SETTINGS, Server, serving, world
-from tests.cli.conftest import Cli, spawn  # noqa: F401 - a fixture is found by name
+from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture is found by name
 from trueup.api.gate import LARGEST, Limiter, is_loopback
 from trueup.jobs.config import Rate
 
@@ -147,21 +147,20 @@ def test_only_this_machine_s_own_addresses_are_loopback(host: str, here: bool):
     assert is_loopback(host) is here
 
 
-def test_without_a_key_no_other_host_is_opened(spawn: Cli):  # noqa: F811 - the fixture
-    done = spawn("serve", "--host", "0.0.0.0", "--port", "0")
+def test_without_a_key_no_other_host_is_opened(cli: Cli):  # noqa: F811 - the fixture
+    done = cli("serve", "--host", "0.0.0.0", "--port", "0")
     assert done.code == 2
     assert "without an API key only this machine is served" in done.err
 
 
-def test_a_port_that_is_taken_is_said_so(spawn: Cli, server: Server):  # noqa: F811 - the fixture
-    done = spawn("serve", "--port", server.url.rpartition(":")[2])
+def test_a_port_that_is_taken_is_said_so(cli: Cli, server: Server):  # noqa: F811 - the fixture
+    done = cli("serve", "--port", server.url.rpartition(":")[2])
     assert done.code == 1
     assert "nobody can listen at 127.0.0.1:" in done.err
     assert "Address already in use" in done.err
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_it_stops_when_it_is_told_and_ends_streams_and_jobs(tmp_path: Path, how: int, code: int):
+def test_it_stops_when_it_is_told_and_ends_streams_and_jobs(tmp_path: Path):
     with serving(world(tmp_path)) as running:
         (tmp_path / "drop" / "one.txt").write_text("one")
         task = running.post("/api/ingest/stats").json["task_id"]
@@ -170,7 +169,8 @@ def test_it_stops_when_it_is_told_and_ends_streams_and_jobs(tmp_path: Path, how:
             line.sendall(f"GET /api/runs/{task}/events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert line.recv(1000).startswith(b"HTTP/1.1 200 ")
             (tmp_path / "go on").touch()
-            assert running.stop(how) == code
+            assert running.stop(signal.SIGTERM) == 0
     with serving(tmp_path) as again:
         run = again.over(task)
         assert (run["state"], run["error"]) in [("SUCCESS", None), ("FAILURE", "the server was stopped")]
+        assert again.stop(signal.SIGINT) == 130

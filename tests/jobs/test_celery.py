@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.api.server import serving
-from tests.cli.conftest import Cli
 from tests.jobs.celery_process import celery, log
 from tests.jobs.world import begun, ended, wait_for
 from tests.servers.supervise import alive
@@ -34,33 +33,16 @@ def broker(work: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return redis_url
 
 
-def test_celery_s_own_command_works_as_well(catalog: Catalog):
-    with celery(*CELERY, "worker", "--loglevel", "INFO", module="celery"):
-        with celery(*CELERY, "call", "sync_storage_stats", module="celery") as call:
-            assert call.wait(60) == 0
-        wait_for(lambda: [task for task in catalog.tasks.latest() if task.finished_at])
-    [task] = catalog.tasks.latest()
-    assert (task.job, task.state, task.status) == ("sync_storage_stats", SUCCESS, "ok")
-    assert task.id in log()
-
-
-@pytest.mark.parametrize("command", [("call", "sync_storage_stats"), ("worker",), ("beat",)])
-def test_without_a_broker_it_is_one_line(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
+def test_without_a_broker_it_is_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRUEUP_SERVER__BROKER")
-    with celery(*CELERY, *command, module="celery") as process:
-        assert process.wait(60) == 2
-    assert log() == 'error: no broker is named. Set [server] broker = "redis://localhost:6379/0"\n'
+    with celery(*CELERY, "call", "sync_storage_stats", module="celery") as theirs:
+        assert theirs.wait(60) == 2
+    with celery("worker") as ours:
+        assert ours.wait(60) == 2
+    assert log() == 'error: no broker is named. Set [server] broker = "redis://localhost:6379/0"\n' * 2
 
 
-@pytest.mark.parametrize("command", ["worker", "beat"])
-def test_our_commands_say_the_same(command: str, spawn: Cli, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("TRUEUP_SERVER__BROKER")
-    done = spawn(command)
-    assert done.code == 2
-    assert "error: no broker is named." in done.err
-
-
-def test_what_a_killed_worker_had_is_taken_again_by_another(catalog: Catalog):
+def test_what_a_killed_worker_had_is_taken_again_by_another_unless_it_kills_each(catalog: Catalog):
     with closing(Remote(load(), catalog)) as queue:
         with celery("worker") as worker:
             task = queue.submit("ingest_files", {"name": "slow0"})
@@ -73,21 +55,16 @@ def test_what_a_killed_worker_had_is_taken_again_by_another(catalog: Catalog):
         assert found
         assert (found.state, found.attempts) == (STARTED, 1)
         _let_leases_end()
+        catalog.tasks.put("t1", "ingest_files", {"name": "slow1"}, "alone")
+        for _ in range(3):
+            assert catalog.tasks.start("a worker that crashes", timedelta(), task="t1")
         with celery("worker"):
-            done = ended(catalog, task.id)
+            done, given_up = ended(catalog, task.id), ended(catalog, "t1")
     assert (done.state, done.status, done.attempts) == (SUCCESS, "ok", 2)
     with closing(sqlite3.connect("slow0.db")) as db:
         assert db.execute("select filename, success from processed_files").fetchall() == [("one.txt", 1)]
-
-
-def test_one_that_never_ends_is_given_up(catalog: Catalog):
-    catalog.tasks.put("t1", "ingest_files", {"name": "slow0"}, "alone")
-    for _ in range(3):
-        assert catalog.tasks.start("a worker that crashes", timedelta(), task="t1")
-    with celery("worker"):
-        done = ended(catalog, "t1")
-    assert (done.state, done.error) == (FAILURE, "it was started 3 times, and never ended")
-    assert not begun()
+    assert (given_up.state, given_up.error) == (FAILURE, "it was started 3 times, and never ended")
+    assert not Path("slow1.db").exists()
 
 
 def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(catalog: Catalog):
@@ -162,15 +139,21 @@ def test_a_broker_that_is_not_there_is_said_so_and_nothing_is_queued(catalog: Ca
     assert task.state == REVOKED
 
 
-def test_the_server_hands_jobs_in_where_a_broker_is_named(work: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_server_and_celery_s_own_command_hand_in_the_same_jobs(work: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TRUEUP_HOME", str(work / "state"))
     with (work / "trueup.toml").open("a") as settings:
         settings.write('[records.sheets]\nkind = "csv"\npath = "{name}.csv"\n')
-    with serving(work) as server, celery("worker"):
+    with serving(work) as server, celery(*CELERY, "worker", "--loglevel", "INFO", module="celery"):
         assert server.get("/readyz").json["checks"]["jobs"] == "ok"
         assert server.get("/api/admin/sync_status").json["cache_enabled"] is True
         task = server.post("/api/admin/sync-storage-stats").json["task_id"]
         assert server.over(task)["state"] == "SUCCESS"
+        assert task in log()
+        with celery(*CELERY, "call", "sync_storage_stats", module="celery") as call:
+            assert call.wait(60) == 0
+        wait_for(lambda: len(server.get("/api/runs").json["runs"]) == 2)
+        called = server.over(server.get("/api/runs").json["runs"][0]["id"])
+        assert (called["job"], called["state"], called["status"]) == ("sync_storage_stats", "SUCCESS", "ok")
 
 
 def _let_leases_end() -> None:

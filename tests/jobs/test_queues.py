@@ -3,36 +3,75 @@ elsewhere by way of Redis."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.jobs.celery_process import celery
-from tests.jobs.world import begun, ended, wait_for
+from tests.jobs.world import begun, ended, make, wait_for
 from trueup.api.service import Queue
 from trueup.catalog.base import Catalog
-from trueup.catalog.tasks import FAILURE, PENDING, REVOKED, STARTED, SUCCESS
+from trueup.catalog.tasks import FAILURE, PENDING, REVOKED, STARTED, SUCCESS, UNDER_WAY, Task
 from trueup.config import load
 from trueup.errors import Busy, UsageError
 from trueup.jobs.broker import Remote
 from trueup.jobs.embedded import Embedded
+from trueup.jobs.queue import open_queue
 from trueup.jobs.work import AT_ONCE
+from trueup.runs import new_run_id
 
 
-@contextmanager
-def by_redis(catalog: Catalog) -> Iterator[Queue]:
-    with celery("worker"), closing(Remote(load(), catalog)) as opened:
-        yield opened
+@pytest.fixture(scope="module", params=["embedded", "celery"])
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: dict[str, str]
+) -> Iterator[tuple[Queue, Catalog, Path]]:
+    """One queue for all, its database and its folder: a worker takes seconds to start."""
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        work = make(tmp_path_factory.mktemp("work"))
+        patch.chdir(work)
+        patch.setenv("TRUEUP_HOME", str(work / "state"))
+        if request.param == "celery":
+            patch.setenv("TRUEUP_SERVER__BROKER", f"redis://127.0.0.1:{redis_server['port']}/{secrets.randbelow(1000)}")
+        catalog = stack.enter_context(closing(open_queue(load())))
+        if request.param == "embedded":
+            queue: Queue = Embedded(load(), catalog)
+        else:
+            stack.enter_context(celery("worker"))
+            queue = Remote(load(), catalog)
+        yield stack.enter_context(closing(queue)), catalog, work
 
 
-@pytest.fixture(params=["embedded", "celery"])
-def server(request: pytest.FixtureRequest, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    if request.param == "celery":
-        monkeypatch.setenv("TRUEUP_SERVER__BROKER", request.getfixturevalue("redis_url"))
-    with closing(Embedded(load(), catalog)) if request.param == "embedded" else by_redis(catalog) as opened:
-        yield opened
+@pytest.fixture
+def work(opened: tuple[Queue, Catalog, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder, with one file that no test has seen."""
+    folder = opened[2]
+    monkeypatch.chdir(folder)
+    for path in (*(folder / "drop").iterdir(), folder / "begun", folder / "go on"):
+        path.unlink(missing_ok=True)
+    name = new_run_id()
+    (folder / "drop" / f"{name}.txt").write_text(name)
+    yield folder
+    (folder / "go on").touch()
+    wait_for(lambda: not any(task.state in UNDER_WAY for task in opened[1].tasks.latest()))
+
+
+@pytest.fixture
+def catalog(opened: tuple[Queue, Catalog, Path], work: Path) -> Catalog:
+    return opened[1]
+
+
+@pytest.fixture
+def server(opened: tuple[Queue, Catalog, Path], work: Path) -> Queue:
+    return opened[0]
+
+
+def states(catalog: Catalog, tasks: list[Task]) -> dict[str, str]:
+    asked = {task.id for task in tasks}
+    return {task.id: task.state for task in catalog.tasks.latest() if task.id in asked}
 
 
 def test_a_job_runs_in_a_process_of_its_own_and_its_result_is_kept(server: Queue, catalog: Catalog, work: Path):
@@ -51,10 +90,11 @@ def test_a_job_runs_in_a_process_of_its_own_and_its_result_is_kept(server: Queue
 
 
 def test_a_dry_run_is_the_same_job(server: Queue, catalog: Catalog, work: Path):
-    (work / "left" / "page").write_text("hello")
+    (work / "left" / "draft").write_text("hello")
     done = ended(catalog, server.submit("sync_files", {"name": "site", "dry_run": True}).id)
     assert (done.state, done.status) == (SUCCESS, "dry-run")
-    assert not (work / "right" / "page").exists()
+    assert not (work / "right" / "draft").exists()
+    (work / "left" / "draft").unlink()
 
 
 def test_one_that_is_under_way_is_not_queued_again(server: Queue, catalog: Catalog):
@@ -72,8 +112,7 @@ def test_one_that_is_under_way_is_not_queued_again(server: Queue, catalog: Catal
 def test_only_so_many_run_at_once_and_the_others_wait(server: Queue, catalog: Catalog):
     tasks = [server.submit("ingest_files", {"name": f"slow{number}"}) for number in range(AT_ONCE + 1)]
     wait_for(lambda: len(begun()) == AT_ONCE)
-    states = sorted(task.state for task in catalog.tasks.latest())
-    assert states == [PENDING] + [STARTED] * AT_ONCE
+    assert sorted(states(catalog, tasks).values()) == [PENDING] + [STARTED] * AT_ONCE
     Path("go on").touch()
     assert {ended(catalog, task.id).state for task in tasks} == {SUCCESS}
 
@@ -81,7 +120,7 @@ def test_only_so_many_run_at_once_and_the_others_wait(server: Queue, catalog: Ca
 def test_what_waits_and_what_runs_can_be_cancelled(server: Queue, catalog: Catalog):
     tasks = [server.submit("ingest_files", {"name": f"slow{number}"}) for number in range(AT_ONCE + 1)]
     wait_for(lambda: len(begun()) == AT_ONCE)
-    [waiting] = [task.id for task in catalog.tasks.latest() if task.state == PENDING]
+    [waiting] = [task for task, state in states(catalog, tasks).items() if state == PENDING]
     running = next(task.id for task in tasks if task.id != waiting)
     assert (found := server.cancel(waiting))
     assert found.state == REVOKED
