@@ -72,12 +72,16 @@ class _Server(uvicorn.Server):
 def _socket(config: ServerConfig) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        listening = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         said = error.strerror or str(error)
         raise TrueupError(
             f"nobody can listen at {config.host}:{config.port}: {said}", cure="Choose another --host or --port"
         ) from error
+    # Connections inherit it. An answer is sent in two parts, and the second would wait 40 ms for the client to have
+    # acknowledged the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _url(listening: socket.socket) -> str:
