@@ -18,6 +18,7 @@ from bench.ingesting import MEMORY_MB as INGEST_MB
 from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
 from bench.reconciling import MEMORY_MB, SHARE, Reconciled
 from bench.records import ACCOUNTS, CHANGED, CPU, FASTER, GROWTH_MS, Grown, Merged, Read
+from bench.serving import CONNECTIONS, FILES, Idle, Served
 from bench.timing import Timing
 from bench.tools import PEERS, TOOLS
 
@@ -92,6 +93,7 @@ def markdown(
     known: Sequence[Known],
     millions: Sequence[Million],
     merged: Sequence[Merged | Read | Grown],
+    served: Sequence[Served | Idle],
 ) -> str:
     """The result as a page of tables."""
     lines = [*_header(facts)]
@@ -110,6 +112,8 @@ def markdown(
         lines += ["", "### Ingesting", "", *_ingested(known, millions)]
     if merged:
         lines += ["", "### Records", "", *_records(merged)]
+    if served:
+        lines += ["", "### Serving", "", *_served(served)]
     return "\n".join(lines) + "\n"
 
 
@@ -307,6 +311,16 @@ def _records(rows: Sequence[Merged | Read | Grown]) -> Iterable[str]:
                 yield _row(name, f"{row.taken_ms / 1000:.4f}", "", *_verdict(*records_verdict(row)))
 
 
+def _served(rows: Sequence[Served | Idle]) -> Iterable[str]:
+    yield f"`trueup serve`, asked by {CONNECTIONS} clients without a pause while one of its jobs uploads {FILES:,}"
+    yield "small files; and its memory when it has nothing to do."
+    yield ""
+    yield _row("what", "answers a second", "p50, ms", "p99, ms", "target", "")
+    yield _row("---", *["---:"] * 3, "---", "---")
+    for row in rows:
+        yield _row(*row.cells(), *_verdict(*row.verdict()))
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -349,6 +363,7 @@ def raw(
     known: Sequence[Known],
     millions: Sequence[Million],
     merged: Sequence[Merged | Read | Grown],
+    served: Sequence[Served | Idle],
 ) -> dict[str, object]:
     """Everything measured, without what the commands printed."""
     tools = {
@@ -392,6 +407,8 @@ def raw(
             for row in merged
         ],
         "records_targets": [{"target": wanted, "met": met} for wanted, met in map(records_verdict, merged)],
+        "served": [asdict(row) for row in served],
+        "served_targets": [{"target": wanted, "met": met} for wanted, met in (row.verdict() for row in served)],
     }
 
 

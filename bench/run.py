@@ -38,7 +38,7 @@ def main() -> None:
     finally:
         shared.close_house()
     facts = report.machine() | {"versions": tools.versions(), "minutes": round(minutes, 1), "full": asked.full}
-    taken = (suite.known, suite.millions, suite.records)
+    taken = (suite.known, suite.millions, suite.records, suite.served)
     measured = (suite.cases, suite.plannings, suite.larges, suite.books, suite.reconciled, *taken)
     page = report.markdown(facts, *measured)
     print(page)

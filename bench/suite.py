@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling, records
+from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling, records, serving
 from bench.comparison import Case, Rounds, Target
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
@@ -46,6 +46,7 @@ class Suite:
         self.known: list[ingesting.Known] = []
         self.millions: list[ingesting.Million] = []
         self.records: list[records.Merged | records.Read | records.Grown] = []
+        self.served: list[serving.Served | serving.Idle] = []
         self._folder = folder
         self._only = only
         self._full = full
@@ -74,6 +75,8 @@ class Suite:
         if self._wanted("records"):
             for measure in (records.merging, records.reading, records.growing):
                 self.records.append(measure(self._folder, say=say))
+        if self._wanted("serving"):
+            self.served = serving.measure(shared("seaweed", kinds.seaweed), self._folder, say=say)
         self._compare()
         self._over_ssh()
 
