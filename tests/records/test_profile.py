@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trueup.records.profile import profile_key
@@ -70,3 +70,12 @@ def test_what_has_no_host_has_no_key(text: str):
 def test_a_key_is_its_own_key(text: str):
     key = profile_key(text)
     assert key is None or profile_key(key) == key
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"https?://(www\.|m\.|de\.)?[A-Za-z.-]{1,9}(\.com)?\.?/[A-Za-z0-9.~@_-]{1,12}/?", fullmatch=True))
+@example("https://www.facebook.com/profile.php")
+@example("https://youtube.com/channel")
+@example("https://x.com/..")
+def test_a_query_is_no_part_of_a_key(url: str):
+    assert profile_key(url) == profile_key(f"{url}?")

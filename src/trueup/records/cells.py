@@ -36,8 +36,10 @@ BLANK: Final = Absent()
 
 def whole_number(cell: object, form: NumberForm) -> int | Absent:
     """A count: 0 or more, and no more than SQLite holds. Text is read as people of that locale write it."""
+    if type(cell) is int and 0 <= cell <= LARGEST:  # most of them
+        return cell
     if isinstance(cell, str):
-        if cell.isascii() and cell.isdigit() and len(cell) < 19:  # most of them
+        if cell.isascii() and cell.isdigit() and len(cell) < 19:  # most of the others
             return int(cell)
     elif isinstance(cell, float | Decimal):
         return _from_fraction(cell)

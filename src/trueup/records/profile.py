@@ -24,6 +24,8 @@ _HOST: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _KEPT: Final = "!$&'()*+,;=:@/%-._~"
 """What stands in a path as it is (RFC 3986)."""
+_USUAL: Final = re.compile(r"https?://([A-Za-z0-9.-]+)/([A-Za-z0-9._~@-]+)/?")
+"""One step below a host, with nothing to decode or to leave out."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~@-]*")
 """Most names: nothing in them is ever escaped."""
 
@@ -36,6 +38,9 @@ def profile_key(url: str) -> str | None:
     twitter.com is x.com; the hosts of a platform for phones and countries are the platform; the id of a YouTube channel
     keeps its case, as it has one. Facebook's `profile.php?id=5` is `facebook.com/5`, where it leads to.
     """
+    if usual := _USUAL.fullmatch(url):  # most of them, in half the time
+        known = _host(usual[1])
+        return f"{known}/{usual[2].lower()}" if known else None
     text = unicodedata.normalize("NFC", url.strip())
     if _SURROGATE.search(text):  # of bytes that are no text
         return None

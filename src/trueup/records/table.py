@@ -67,6 +67,7 @@ def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, 
     table.places.update(places)
     table.issues.extend(Issue(kind=MISSING_COLUMN, field=name) for name in fields if name not in places)
     repeated: dict[str, list[int]] = {}
+    columns = [(name, places[name], column.text) for name, column in fields.items() if name in places]
     for number, line in enumerate(lines, 2):
         if not (account := _account(line, number, places[key], table.issues)):
             if _holds_values(line, places, fields) and not _is_total(line, places[key]):
@@ -76,17 +77,16 @@ def read_table(grid: Iterable[Sequence[object]], key: str, fields: Mapping[str, 
         if name in table.rows:
             repeated.setdefault(name, [table.rows[name].number]).append(number)
             continue
-        values = {}
-        for column in fields.values():
-            place = places.get(column.name, len(line))
+        values: dict[str, Value] = {}
+        for column, place, is_text in columns:
             cell = line[place] if place < len(line) else None
-            said = text(cell) if column.text else whole_number(cell, form)
+            said = text(cell) if is_text else whole_number(cell, form)
             if not isinstance(said, Absent):
-                values[column.name] = said
+                values[column] = said
             elif said.reason:
                 named = a1(number, place + 1)
-                table.unread.add((name, column.name))
-                table.issues.append(Issue(kind=BAD_CELL, cell=named, key=name, field=column.name, reason=said.reason))
+                table.unread.add((name, column))
+                table.issues.append(Issue(kind=BAD_CELL, cell=named, key=name, field=column, reason=said.reason))
         table.rows[name] = Row(number=number, profile_url=url, values=values)
     table.issues.extend(Issue(kind=DUPLICATE_KEY, key=name, rows=tuple(rows)) for name, rows in repeated.items())
     return table
