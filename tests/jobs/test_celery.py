@@ -56,10 +56,13 @@ def test_what_a_killed_worker_had_is_taken_again_by_another_unless_it_kills_each
         assert (found.state, found.attempts) == (STARTED, 1)
         _let_leases_end()
         catalog.tasks.put("t1", "ingest_files", {"name": "slow1"}, "alone")
+        catalog.tasks.put("t2", "sync_files", {"name": "site"}, "of which the broker forgot")
+        _let_it_wait_for_long("t2")
         for _ in range(3):
             assert catalog.tasks.start("a worker that crashes", timedelta(), task="t1")
         with celery("worker"):
             done, given_up = ended(catalog, task.id), ended(catalog, "t1")
+            assert ended(catalog, "t2").state == SUCCESS
     assert (done.state, done.status, done.attempts) == (SUCCESS, "ok", 2)
     with closing(sqlite3.connect("slow0.db")) as db:
         assert db.execute("select filename, success from processed_files").fetchall() == [("one.txt", 1)]
@@ -154,6 +157,12 @@ def test_the_server_and_celery_s_own_command_hand_in_the_same_jobs(work: Path, m
         wait_for(lambda: len(server.get("/api/runs").json["runs"]) == 2)
         called = server.over(server.get("/api/runs").json["runs"][0]["id"])
         assert (called["job"], called["state"], called["status"]) == ("sync_storage_stats", "SUCCESS", "ok")
+
+
+def _let_it_wait_for_long(task: str) -> None:
+    with closing(sqlite3.connect(load().home / "jobs.db")) as db, db:
+        query = "update job_runs set created_at = '2026-01-01 00:00:00.000000' where id = ?"
+        assert db.execute(query, (task,)).rowcount == 1
 
 
 def _let_leases_end() -> None:

@@ -84,8 +84,9 @@ class Tasks(Protocol):
         whose lease has ended. Which."""
         ...
 
-    def lost(self) -> list[Task]:
-        """Tasks whose lease has ended while somebody worked at them. Nothing changes."""
+    def lost(self, patience: timedelta) -> list[Task]:
+        """Tasks of which workers have to be told again: those whose holder is dead, and those that nobody has begun for
+        so long that the word of them may be lost. Each is named once in that time."""
         ...
 
     def get(self, task: str) -> Task | None:

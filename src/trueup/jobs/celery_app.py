@@ -30,6 +30,8 @@ log = logging.getLogger("trueup.jobs")
 
 _LOOK: Final = 30.0
 """Seconds between two looks for what crashes left."""
+_PATIENCE: Final = timedelta(minutes=5)
+"""A task that waits longer may be one that the broker has forgotten. To hand it in twice does no harm."""
 _STOPPED: Final = "the worker was stopped"
 _TRIES: Final = 3
 """How often a task is started that takes its worker down each time."""
@@ -102,12 +104,12 @@ class Crew:
             work.stop(_STOPPED)
 
     def _find_lost(self) -> None:
-        """Take again what workers had that crashed."""
+        """Take again what workers had that crashed, and what a broker lost."""
         while True:
             try:
-                for task in self.catalog.tasks.lost():
+                for task in self.catalog.tasks.lost(_PATIENCE):
                     if task.attempts < _TRIES:
-                        log.warning("nobody works at task %s any more: it is taken again", task.id)
+                        log.warning("nobody works at task %s: it is handed in again", task.id)
                         send(self.app, task)
                     else:
                         self._give_up(task.id)

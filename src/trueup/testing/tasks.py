@@ -155,17 +155,30 @@ class TasksContract:
         catalog.tasks.put("t1", "job", {}, "alone")
         catalog.tasks.start("first", _SHORT, task="t1")
         assert catalog.tasks.start("second", _LONG) is None
-        while not catalog.tasks.lost():
+        while not (lost := catalog.tasks.lost(_LONG)):
             time.sleep(0.02)
-        [lost] = catalog.tasks.lost()
-        assert (lost.id, lost.state, lost.holder) == ("t1", STARTED, "first")
+        assert [(task.id, task.state, task.holder) for task in lost] == [("t1", STARTED, "first")]
+        assert catalog.tasks.lost(_LONG) == []
         begun = catalog.tasks.start("second", _LONG, task="t1")
         assert begun
-        assert catalog.tasks.lost() == []
+        assert catalog.tasks.lost(timedelta()) == []
         assert (begun.holder, begun.attempts) == ("second", 2)
         assert catalog.tasks.renew("first", ["t1"], _LONG) == {"t1"}
         assert not catalog.tasks.finish("t1", "first", SUCCESS, result={})
         assert catalog.tasks.finish("t1", "second", SUCCESS, result={})
+
+    def test_one_that_nobody_begins_for_long_is_told_of_again(self, catalog: Catalog) -> None:
+        for name in ("t1", "t2"):
+            catalog.tasks.put(name, "job", {}, name)
+        catalog.tasks.start("me", _LONG, task="t2")
+        catalog.tasks.again("t2", "me", "no answer", _LONG)
+        assert catalog.tasks.lost(_LONG) == []
+        time.sleep(_SHORT.total_seconds())
+        assert [task.id for task in catalog.tasks.lost(_SHORT)] == ["t1"]
+        assert catalog.tasks.lost(_SHORT) == []
+        begun = catalog.tasks.start("me", _LONG)
+        assert begun
+        assert begun.id == "t1"
 
     def test_what_it_said_is_told_in_order_and_forgotten_later(self, catalog: Catalog) -> None:
         for name in ("t1", "t2"):

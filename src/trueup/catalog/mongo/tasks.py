@@ -99,9 +99,15 @@ class MongoTasks:
         return sorted(gone)
 
     @plainly()
-    def lost(self) -> list[Task]:
-        gone = {"state": STARTED, "$expr": _past("$lease_until")}
-        return [_task(found) for found in self._tasks.find(gone).sort("_id", ASCENDING)]
+    def lost(self, patience: timedelta) -> list[Task]:
+        dead = {"state": STARTED, "$expr": {"$and": [_past("$lease_until"), _past("$due_at", patience)]}}
+        since = {"$ifNull": ["$due_at", "$created_at"]}
+        forgotten = {"state": {"$in": [PENDING, RETRY]}, "$expr": _past(since, patience)}
+        told = [{"$set": {"due_at": _later(timedelta())}}]
+        gone: list[Task] = []
+        while found := self._tasks.find_one_and_update({"$or": [dead, forgotten]}, told):
+            gone.append(_task(found))
+        return sorted(gone)
 
     @plainly()
     def get(self, task: str) -> Task | None:
@@ -132,9 +138,10 @@ def _held(task: str, holder: str) -> dict[str, Any]:
     return {"_id": {"$eq": task}, "holder": {"$eq": holder}, "state": STARTED}
 
 
-def _past(name: str) -> dict[str, Any]:
+def _past(moment: object, by: timedelta = timedelta()) -> dict[str, Any]:
     """Null is less than any number; numbers, because not every server orders its clock and a date it keeps."""
-    return {"$lte": [{"$toLong": name}, {"$toLong": "$$NOW"}]}
+    long_ago = {"$subtract": [{"$toLong": "$$NOW"}, by // timedelta(milliseconds=1)]}
+    return {"$lte": [{"$toLong": moment}, long_ago]}
 
 
 def _later(wait: timedelta) -> dict[str, Any]:

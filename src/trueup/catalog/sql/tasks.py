@@ -101,9 +101,20 @@ class SqlTasks:
             db.execute(job_runs.update().where(_c.id.in_(found)).values(values))
         return found
 
-    def lost(self) -> list[Task]:
-        gone = (_c.state == STARTED, _c.lease_until <= clock(self._engine))
-        return self._select(_TASK.where(*gone).order_by(_c.id))
+    def lost(self, patience: timedelta) -> list[Task]:
+        long_ago = clock(self._engine, -patience)
+        dead = (
+            _c.state == STARTED,
+            _c.lease_until <= clock(self._engine),
+            _c.due_at.is_(None) | (_c.due_at <= long_ago),
+        )
+        forgotten = (_c.state.in_((PENDING, RETRY)), sa.func.coalesce(_c.due_at, _c.created_at) <= long_ago)
+        gone = _TASK.where(sa.or_(sa.and_(*dead), sa.and_(*forgotten))).order_by(_c.id)
+        with self._engine.begin() as db:
+            found = [_task(row) for row in db.execute(gone.with_for_update(skip_locked=True)).all()]
+            named = _c.id.in_([task.id for task in found])
+            db.execute(job_runs.update().where(named).values(due_at=clock(self._engine)))
+        return found
 
     def get(self, task: str) -> Task | None:
         return next(iter(self._select(_TASK.where(_c.id == task))), None)
