@@ -105,6 +105,6 @@ class Tasks(Protocol):
         """What it said since a number, with the numbers, in order."""
         ...
 
-    def hush(self, before: datetime) -> None:
-        """Forget what tasks said that were over before."""
+    def forget(self, *, said_before: datetime, over_before: datetime) -> None:
+        """Forget what tasks said that were over before the one time, and tasks that were over before the other."""
         ...

@@ -22,7 +22,7 @@ from trueup.catalog.tasks import FAILURE, RETRY
 from trueup.config import Settings, load
 from trueup.errors import Busy, TrueupError, UsageError
 from trueup.jobs.broker import make_app, send
-from trueup.jobs.queue import open_queue, put
+from trueup.jobs.queue import forget_old, open_queue, put
 from trueup.jobs.registry import JOBS
 from trueup.jobs.work import LEASE, Work
 
@@ -96,15 +96,15 @@ class Crew:
 
     def _ready(self, sender: Any, **_: object) -> None:  # noqa: ANN401 - Celery's
         if sender.app is self.app:
-            threading.Thread(target=self._find_lost, name="lost tasks", daemon=True).start()
+            threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
     def _stopping(self, **_: object) -> None:
         self._over.set()
         for work in list(self._working.values()):
             work.stop(_STOPPED)
 
-    def _find_lost(self) -> None:
-        """Take again what workers had that crashed, and what a broker lost."""
+    def _tidy(self) -> None:
+        """Hand in again what workers had that crashed, and what a broker lost; forget what is old."""
         while True:
             try:
                 for task in self.catalog.tasks.lost(_PATIENCE):
@@ -113,6 +113,7 @@ class Crew:
                         send(self.app, task)
                     else:
                         self._give_up(task.id)
+                forget_old(self.catalog.tasks)
             except TrueupError as error:
                 log.warning("what crashes left cannot be looked for: %s", error)
             if self._over.wait(_LOOK):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -20,7 +20,7 @@ from trueup.config import Settings
 from trueup.errors import Busy, ConfigError, TrueupError
 from trueup.jobs.clock import CronTrigger
 from trueup.jobs.config import schedule_config
-from trueup.jobs.queue import put
+from trueup.jobs.queue import forget_old, put
 from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE, LEASE, Work
 from trueup.runs import new_run_id, run_lock
@@ -30,8 +30,6 @@ log = logging.getLogger("trueup.jobs")
 _LOOK: Final = 5.0
 """Seconds until the queue is looked at again when nobody said that something is in it."""
 _TIDY: Final = 60.0
-_KEPT: Final = timedelta(days=1)
-"""How long it is known what a job said while it ran."""
 
 
 class Embedded:
@@ -158,4 +156,4 @@ class Embedded:
             return
         self._tidied = time.monotonic() + _TIDY
         self._tasks.interrupt("")
-        self._tasks.hush(datetime.now(UTC) - _KEPT)
+        forget_old(self._tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from trueup.catalog import open_catalog
@@ -15,6 +16,10 @@ from trueup.errors import UsageError
 from trueup.jobs.registry import job_of
 from trueup.runs import new_run_id
 
+_SAID: Final = timedelta(days=1)
+"""How long it is known what a job said while it ran."""
+_OVER: Final = timedelta(days=90)
+"""How long it is known that it ran."""
 _USER: Final = re.compile(r"://[^/?#\s]*@")
 
 
@@ -27,6 +32,12 @@ def open_queue(settings: Settings) -> Catalog:
         settings.home.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
     return open_catalog(url, {})
+
+
+def forget_old(tasks: Tasks) -> None:
+    """Let the database not grow for ever."""
+    now = datetime.now(UTC)
+    tasks.forget(said_before=now - _SAID, over_before=now - _OVER)
 
 
 def put(tasks: Tasks, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:

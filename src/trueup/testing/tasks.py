@@ -190,9 +190,21 @@ class TasksContract:
         assert [number for number, _ in catalog.tasks.said("t1", 1)] == [2]
         assert catalog.tasks.said("t1", 2) == catalog.tasks.said("t3") == []
         catalog.tasks.finish("t1", "me", SUCCESS, result={})
-        catalog.tasks.hush(now() + _LONG)
+        catalog.tasks.forget(said_before=now() + _LONG, over_before=now() - _LONG)
         assert catalog.tasks.said("t1") == []
         assert len(catalog.tasks.said("t2")) == 2
+
+    def test_what_was_over_long_ago_is_forgotten(self, catalog: Catalog) -> None:
+        for name in ("t1", "t2"):
+            catalog.tasks.put(name, "job", {}, name)
+            catalog.tasks.start("me", _LONG, task=name)
+            catalog.tasks.say(name, 1, [{"event": "a"}])
+        catalog.tasks.finish("t1", "me", SUCCESS, result={})
+        catalog.tasks.forget(said_before=now() - _LONG, over_before=now() - _LONG)
+        assert [len(catalog.tasks.said(name)) for name in ("t1", "t2")] == [1, 1]
+        catalog.tasks.forget(said_before=now() - _LONG, over_before=now() + _LONG)
+        assert [task.id for task in catalog.tasks.latest()] == ["t2"]
+        assert [len(catalog.tasks.said(name)) for name in ("t1", "t2")] == [0, 1]
 
 
 def _state(catalog: Catalog, task: str) -> str:

@@ -129,9 +129,10 @@ class MongoTasks:
         return [(row["number"], json.loads(row["events"])) for row in found]
 
     @plainly()
-    def hush(self, before: datetime) -> None:
-        over = [found["_id"] for found in self._tasks.find({"finished_at": {"$lt": before}}, {"_id": 1})]
-        self._events.delete_many({"task": {"$in": over}})
+    def forget(self, *, said_before: datetime, over_before: datetime) -> None:
+        over = {"finished_at": {"$lt": max(said_before, over_before)}}
+        self._events.delete_many({"task": {"$in": [found["_id"] for found in self._tasks.find(over, {"_id": 1})]}})
+        self._tasks.delete_many({"finished_at": {"$lt": over_before}})
 
 
 def _held(task: str, holder: str) -> dict[str, Any]:

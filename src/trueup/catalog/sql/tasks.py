@@ -135,10 +135,11 @@ class SqlTasks:
         with reading(self._engine) as db:
             return [(number, json.loads(events)) for number, events in db.execute(query).all()]
 
-    def hush(self, before: datetime) -> None:
-        over = sa.select(_c.id).where(_c.finished_at < before)
+    def forget(self, *, said_before: datetime, over_before: datetime) -> None:
+        over = sa.select(_c.id).where(_c.finished_at < max(said_before, over_before))
         with self._engine.begin() as db:
             db.execute(job_events.delete().where(_e.task.in_(over)))
+            db.execute(job_runs.delete().where(_c.finished_at < over_before))
 
 
 def _task(row: sa.Row[Any]) -> Task:
