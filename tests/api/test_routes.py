@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -237,3 +240,13 @@ def test_the_docs_load_nothing_from_elsewhere(server: Server):
         assert (found.status, len(found.body) > 1000) == (200, True)
     assert [url for url in re.findall(r"https?://[^\s\"']+", page) if "openapis.org" not in url] == []
     assert '"validatorUrl": null' in page
+
+
+def test_who_reads_does_not_wait_behind_somebody_who_writes(server: Server):
+    server.over(server.post("/api/admin/sync-storage-stats").json["task_id"])
+    with closing(sqlite3.connect(server.folder / "trueup.db", isolation_level=None)) as db:
+        db.execute("begin immediate")  # as a handler does for minutes
+        for path in ("/api/runs", "/api/runs/nonsense", "/api/storage/stats", "/readyz", "/api/downloads"):
+            began = time.monotonic()
+            assert server.get(path).status in {200, 404}
+            assert time.monotonic() - began < 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -54,6 +55,8 @@ class _Server(uvicorn.Server):
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.asked and sig == signal.SIGINT:
+            os._exit(130)  # its jobs stop by themselves
         self.asked = self.asked or sig
         self._service.closing.set()  # streams end, which would be waited for
         super().handle_exit(sig, frame)

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request
 
 from trueup.api.metrics import Metrics
 from trueup.api.problems import Missing
+from trueup.catalog import open_catalog
 from trueup.catalog.base import Catalog
+from trueup.catalog.database import database_of, is_there
 from trueup.catalog.tasks import Task, Tasks
 from trueup.config import Settings
-from trueup.errors import ConfigError, MissingExtra
+from trueup.errors import MissingExtra
 from trueup.jobs.config import ServerConfig
 from trueup.jobs.queue import open_queue
 from trueup.pool import Pool
+from trueup.pool.config import has_pool
 from trueup.records import Reader
+from trueup.runs import RunLog, RunRecord
+
+
+class Closable(Protocol):
+    """What is let go of in the end."""
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+
+T = TypeVar("T", bound=Closable)
 
 
 class Queue(Protocol):
@@ -56,13 +71,18 @@ class Service:
         self.closing = threading.Event()
         """Set when the server is to stop: streams end."""
         self._open = ExitStack()
-        self._pool: Pool | None = None
-        self._reader: Reader | None = None
-        self._lock = threading.Lock()
+        # Each has a connection of its own: who reads never waits behind who waits to write.
+        self._pool = self._once(lambda: Pool.from_config(settings))
+        self._changed = self._once(lambda: Pool.from_config(settings))
+        self._shared = self._once(lambda: open_catalog(database_of(settings), {}))
+        self._reader = self._once(lambda: Reader(settings))
 
     def open(self) -> None:
         """Open the queue, and begin to run jobs. Raises `ConfigError`, `Busy` and `TrueupError`."""
         try:
+            # Now, not when somebody asks: to make a database has to wait for whoever writes there.
+            self.storage()
+            self.history(1)
             # One to read with, one to write with: a page that is asked for never waits for a task that is put.
             self.tasks: Tasks = self._open.enter_context(closing(open_queue(self.settings))).tasks
             catalog = self._open.enter_context(closing(open_queue(self.settings)))
@@ -89,26 +109,29 @@ class Service:
 
     @property
     def pool(self) -> Pool:
-        """The pool. Raises `ConfigError` where there is none, and `TrueupError`."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = self._open.enter_context(closing(Pool.from_config(self.settings)))
-            return self._pool
+        """The pool, to read from. Raises `ConfigError` where there is none, and `TrueupError`."""
+        return self._pool()
+
+    @property
+    def changed_pool(self) -> Pool:
+        """The pool, to change something there; it raises the same."""
+        return self._changed()
 
     @property
     def reader(self) -> Reader:
         """The read model. Raises `ConfigError`."""
-        with self._lock:
-            if self._reader is None:
-                self._reader = self._open.enter_context(closing(Reader(self.settings)))
-            return self._reader
+        return self._reader()
 
     def storage(self) -> dict[str, Any]:
         """The pool's numbers; without a pool there are none."""
-        try:
-            return self.pool.stats().model_dump()
-        except ConfigError:
-            return {"providers": [], "total_size_bytes": 0, "total_size_gb": 0.0, "total_file_count": 0}
+        if has_pool(self.settings):
+            return self._pool().stats().model_dump()
+        return {"providers": [], "total_size_bytes": 0, "total_size_gb": 0.0, "total_file_count": 0}
+
+    def history(self, limit: int) -> list[RunRecord]:
+        """The newest runs that ended on this machine, or that the shared database knows of."""
+        here = RunLog(self.settings.home).latest(limit)
+        return [*here, *(self._shared().runs.latest(limit) if is_there(database_of(self.settings)) else ())]
 
     def task(self, task: str) -> Task:
         """A task. Raises `Missing`."""
@@ -116,6 +139,19 @@ class Service:
         if found is None:
             raise Missing(f"there is no run {task}")
         return found
+
+    def _once(self, make: Callable[[], T]) -> Callable[[], T]:
+        """Opened by who needs it first, and closed with the service."""
+        lock = threading.Lock()
+        made: list[T] = []
+
+        def get() -> T:
+            with lock:
+                if not made:
+                    made.append(self._open.enter_context(closing(make())))
+                return made[0]
+
+        return get
 
 
 async def service_of(request: Request) -> Service:

@@ -35,10 +35,15 @@ def database_of(settings: Settings) -> str:
     return url
 
 
+def is_there(url: str) -> bool:
+    """False for a SQLite file that nobody has made yet."""
+    file = url.removeprefix("sqlite:///")
+    return file == url or Path(file).exists()
+
+
 def runs_in(url: str, limit: int) -> list[RunRecord]:
     """The newest runs that a database knows; none where it is not there yet. Raises what `open_catalog` does."""
-    file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).exists():
+    if not is_there(url):
         return []
     with closing(open_catalog(url, {})) as catalog:
         return catalog.runs.latest(limit)

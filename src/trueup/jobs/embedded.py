@@ -129,6 +129,9 @@ class Embedded:
                     self._begin(task)
             except TrueupError as error:
                 log.warning("the queue of jobs cannot be looked at: %s", error)
+            except Exception:
+                # Without this thread everything would be queued and nothing done.
+                log.exception("the queue of jobs cannot be looked at")
             self._awake.wait(_LOOK)
             self._awake.clear()
 

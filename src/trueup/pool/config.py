@@ -46,6 +46,12 @@ class PoolConfig:
     """The age at which a sweep removes an upload; None is never."""
 
 
+def has_pool(settings: Settings) -> bool:
+    """Whether the settings, or the environment alone, name a provider. Raises `ConfigError`."""
+    section = table_of(settings.sections.get("pool", {}), "[pool]")
+    return bool(table_of(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ))
+
+
 def pool_config(settings: Settings) -> PoolConfig:
     """Raises `ConfigError`."""
     section = table_of(settings.sections.get("pool", {}), "[pool]")

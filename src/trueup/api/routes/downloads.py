@@ -70,8 +70,8 @@ def remove(download_id: str, service: Here) -> None:
         raise Busy(f"the download {download_id} is under way", cure="Wait for it, or cancel it")
     with suppress(NotFound):
         if found.key:
-            service.pool.delete(found.key, found.provider)
-    service.pool.downloads.forget(found.id)
+            service.changed_pool.delete(found.key, found.provider)
+    service.changed_pool.downloads.forget(found.id)
 
 
 def _found(service: Service, word: str) -> base.Download:

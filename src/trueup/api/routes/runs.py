@@ -16,7 +16,6 @@ from trueup.api.models import Run, RunDetail, Runs, run_of
 from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here
 from trueup.api.service import Service
-from trueup.catalog.database import database_of, runs_in
 from trueup.catalog.tasks import FAILURE, SUCCESS, UNDER_WAY
 from trueup.runs import RunLog, RunRecord
 
@@ -32,7 +31,7 @@ _FAILED: Final = {"failed", "refused", "busy", "interrupted", "unknown"}
 @router.get("/api/runs", tags=["runs"], summary="The newest runs", responses=described(503))
 def runs(service: Here, limit: Annotated[int, Query(ge=1, le=_MOST)] = 50) -> Runs:
     """Those that were queued, and those that somebody started by hand on this machine or over the shared database."""
-    found: dict[str, Run] = {record.run: _by_hand(record) for record in _history(service, limit)}
+    found: dict[str, Run] = {record.run: _by_hand(record) for record in service.history(limit)}
     found |= {task.id: run_of(task) for task in service.tasks.latest(limit)}
     newest = sorted(found.values(), key=lambda run: (run.created_at or datetime.min, run.id), reverse=True)  # noqa: DTZ901
     return Runs(runs=[Run(**{name: getattr(run, name) for name in Run.model_fields}) for run in newest[:limit]])
@@ -46,7 +45,7 @@ def run(run_id: str, service: Here) -> RunDetail:
         return run_of(task)
     found = RunLog(service.settings.home).get(run_id)
     if found is None or found.run != run_id:
-        found = next((record for record in _history(service, _MOST) if record.run == run_id), None)
+        found = next((record for record in service.history(_MOST) if record.run == run_id), None)
     if found is None:
         raise Missing(f"there is no run {run_id}")
     return _by_hand(found)
@@ -101,10 +100,6 @@ async def _stream(service: Service, run_id: str, after: int) -> AsyncIterator[st
             spoke = time.monotonic()
             yield ": still at it\n\n"
         await asyncio.sleep(_LOOK)
-
-
-def _history(service: Service, limit: int) -> list[RunRecord]:
-    return [*RunLog(service.settings.home).latest(limit), *runs_in(database_of(service.settings), limit)]
 
 
 def _by_hand(record: RunRecord) -> RunDetail:

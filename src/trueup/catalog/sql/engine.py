@@ -54,6 +54,17 @@ def engine_of(url: str, *, plainly: bool = True) -> sa.Engine:
     return engine
 
 
+class _Pool(sa.QueuePool):
+    """Whose waiting in vain is told as what the database refuses is."""
+
+    def _do_get(self) -> sa.pool.ConnectionPoolEntry:
+        try:
+            return super()._do_get()
+        except sa.exc.TimeoutError as error:
+            said = f"it was in use by others of this process for {_BUSY_SECONDS} seconds"
+            raise TrueupError(f"the database cannot be used: {said}", cure="Try again later") from error
+
+
 def _no_url() -> ConfigError:
     # Without its words: they may hold a password.
     return ConfigError("[database] url is no database URL", cure="Write it like sqlite:///trueup.db")
@@ -94,7 +105,7 @@ def clock(engine: sa.Engine, later: timedelta = timedelta()) -> sa.ColumnElement
 def _postgres(url: sa.URL) -> sa.Engine:
     import psycopg
 
-    engine = sa.create_engine(url, pool_size=8, **_SHARED)
+    engine = sa.create_engine(url, poolclass=_Pool, pool_size=8, **_SHARED)
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg is an extra
@@ -120,7 +131,7 @@ def _postgres(url: sa.URL) -> sa.Engine:
 
 def _sqlite(url: sa.URL) -> sa.Engine:
     options = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
-    engine = sa.create_engine(url, connect_args=options, poolclass=sa.QueuePool, pool_size=1, **_SHARED)
+    engine = sa.create_engine(url, connect_args=options, poolclass=_Pool, pool_size=1, **_SHARED)
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
