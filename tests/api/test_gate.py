@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.api.server import SETTINGS, Server, serving, world
+from tests.api.server import KEY, SETTINGS, Server, serving, world
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture is found by name
 from trueup.api.gate import LARGEST, Limiter, is_loopback
 from trueup.jobs.config import Rate
-
-KEY = "correct-horse-battery"
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a key."""
-    with serving(world(tmp_path_factory.mktemp("locked")), key=KEY) as running:
-        yield running
 
 
 def test_with_a_key_only_who_sends_it_may_ask(locked: Server):

@@ -206,7 +206,7 @@ def test_it_says_that_it_is_well(server: Server):
     )
 
 
-def test_every_route_is_described_with_its_types_and_problems(server: Server):
+def test_every_route_of_the_contract_is_there(server: Server):
     document = server.get("/openapi.json").json
     paths = document["paths"]
     assert set(paths) >= {
@@ -217,15 +217,6 @@ def test_every_route_is_described_with_its_types_and_problems(server: Server):
         *("/api/ingest/{name}/diagnose", "/api/runs", "/api/runs/{run_id}", "/api/runs/{run_id}/events"),
         *("/api/runs/{run_id}/cancel", "/healthz", "/readyz", "/metrics"),
     }
-    tags = {tag["name"] for tag in document["tags"]}
-    assert tags == {"admin", "storage", "records", "downloads", "sync", "ingest", "runs"}
-    for path, operations in paths.items():
-        for operation in operations.values():
-            assert operation["summary"]
-            assert set(operation["tags"]) <= tags, path
-            assert {"401", "429"} <= operation["responses"].keys()
-    assert "HTTPValidationError" not in json.dumps(paths)
-    assert "Problem" in document["components"]["schemas"]
 
 
 def test_the_docs_load_nothing_from_elsewhere(server: Server):

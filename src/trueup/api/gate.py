@@ -24,7 +24,7 @@ log = logging.getLogger("trueup.api")
 
 LARGEST: Final = 64 << 10
 """Bytes of a request's body: none of ours is larger."""
-_OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/storage/stats")}
+OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/storage/stats")}
 """What needs no key."""
 _HEALTH: Final = {"/healthz", "/readyz"}
 _KNOWN: Final = 10_000
@@ -99,7 +99,7 @@ class Gate:
                 raise _Refused(429, "too many requests", {"retry-after": str(max(1, round(wait + 0.5)))})
         if not self._key:
             _only_from_here(client, headers)
-        elif (scope["method"], scope["path"]) not in _OPEN and not hmac.compare_digest(_digest(given), self._key):
+        elif (scope["method"], scope["path"]) not in OPEN and not hmac.compare_digest(_digest(given), self._key):
             said = "this needs the API key: Authorization: Bearer KEY, or X-API-Key"
             raise _Refused(401, said, {"www-authenticate": "Bearer"})
 

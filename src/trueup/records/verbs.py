@@ -157,7 +157,8 @@ def history(account: str, settings: Settings | None = None, *, days: int = _DAYS
 def grown(
     project: str | None = None, settings: Settings | None = None, *, hours: float = 24
 ) -> list[tuple[Project, list[Growth]]]:
-    """What the accounts of each active project, or of one, gained within so many hours. Raises `UsageError`."""
+    """What the accounts of each active project, or of one, active or not, gained within so many hours. Raises
+    `UsageError`."""
     config = records_config(settings or load())
     if not 0 < hours <= 24 * _LONGEST:
         raise UsageError(f"--hours {hours:g} makes no sense", cure="Use 24 for a day, 168 for a week")
@@ -172,7 +173,7 @@ def grown(
                     if (found := growth(key, snapshots, numbers, hours=hours, days=days))
                 ],
             )
-            for one in _chosen(config, project)
+            for one in ([config.project(project)] if project is not None else _chosen(config, None))
         ]
 
 
