@@ -76,6 +76,7 @@ class Remote:
     """Hands jobs in for workers elsewhere."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._settings = settings
         self._app = make_app(settings)
         self._tasks = catalog.tasks
         self._schedule = schedule_config(settings)
@@ -83,7 +84,7 @@ class Remote:
     def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
         """Queue a job. Raises `UsageError`, `Busy` with the id of the one that is under way, and `TrueupError` when the
         broker cannot be reached: then nothing is queued."""
-        task = put(self._tasks, job, arguments)
+        task = put(self._tasks, self._settings, job, arguments)
         try:
             send(self._app, task)
         except TrueupError:

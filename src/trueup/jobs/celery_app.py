@@ -68,7 +68,7 @@ class Crew:
         tasks = self.catalog.tasks
         if tasks.get(task_id) is None:  # sent by beat, or by hand
             try:
-                put(tasks, name, arguments, task_id)
+                put(tasks, self.settings, name, arguments, task_id)
             except Busy as error:
                 log.info("%s is under way already, as task %s", name, error.run)
                 return {"status": "busy", "run": error.run}

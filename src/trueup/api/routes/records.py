@@ -51,6 +51,8 @@ async def smart_sync(
     job, arguments = "smart_sync_all_projects", {}
     if project_id is not None:
         _known(service, project_id)
+        if project_id not in service.reader.active:
+            raise UsageError(f"the project {project_id} is not active", cure="Write active = true")
         job, arguments = "smart_sync_single_project", {"project": project_id}
     told = await asyncio.to_thread(queued, service, job, "Records sync task queued successfully", **arguments)
     if not wait:
