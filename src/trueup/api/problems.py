@@ -109,6 +109,8 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
             # The framework names the methods of one route alone; a path may have several.
             at = [route for route in known if route.matches(request.scope)[0] is not Match.NONE]
             headers["allow"] = ", ".join(sorted({method for route in at for method in getattr(route, "methods", ())}))
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # of the framework, where it was not even JSON
+            return _answer(request, 422, "the body cannot be read as JSON")
         return _answer(request, error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi import Request
 
@@ -20,6 +20,9 @@ from trueup.jobs.config import ServerConfig
 from trueup.jobs.queue import open_queue
 from trueup.pool import Pool
 from trueup.records import Reader
+
+_PATIENCE: Final = 5.0
+"""Seconds for which somebody waits for an answer while others have the queue's database to themselves."""
 
 
 class Queue(Protocol):
@@ -64,12 +67,15 @@ class Service:
         """Open the queue, and begin to run jobs. Raises `ConfigError`, `Busy` and `TrueupError`."""
         try:
             # One to read with, one to write with: a page that is asked for never waits for a task that is put.
-            self.tasks: Tasks = self._open.enter_context(closing(open_queue(self.settings))).tasks
-            catalog = self._open.enter_context(closing(open_queue(self.settings)))
+            self.tasks: Tasks = self._open.enter_context(closing(self._queue())).tasks
+            catalog = self._open.enter_context(closing(self._queue()))
             self.queue: Queue = self._open.enter_context(closing(self._jobs(catalog)))
         except BaseException:
             self._open.close()
             raise
+
+    def _queue(self) -> Catalog:
+        return open_queue(self.settings, patience=_PATIENCE)
 
     def _jobs(self, catalog: Catalog) -> Queue:
         if not self.config.broker:

@@ -88,6 +88,10 @@ class Tasks(Protocol):
         """Tasks whose lease has ended while somebody worked at them. Nothing changes."""
         ...
 
+    def overlooked(self, wait: timedelta) -> list[Task]:
+        """Tasks with which somebody could have begun so long ago, and nobody has. Nothing changes."""
+        ...
+
     def get(self, task: str) -> Task | None:
         """One task."""
         ...

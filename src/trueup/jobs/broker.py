@@ -39,6 +39,7 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options={"visibility_timeout": _VISIBLE, "socket_connect_timeout": 5},
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=5,
+        broker_connection_max_retries=None,  # as long as it takes
         task_publish_retry_policy={"max_retries": 1},
         worker_pool="threads",
         worker_concurrency=AT_ONCE,

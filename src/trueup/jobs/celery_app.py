@@ -30,6 +30,8 @@ log = logging.getLogger("trueup.jobs")
 
 _LOOK: Final = 30.0
 """Seconds between two looks for what crashes left."""
+_UNHEARD: Final = timedelta(seconds=30)
+"""So long a message may be on its way."""
 _STOPPED: Final = "the worker was stopped"
 _TRIES: Final = 3
 """How often a task is started that takes its worker down each time."""
@@ -102,7 +104,7 @@ class Crew:
             work.stop(_STOPPED)
 
     def _find_lost(self) -> None:
-        """Take again what workers had that crashed."""
+        """Take again what workers had that crashed, and what a broker forgot."""
         while True:
             try:
                 for task in self.catalog.tasks.lost():
@@ -111,6 +113,10 @@ class Crew:
                         send(self.app, task)
                     else:
                         self._give_up(task.id)
+                # Who has nothing to do has had every message there is: what still waits has none.
+                for task in [] if self._working else self.catalog.tasks.overlooked(_UNHEARD):
+                    log.warning("nobody was told of task %s: it is handed in again", task.id)
+                    send(self.app, task)
             except TrueupError as error:
                 log.warning("what crashes left cannot be looked for: %s", error)
             if self._over.wait(_LOOK):

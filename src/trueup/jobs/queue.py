@@ -18,15 +18,15 @@ from trueup.runs import new_run_id
 _USER: Final = re.compile(r"://[^/?#\s]*@")
 
 
-def open_queue(settings: Settings) -> Catalog:
+def open_queue(settings: Settings, *, patience: float | None = None) -> Catalog:
     """The database that holds the queue: the shared one, unless that is a file. Then it is another file in the state
-    folder: a handler that works for minutes shuts everybody else out of writing to its own. Raises `ConfigError` and
-    `TrueupError`."""
+    folder: a handler that works for minutes shuts everybody else out of writing to its own. `patience` as in
+    `open_catalog`. Raises `ConfigError` and `TrueupError`."""
     url = database_of(settings)
     if url.startswith("sqlite:"):
         settings.home.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
-    return open_catalog(url, {})
+    return open_catalog(url, {}, patience=patience)
 
 
 def put(tasks: Tasks, settings: Settings, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:

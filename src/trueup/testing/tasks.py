@@ -167,6 +167,19 @@ class TasksContract:
         assert not catalog.tasks.finish("t1", "first", SUCCESS, result={})
         assert catalog.tasks.finish("t1", "second", SUCCESS, result={})
 
+    def test_what_nobody_begins_with_is_found(self, catalog: Catalog) -> None:
+        for name in ("t1", "t2", "t3"):
+            catalog.tasks.put(name, "job", {}, name)
+        catalog.tasks.start("me", _LONG, task="t2")
+        catalog.tasks.start("me", _LONG, task="t3")
+        assert catalog.tasks.again("t2", "me", "", _SHORT)
+        assert catalog.tasks.overlooked(_LONG) == []
+        time.sleep(0.01)
+        assert [task.id for task in catalog.tasks.overlooked(timedelta())] == ["t1"]
+        while len(catalog.tasks.overlooked(timedelta())) < 2:
+            time.sleep(0.02)
+        assert [task.id for task in catalog.tasks.overlooked(timedelta())] == ["t1", "t2"]
+
     def test_what_it_said_is_told_in_order_and_forgotten_later(self, catalog: Catalog) -> None:
         for name in ("t1", "t2"):
             catalog.tasks.put(name, "job", {}, name)

@@ -104,6 +104,13 @@ class MongoTasks:
         return [_task(found) for found in self._tasks.find(gone).sort("_id", ASCENDING)]
 
     @plainly()
+    def overlooked(self, wait: timedelta) -> list[Task]:
+        since = {"$toLong": {"$ifNull": ["$due_at", "$created_at"]}}
+        before = {"$subtract": [{"$toLong": "$$NOW"}, wait // timedelta(milliseconds=1)]}
+        waits = {"state": {"$in": [PENDING, RETRY]}, "$expr": {"$lte": [since, before]}}
+        return [_task(found) for found in self._tasks.find(waits).sort("_id", ASCENDING)]
+
+    @plainly()
     def get(self, task: str) -> Task | None:
         found = self._tasks.find_one({"_id": {"$eq": task}})
         return _task(found) if found else None

@@ -105,6 +105,11 @@ class SqlTasks:
         gone = (_c.state == STARTED, _c.lease_until <= clock(self._engine))
         return self._select(_TASK.where(*gone).order_by(_c.id))
 
+    def overlooked(self, wait: timedelta) -> list[Task]:
+        since = sa.func.coalesce(_c.due_at, _c.created_at, type_=_c.due_at.type)
+        waits = (_c.state.in_((PENDING, RETRY)), since <= clock(self._engine, -wait))
+        return self._select(_TASK.where(*waits).order_by(_c.id))
+
     def get(self, task: str) -> Task | None:
         return next(iter(self._select(_TASK.where(_c.id == task))), None)
 
