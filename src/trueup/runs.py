@@ -59,6 +59,17 @@ def run_lock(path: Path, *, run: str, what: str = "these two places are being sy
             file.truncate(0)
 
 
+def run_at(path: Path) -> str:
+    """The id of the run that holds a lock file now; empty where none does."""
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            run = _run_in(_text(file))
+            # A run that was killed is still named. Only where one is, the lock is taken, for a moment.
+            return "" if run and _try_lock(file.fileno()) else run
+    except FileNotFoundError:
+        return ""
+
+
 @contextmanager
 def _locked(path: Path, what: str) -> Iterator[TextIO]:
     while True:

@@ -17,6 +17,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+KEY = "correct-horse-battery"
 SETTINGS = """
 [pool]
 quota = "1MiB"

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.api.server import SETTINGS, Server, serving, world
+from tests.api.server import KEY, SETTINGS, Server, serving, world
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture is found by name
-from trueup.api.gate import LARGEST, Limiter, is_loopback
+from trueup.api.gate import LARGEST, Limiter, _household, is_loopback
 from trueup.jobs.config import Rate
-
-KEY = "correct-horse-battery"
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a key."""
-    with serving(world(tmp_path_factory.mktemp("locked")), key=KEY) as running:
-        yield running
 
 
 def test_with_a_key_only_who_sends_it_may_ask(locked: Server):
@@ -127,16 +117,42 @@ def test_who_asks_too_often_waits(tmp_path: Path):
         refused = limited.get("/api/runs")
         assert 0 < int(refused.headers["Retry-After"]) <= 1201
         assert limited.get("/healthz").status == 200
-        assert [limited.get("/api/runs", X_API_Key="guess").status for _ in range(4)] == [401, 401, 401, 429]
+        # Each guess takes from the same allowance, and none of it from whoever has the key.
+        assert [limited.get("/api/runs", X_API_Key=f"guess{n}").status for n in range(4)] == [401, 401, 401, 429]
+        assert limited.get("/api/runs", X_API_Key="").status == 429
 
 
 def test_an_asker_s_allowance_comes_back_and_is_its_own():
     limiter = Limiter(Rate(requests=1000, seconds=1))
-    assert [limiter.wait(("a", b"")) for _ in range(1000)] == [0.0] * 1000
-    waits = [limiter.wait(("a", b"")) for _ in range(50)]
+    assert [limiter.wait(("a", False)) for _ in range(1000)] == [0.0] * 1000
+    waits = [limiter.wait(("a", False)) for _ in range(50)]
     assert any(waits)
     assert all(0 <= wait <= 0.001 for wait in waits)
-    assert limiter.wait(("b", b"")) == limiter.wait(("a", b"k")) == 0.0
+    assert limiter.wait(("b", False)) == limiter.wait(("a", True)) == 0.0
+
+
+def test_only_so_many_askers_are_remembered_and_those_who_ask_stay():
+    limiter = Limiter(Rate(requests=1, seconds=3600))
+    assert limiter.wait(("busy", False)) == 0.0
+    for number in range(25_000):
+        limiter.wait((f"a{number}", False))
+        if number % 5_000 == 0:
+            assert limiter.wait(("busy", False)) > 0
+    assert len(limiter._left) <= 10_000
+    assert limiter.wait(("a0", False)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("", "", True),
+    ],
+)
+def test_the_addresses_of_one_ipv6_network_are_one_asker(one: str, other: str, same: bool):
+    assert (_household(one) == _household(other)) is same
 
 
 @pytest.mark.parametrize(

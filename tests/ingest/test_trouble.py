@@ -90,7 +90,7 @@ def test_not_even_the_driver_of_sqlite_commits_for_a_handler(world: World):
 
 
 def test_a_database_that_is_locked_blames_no_file(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine, "_BUSY_SECONDS", 1)
+    monkeypatch.setitem(engine.engine_of.__kwdefaults__, "patience", 1)
     names = world.fill(2)
     drop = world.faulty(monkeypatch)
     gate = drop.hang("read", key=min(names), nth=1)

@@ -119,7 +119,10 @@ def test_the_child_ends_when_nobody_listens_any_more(work: Path):
 
 
 def test_put_gives_each_task_an_id(catalog: Catalog):
-    assert put(catalog.tasks, "sync_storage_stats", {}).id != put(catalog.tasks, "sync_files", {"name": "a"}).id
-    assert put(catalog.tasks, "sync_files", {"name": "b"}, "known").id == "known"
+    assert (
+        put(catalog.tasks, load(), "sync_storage_stats", {}).id
+        != put(catalog.tasks, load(), "sync_files", {"name": "a"}).id
+    )
+    assert put(catalog.tasks, load(), "sync_files", {"name": "b"}, "known").id == "known"
     with pytest.raises(Busy):
-        put(catalog.tasks, "sync_files", {"name": "b", "dry_run": True})
+        put(catalog.tasks, load(), "sync_files", {"name": "b", "dry_run": True})

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from trueup import __version__
 from trueup.api import problems
+from trueup.api.description import describe
 from trueup.api.gate import Gate
 from trueup.api.routes import downloads, health, jobs, records, runs, storage
 from trueup.api.service import Service
@@ -44,32 +44,16 @@ def create_app(service: Service) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},  # it would load a picture from there, and tell it our address
     )
     app.state.service = service
-    for module in (storage, records, downloads, jobs, runs, health):
-        app.include_router(module.router)
-    problems.install(app)
+    routers = [module.router for module in (storage, records, downloads, jobs, runs, health)]
+    for router in routers:
+        app.include_router(router)
+    problems.install(app, [route for router in routers for route in router.routes])
     app.add_middleware(Gate, config=service.config, metrics=service.metrics)
-    vars(app)["openapi"] = lambda: _openapi(app)
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = describe(app, keyed=bool(service.config.api_key))
+        return app.openapi_schema
+
+    vars(app)["openapi"] = described
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """With what the door asks for, and what it answers."""
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        parts = schema["components"]
-        template = "#/components/schemas/{model}"
-        parts["schemas"]["Problem"] = problems.Problem.model_json_schema(ref_template=template)
-        parts["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
-        schema["security"] = [{}, {"bearer": []}, {"key": []}]
-        for path in schema["paths"].values():
-            for operation in path.values():
-                # Ours are problems, not the framework's list of errors.
-                operation["responses"].pop("422", None)
-                operation["responses"].update({str(key): value for key, value in problems.described(413, 422).items()})
-        app.openapi_schema = schema
-    return app.openapi_schema

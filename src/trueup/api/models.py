@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from trueup.catalog.tasks import Task
@@ -16,6 +17,16 @@ Moment = Annotated[datetime, PlainSerializer(lambda at: stamped(at.astimezone(UT
 
 _RUN = "20261121T103400Z-3f9c1a"
 _WHEN = "2026-11-21T10:34:00.000Z"
+_STAMP = "2026-11-21T10:34:00Z"
+_PROJECT = "539eaae0-6c17-4b38-8fee-6cc565836863"
+_DONE = {"run": _RUN, "status": "ok"}
+
+RunId = Annotated[str, Path(description="Of a task that was queued, or a run by hand.", examples=[_RUN])]
+DownloadId = Annotated[str, Path(description="Its own, or that of the task that fetched it.", examples=["dl_0f9d"])]
+ProjectId = Annotated[str, Path(description="As the settings have it.", examples=[_PROJECT])]
+AccountId = Annotated[int, Path(description="As the accounts of its project have it.", examples=[1])]
+SyncName = Annotated[str, Path(description="That of a `[sync.NAME]`.", examples=["site"])]
+IngestName = Annotated[str, Path(description="That of an `[ingest.NAME]`.", examples=["stats"])]
 
 
 class Queued(BaseModel):
@@ -30,8 +41,10 @@ class TaskStatus(BaseModel):
     """How a task is getting on."""
 
     task_id: str = Field(examples=[_RUN])
-    state: State
-    result: dict[str, Any] | None = Field(description="The JSON of what it ran, when that is over.")
+    state: State = Field(examples=["SUCCESS"])
+    result: dict[str, Any] | None = Field(
+        description="The JSON of what it ran, when that is over.", examples=[_DONE | {"providers": [], "items": []}]
+    )
     error: str | None = Field(examples=[None])
 
 
@@ -41,7 +54,7 @@ class Run(BaseModel):
     id: str = Field(examples=[_RUN])
     job: str = Field(examples=["sync_files"])
     arguments: dict[str, Any] = Field(examples=[{"name": "site"}])
-    state: State
+    state: State = Field(examples=["SUCCESS"])
     status: str = Field(description="How it says it ended; empty before that.", examples=["ok"])
     error: str | None = Field(examples=[None])
     attempts: int = Field(examples=[1])
@@ -53,7 +66,9 @@ class Run(BaseModel):
 class RunDetail(Run):
     """The same with its result."""
 
-    result: dict[str, Any] | None = Field(description="The JSON of what it ran, when that is over.")
+    result: dict[str, Any] | None = Field(
+        description="The JSON of what it ran, when that is over.", examples=[_DONE | {"counts": {"copy_right": 1}}]
+    )
 
 
 class Runs(BaseModel):
@@ -74,8 +89,8 @@ class ProviderStats(BaseModel):
     available_bytes: int = Field(examples=[4294967296])
     available_gb: float = Field(examples=[4.0])
     used_percentage: float = Field(examples=[20.0])
-    is_full: bool
-    last_updated: str = Field(examples=["2026-11-21T10:34:00Z"])
+    is_full: bool = Field(examples=[False])
+    last_updated: str = Field(examples=[_STAMP])
 
 
 class StorageStats(BaseModel):
@@ -94,14 +109,14 @@ class ProjectSync(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    success: bool
-    project_id: str = Field(examples=["539eaae0-6c17-4b38-8fee-6cc565836863"])
+    success: bool = Field(examples=[True])
+    project_id: str = Field(examples=[_PROJECT])
     project_name: str = Field(examples=["Project A"])
-    total_accounts: int
-    updated_count: int
-    snapshot_count: int
-    timestamp: str = Field(examples=["2026-11-21T10:34:00Z"])
-    degraded: bool
+    total_accounts: int = Field(examples=[2])
+    updated_count: int = Field(examples=[2], description="Accounts whose merged values are in the read model.")
+    snapshot_count: int = Field(examples=[2])
+    timestamp: str = Field(examples=[_STAMP])
+    degraded: bool = Field(examples=[False], description="Whether the sheet could not be read.")
 
 
 class SmartSync(BaseModel):
@@ -109,33 +124,35 @@ class SmartSync(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    success: bool
-    total_projects: int
-    success_count: int
-    error_count: int
+    success: bool = Field(examples=[True])
+    total_projects: int = Field(examples=[1])
+    success_count: int = Field(examples=[1])
+    error_count: int = Field(examples=[0])
     results: list[ProjectSync]
-    timestamp: str = Field(examples=["2026-11-21T10:34:00Z"])
+    timestamp: str = Field(examples=[_STAMP])
 
 
 class SyncStatus(BaseModel):
     """What is known of the sync of records."""
 
-    success: bool
-    total_projects: int
-    active_projects: int
-    cache_enabled: bool = Field(description="Whether a broker is configured.")
-    timestamp: str
-    last_run: str | None
-    next_run: str | None
+    success: bool = Field(examples=[True])
+    total_projects: int = Field(examples=[2])
+    active_projects: int = Field(examples=[1])
+    cache_enabled: bool = Field(description="Whether a broker is configured.", examples=[False])
+    timestamp: str = Field(examples=[_STAMP])
+    last_run: str | None = Field(examples=[_STAMP])
+    next_run: str | None = Field(examples=["2026-11-21T11:00:00.000Z"])
 
 
 class Project(BaseModel):
     """One project."""
 
-    id: str
-    name: str
-    active: bool
-    last: dict[str, Any] | None = Field(description="How its last sync went.")
+    id: str = Field(examples=[_PROJECT])
+    name: str = Field(examples=["Project A"])
+    active: bool = Field(examples=[True])
+    last: dict[str, Any] | None = Field(
+        description="How its last sync went.", examples=[{"success": True, "status": "ok", "updated_count": 2}]
+    )
 
 
 class Projects(BaseModel):
@@ -147,7 +164,7 @@ class Projects(BaseModel):
 class Accounts(BaseModel):
     """The accounts of a project, with their merged values."""
 
-    project_id: str
+    project_id: str = Field(examples=[_PROJECT])
     accounts: list[dict[str, Any]] = Field(
         examples=[[{"id": 1, "key": "x.com/nasa", "profile_url": "https://x.com/nasa", "followers": 5}]]
     )
@@ -156,7 +173,7 @@ class Accounts(BaseModel):
 class Snapshots(BaseModel):
     """The snapshots of an account, the newest first."""
 
-    account: dict[str, Any]
+    account: dict[str, Any] = Field(examples=[{"id": 1, "key": "x.com/nasa", "profile_url": "https://x.com/nasa"}])
     snapshots: list[dict[str, Any]] = Field(
         examples=[[{"date": "2026-11-21", "snapshot_time": "2026-11-21 10:34:00", "followers": 5}]]
     )
@@ -165,14 +182,43 @@ class Snapshots(BaseModel):
 class Growths(BaseModel):
     """How much the accounts of a project grew."""
 
-    project_id: str
-    accounts: list[dict[str, Any]]
+    project_id: str = Field(examples=[_PROJECT])
+    accounts: list[dict[str, Any]] = Field(
+        examples=[
+            [
+                {
+                    "key": "x.com/nasa",
+                    "days": 1,
+                    "gaps": 0,
+                    "fields": {"followers": {"from": 4, "to": 5, "delta": 1, "percent": 25.0}},
+                }
+            ]
+        ]
+    )
+
+
+class Diagnosed(BaseModel):
+    """Where the files of an ingest are, and why they are not in every layer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["healthy", "attention", "unknown"] = Field(examples=["healthy"])
+    counts: dict[str, int | None] = Field(examples=[{"server": 3, "local": 2, "processed": 3, "domain": None}])
+    missing: dict[str, list[str]] = Field(
+        examples=[{"server": [], "local": ["2026/old.txt"], "processed": [], "domain": []}]
+    )
+    files: list[dict[str, Any]] = Field(
+        examples=[[{"path": "2026/old.txt", "cause": "cleaned_locally", "matters": False, "detail": ""}]]
+    )
+    advice: list[str] = Field(examples=[[]])
 
 
 class Wanted(BaseModel):
     """What is to be fetched."""
 
-    url: str = Field(min_length=1, max_length=4096, examples=["https://example.com/video.mp4"])
+    url: str = Field(
+        max_length=4096, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/]", examples=["https://example.com/video.mp4"]
+    )
 
 
 class Download(BaseModel):
@@ -198,8 +244,8 @@ class Downloads(BaseModel):
 class Link(BaseModel):
     """A URL that reads an object for a while."""
 
-    url: str
-    expires_at: Moment | None
+    url: str = Field(examples=["https://storage.googleapis.com/ytdl-videos/video.mp4?X-Goog-Signature=…"])
+    expires_at: Moment | None = Field(examples=["2026-11-22T10:34:00.000Z"])
 
 
 class Health(BaseModel):
@@ -211,8 +257,10 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     """Whether it can do its work."""
 
-    status: Literal["ready", "not ready"]
-    checks: dict[str, str] = Field(examples=[{"database": "ok", "jobs": "ok"}])
+    status: Literal["ready", "not ready"] = Field(examples=["ready"])
+    checks: dict[str, str] = Field(
+        description="What was looked at: `ok`, or why not.", examples=[{"queue": "ok", "database": "ok", "jobs": "ok"}]
+    )
 
 
 def run_of(task: Task) -> RunDetail:

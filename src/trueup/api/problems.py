@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from trueup.errors import Busy, ConfigError, NotFound, PoolFull, Refused, TrueupError, UsageError
 
@@ -26,6 +27,21 @@ _STATUSES: Final = (
     (PoolFull, 507),
     (Refused, 422),
 )
+
+
+MEANINGS: Final = {
+    401: "there is a key, and it was not sent",
+    403: "there is no key, and this comes from elsewhere than this machine, or from a page of another origin",
+    404: "there is nothing of that id or name, or the settings have no section for it",
+    405: "the route has no such method; `Allow` names those it has",
+    409: "the job is under way already; `run` is the id of the one that is",
+    413: "the body is larger than 64 KiB",
+    422: "a parameter or the body is none that the route takes; `detail` says which",
+    429: "too many requests; `Retry-After` says how many seconds to wait",
+    500: "an unforeseen error; the server's log has it under the request's id",
+    503: "a database, the broker or a place cannot be reached or used; nothing was queued",
+}
+"""What the statuses of problems mean."""
 
 
 class Problem(BaseModel):
@@ -54,21 +70,48 @@ def document(status: int, detail: str, request_id: str, **more: object) -> dict[
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id, **more}
 
 
+_SAID: Final = {
+    401: "this needs the API key: Authorization: Bearer KEY, or X-API-Key",
+    403: "without an API key only this machine is served",
+    404: "there is no run 20261121T103400Z-3f9c1a",
+    409: "sync_storage_stats is under way already. Wait for it, or cancel it",
+    413: "the body is larger than 64 KiB",
+    422: "query.limit: Input should be greater than or equal to 1",
+    429: "too many requests",
+    503: "the broker cannot be reached: Connection refused. Check [server] broker, and that it runs",
+}
+"""For the description: what each looks like."""
+
+
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Those a route may answer with, for OpenAPI."""
     schema = {"$ref": "#/components/schemas/Problem"}
+    return {status: _described(status, schema) for status in (*statuses, 401, 403, 429)}
+
+
+def _described(status: int, schema: Mapping[str, str]) -> dict[str, Any]:
+    more = {"run": "20261121T103400Z-3f9c1a"} if status == HTTPStatus.CONFLICT else {}
+    example = document(status, _SAID[status], "5f0c2a9e41d84d0f", **more)
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in (*statuses, 401, 403, 429)
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
     }
 
 
-def install(app: FastAPI) -> None:
-    """Make problems of whatever a route raises."""
+def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
+    """Make problems of whatever a route raises, and of what none of them answers."""
+    known = list(routes)
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(request, error.status_code, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The framework names the methods of one route alone; a path may have several.
+            at = [route for route in known if route.matches(request.scope)[0] is not Match.NONE]
+            headers["allow"] = ", ".join(sorted({method for route in at for method in getattr(route, "methods", ())}))
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # of the framework, where it was not even JSON
+            return _answer(request, 422, "the body cannot be read as JSON")
+        return _answer(request, error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from fastapi import Request
 
@@ -35,6 +35,9 @@ class Closable(Protocol):
 
 
 T = TypeVar("T", bound=Closable)
+
+_PATIENCE: Final = 5.0
+"""Seconds for which somebody waits for an answer while others have the queue's database to themselves."""
 
 
 class Queue(Protocol):
@@ -84,12 +87,15 @@ class Service:
             self.storage()
             self.history(1)
             # One to read with, one to write with: a page that is asked for never waits for a task that is put.
-            self.tasks: Tasks = self._open.enter_context(closing(open_queue(self.settings))).tasks
-            catalog = self._open.enter_context(closing(open_queue(self.settings)))
+            self.tasks: Tasks = self._open.enter_context(closing(self._queue())).tasks
+            catalog = self._open.enter_context(closing(self._queue()))
             self.queue: Queue = self._open.enter_context(closing(self._jobs(catalog)))
         except BaseException:
             self._open.close()
             raise
+
+    def _queue(self) -> Catalog:
+        return open_queue(self.settings, patience=_PATIENCE)
 
     def _jobs(self, catalog: Catalog) -> Queue:
         if not self.config.broker:

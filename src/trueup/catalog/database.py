@@ -49,16 +49,16 @@ def runs_in(url: str, limit: int) -> list[RunRecord]:
         return catalog.runs.latest(limit)
 
 
-def open_catalog(url: str, limits: Mapping[str, Limits]) -> Catalog:
-    """The shared database of a URL, with what each provider may hold. Raises `ConfigError`, `MissingExtra` and
-    `TrueupError`."""
+def open_catalog(url: str, limits: Mapping[str, Limits], *, patience: float | None = None) -> Catalog:
+    """The shared database of a URL, with what each provider may hold. `patience` is how many seconds a SQL database may
+    be busy with others before it cannot be used. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
     if _is_mongo(url):
         with _extra():
             from trueup.catalog.mongo import open_mongo
         return open_mongo(url, limits)
     from trueup.catalog.sql import open_sql
 
-    return open_sql(url, limits)
+    return open_sql(url, limits) if patience is None else open_sql(url, limits, patience)
 
 
 def open_processed(url: str, source: str) -> Processed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 1.0
 """Seconds until a clock sees that it is to stop."""
+_PAUSE: Final = 2.0
+"""Seconds before a worker begins anew."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +43,21 @@ def worker(
         raise UsageError(f"--concurrency {concurrency} is unusable", cure="Use 1 to 64")
     app = _app(ui)
     ui.out("waiting for jobs; Ctrl-C ends it")
+    from celery import signals
+
+    heard: set[str] = set()
+    signals.worker_ready.connect(lambda **_: heard.add("ready"), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: heard.add("stop"), weak=False)
     running = app.Worker(concurrency=concurrency, quiet=True, loglevel="WARNING")
     running.start()
+    if running.exitcode and heard == {"ready"}:
+        # A broker that goes away while a task is under way takes Celery's worker with it (kombu cannot give the message
+        # back). What ran is over by now, and how it ended is kept.
+        ui.out("the broker was lost; the worker begins anew")
+        time.sleep(_PAUSE)
+        if heard == {"ready"}:
+            sys.stdout.flush()
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
     return int(running.exitcode or 0)
 
 

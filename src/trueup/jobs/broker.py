@@ -39,6 +39,7 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options={"visibility_timeout": _VISIBLE, "socket_connect_timeout": 5},
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=5,
+        broker_connection_max_retries=None,  # as long as it takes
         task_publish_retry_policy={"max_retries": 1},
         worker_pool="threads",
         worker_concurrency=AT_ONCE,
@@ -76,6 +77,7 @@ class Remote:
     """Hands jobs in for workers elsewhere."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._settings = settings
         self._app = make_app(settings)
         self._tasks = catalog.tasks
         self._schedule = schedule_config(settings)
@@ -83,7 +85,7 @@ class Remote:
     def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
         """Queue a job. Raises `UsageError`, `Busy` with the id of the one that is under way, and `TrueupError` when the
         broker cannot be reached: then nothing is queued."""
-        task = put(self._tasks, job, arguments)
+        task = put(self._tasks, self._settings, job, arguments)
         try:
             send(self._app, task)
         except TrueupError:

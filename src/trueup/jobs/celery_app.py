@@ -32,6 +32,8 @@ _LOOK: Final = 30.0
 """Seconds between two looks for what crashes left."""
 _PATIENCE: Final = timedelta(minutes=5)
 """A task that waits longer may be one that the broker has forgotten. To hand it in twice does no harm."""
+_UNHEARD: Final = timedelta(seconds=30)
+"""So long a message may be on its way. Who has nothing to do has had every other one there is."""
 _STOPPED: Final = "the worker was stopped"
 _TRIES: Final = 3
 """How often a task is started that takes its worker down each time."""
@@ -70,7 +72,7 @@ class Crew:
         tasks = self.catalog.tasks
         if tasks.get(task_id) is None:  # sent by beat, or by hand
             try:
-                put(tasks, name, arguments, task_id)
+                put(tasks, self.settings, name, arguments, task_id)
             except Busy as error:
                 log.info("%s is under way already, as task %s", name, error.run)
                 return {"status": "busy", "run": error.run}
@@ -110,7 +112,7 @@ class Crew:
         """Hand in again what workers had that crashed, and what a broker lost; forget what is old."""
         while True:
             try:
-                for task in self.catalog.tasks.lost(_PATIENCE):
+                for task in self.catalog.tasks.lost(_PATIENCE if self._working else _UNHEARD):
                     if task.attempts < _TRIES:
                         log.warning("nobody works at task %s: it is handed in again", task.id)
                         send(self.app, task)

@@ -62,7 +62,7 @@ class Embedded:
 
     def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
         """Queue a job. Raises `UsageError`, and `Busy` with the id of the one that is under way."""
-        task = put(self._tasks, job, arguments)
+        task = put(self._tasks, self._settings, job, arguments)
         self._awake.set()
         return task
 

@@ -12,8 +12,8 @@ from trueup.catalog.base import Catalog
 from trueup.catalog.database import database_of
 from trueup.catalog.tasks import Task, Tasks
 from trueup.config import Settings
-from trueup.errors import UsageError
-from trueup.jobs.registry import job_of
+from trueup.errors import Busy, TrueupError, UsageError
+from trueup.jobs.registry import Job, job_of
 from trueup.runs import new_run_id
 
 _SAID: Final = timedelta(days=1)
@@ -23,15 +23,15 @@ _OVER: Final = timedelta(days=90)
 _USER: Final = re.compile(r"://[^/?#\s]*@")
 
 
-def open_queue(settings: Settings) -> Catalog:
+def open_queue(settings: Settings, *, patience: float | None = None) -> Catalog:
     """The database that holds the queue: the shared one, unless that is a file. Then it is another file in the state
-    folder: a handler that works for minutes shuts everybody else out of writing to its own. Raises `ConfigError` and
-    `TrueupError`."""
+    folder: a handler that works for minutes shuts everybody else out of writing to its own. `patience` as in
+    `open_catalog`. Raises `ConfigError` and `TrueupError`."""
     url = database_of(settings)
     if url.startswith("sqlite:"):
         settings.home.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
-    return open_catalog(url, {})
+    return open_catalog(url, {}, patience=patience)
 
 
 def forget_old(tasks: Tasks) -> None:
@@ -40,12 +40,22 @@ def forget_old(tasks: Tasks) -> None:
     tasks.forget(said_before=now - _SAID, over_before=now - _OVER)
 
 
-def put(tasks: Tasks, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:
-    """A new task in a queue. Raises `UsageError`, also for a password in a URL, and `Busy`."""
+def put(tasks: Tasks, settings: Settings, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:
+    """A new task in a queue. Raises `UsageError`, also for a password in a URL, and `Busy` with the id of the one that
+    is under way: in the queue, or begun by hand on this machine."""
     known = job_of(job)
     known.check(arguments)
     if any(isinstance(value, str) and _USER.search(value) for value in arguments.values()):
         # Workers elsewhere need the arguments as they are, and rows are kept.
         said = "a URL with a user or password is not queued: whoever reads the database could read it"
         raise UsageError(said, cure="Fetch it here and now: trueup fetch URL")
+    if other := _elsewhere(known, settings, arguments):
+        raise Busy(f"{job} is under way already", cure="Wait for it, or stop it", run=other)
     return tasks.put(task or new_run_id(), job, arguments, known.alone(arguments))
+
+
+def _elsewhere(job: Job, settings: Settings, arguments: Mapping[str, Any]) -> str:
+    try:
+        return job.held(settings, arguments)
+    except TrueupError:
+        return ""  # whoever does it will say what it lacks: another machine may have what this one has not

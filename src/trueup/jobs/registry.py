@@ -21,6 +21,11 @@ def anything(settings: Settings) -> None:
     """What a job needs whose arguments name a section."""
 
 
+def nobody(_settings: Settings, _arguments: Mapping[str, Any]) -> str:
+    """Who does a job of which several may be done at once."""
+    return ""
+
+
 class Done(NamedTuple):
     """How a job ended."""
 
@@ -48,6 +53,9 @@ class Job:
     arguments by name."""
     needs: Callable[[Settings], object] = anything
     """Raises `ConfigError` where the settings have nothing for it to do."""
+    held: Callable[[Settings, Mapping[str, Any]], str] = nobody
+    """Of the settings and its arguments: the id of the run that does it now on this machine, whoever began that; empty
+    where none does, or where several may."""
     tries: int = 3
     """How often it is started at most, when it fails for what may pass by itself."""
 
@@ -188,17 +196,36 @@ def _needs_records(settings: Settings) -> None:
         raise ConfigError("there is no [records]")
 
 
+def _reconciling(settings: Settings, _: Mapping[str, Any]) -> str:
+    from trueup.reconcile import under_way
+
+    return under_way(settings)
+
+
+def _syncing(settings: Settings, arguments: Mapping[str, Any]) -> str:
+    from trueup.sync import under_way
+
+    pair = settings.jobs.get(arguments["name"])
+    return under_way(pair.left, pair.right, settings) if pair is not None else ""
+
+
+def _merging(settings: Settings, arguments: Mapping[str, Any]) -> str:
+    from trueup.records import under_way
+
+    return under_way(arguments.get("project"), settings)
+
+
 _ALL: Final = (
-    (_sync_storage_stats, _needs_pool),
-    (_smart_sync_all_projects, _needs_records),
-    (_smart_sync_single_project, _needs_records),
-    (_cleanup_old_downloads, _needs_pool),
-    (_cleanup_failed_downloads, _needs_pool),
-    (_fetch_url, _needs_pool),
-    (_sync_files, anything),
-    (_ingest_files, anything),
+    (_sync_storage_stats, _needs_pool, _reconciling),
+    (_smart_sync_all_projects, _needs_records, _merging),
+    (_smart_sync_single_project, _needs_records, _merging),
+    (_cleanup_old_downloads, _needs_pool, nobody),
+    (_cleanup_failed_downloads, _needs_pool, nobody),
+    (_fetch_url, _needs_pool, nobody),
+    (_sync_files, anything, _syncing),
+    (_ingest_files, anything, nobody),
 )
 JOBS: Final[Mapping[str, Job]] = {
-    run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs) for run, needs in _ALL
+    run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs, held=held) for run, needs, held in _ALL
 }
 """By name."""

@@ -2,6 +2,6 @@
 
 from trueup.reconcile.report import ReconcileRun
 from trueup.reconcile.source import Source
-from trueup.reconcile.verbs import reconcile
+from trueup.reconcile.verbs import reconcile, under_way
 
-__all__ = ["ReconcileRun", "Source", "reconcile"]
+__all__ = ["ReconcileRun", "Source", "reconcile", "under_way"]

@@ -27,7 +27,7 @@ from trueup.reconcile.source import Source
 from trueup.reconcile.suspects import Suspects
 from trueup.reconcile.table import Table
 from trueup.reconcile.work import Work
-from trueup.runs import RunLog, RunRecord, new_run_id, run_lock, stamped
+from trueup.runs import RunLog, RunRecord, new_run_id, run_at, run_lock, stamped
 
 JOB: Final = "reconcile"
 _AT_IT: Final = "these books are being reconciled"
@@ -116,6 +116,12 @@ def reconcile(
         if not dry_run:
             catalog.runs.add(_record(done, work.started))
         return done
+
+
+def under_way(settings: Settings) -> str:
+    """The id of the run of this state folder that works on the pool's books now; empty where none does. Raises
+    `ConfigError`."""
+    return run_at(_lock(settings, pool_config(settings).database))
 
 
 def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None]) -> ReconcileRun:

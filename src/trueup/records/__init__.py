@@ -4,7 +4,7 @@ from trueup.records.growth import Growth
 from trueup.records.reading import Reader
 from trueup.records.readmodel import Listing
 from trueup.records.report import ProjectResult, RecordsRun
-from trueup.records.verbs import accounts, grown, history, pin, show, status, sync_records, unpin
+from trueup.records.verbs import accounts, grown, history, pin, show, status, sync_records, under_way, unpin
 
 __all__ = [
     "Growth",
@@ -19,5 +19,6 @@ __all__ = [
     "show",
     "status",
     "sync_records",
+    "under_way",
     "unpin",
 ]

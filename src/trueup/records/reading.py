@@ -24,6 +24,8 @@ class Reader:
         self._config = records_config(settings)
         self.projects = [project.id for project in self._config.projects]
         """The ids of all."""
+        self.active = {project.id for project in self._config.projects if project.active}
+        """The ids of those that are synced."""
         self._lock = threading.Lock()
         self._model: ReadModel | None = None
         self._file: tuple[int, ...] = _NONE

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,7 @@ from trueup.records.project import Sync, sync_project, timestamp
 from trueup.records.readmodel import Account, Listing, ReadModel
 from trueup.records.report import ProjectResult, RecordsRun
 from trueup.records.sheet import open_sheet
-from trueup.runs import RunLog, RunRecord, new_run_id, run_lock, stamped
+from trueup.runs import RunLog, RunRecord, new_run_id, run_at, run_lock, stamped
 
 if TYPE_CHECKING:
     from trueup.notify.config import Alerts
@@ -85,7 +86,9 @@ def sync_records(
             dry_run=dry_run,
             force=force,
         )
-        results = tuple(_heard(_alone(sync, one, settings), run, listener) for one in projects)
+        with _whole(sync, settings, project) as busy:
+            found = (busy(one) if busy else _alone(sync, one, settings) for one in projects)
+            results = tuple(_heard(result, run, listener) for result in found)
     done = RecordsRun(
         run=run,
         timestamp=timestamp(now),
@@ -100,6 +103,13 @@ def sync_records(
         listener(events.Warned(run=run, message=warning))
     listener(events.RunFinished(run=run, status=done.status, reason=None, counts=done.counts(), seconds=done.seconds))
     return done
+
+
+def under_way(project: str | None, settings: Settings) -> str:
+    """The id of the run of this state folder that syncs a project (its id or name), or all of them, now; empty where
+    none does. Raises `UsageError` and `ConfigError`."""
+    config = records_config(settings)
+    return run_at(_lock(config, settings, config.project(project).id if project is not None else ""))
 
 
 def status(settings: Settings | None = None) -> dict[str, object]:
@@ -157,7 +167,8 @@ def history(account: str, settings: Settings | None = None, *, days: int = _DAYS
 def grown(
     project: str | None = None, settings: Settings | None = None, *, hours: float = 24
 ) -> list[tuple[Project, list[Growth]]]:
-    """What the accounts of each active project, or of one, gained within so many hours. Raises `UsageError`."""
+    """What the accounts of each active project, or of one, active or not, gained within so many hours. Raises
+    `UsageError`."""
     config = records_config(settings or load())
     if not 0 < hours <= 24 * _LONGEST:
         raise UsageError(f"--hours {hours:g} makes no sense", cure="Use 24 for a day, 168 for a week")
@@ -172,7 +183,7 @@ def grown(
                     if (found := growth(key, snapshots, numbers, hours=hours, days=days))
                 ],
             )
-            for one in _chosen(config, project)
+            for one in ([config.project(project)] if project is not None else _chosen(config, None))
         ]
 
 
@@ -225,14 +236,36 @@ def _alone(sync: Sync, project: Project, settings: Settings) -> ProjectResult:
     """One project, unless it is being synced already."""
     if sync.dry_run:
         return sync_project(sync, project)
-    what = f"{sync.config.database.resolve()}\n{project.id}"
-    lock = settings.home / "records" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.lock"
     try:
-        with run_lock(lock, run=sync.run, what=f"{project.name} is being synced"):
+        with run_lock(_lock(sync.config, settings, project.id), run=sync.run, what=f"{project.name} is being synced"):
             return sync_project(sync, project)
     except Busy as busy:
-        error = {"code": "busy", "message": str(busy)}
-        return ProjectResult(project=project, timestamp=sync.timestamp, status="busy", error=error, attempts=0)
+        return _busy(sync, busy, project)
+
+
+@contextmanager
+def _whole(sync: Sync, settings: Settings, project: str | None) -> Iterator[Callable[[Project], ProjectResult] | None]:
+    """Of two runs over all projects one does nothing: what it says of each of them is yielded."""
+    told = None
+    with ExitStack() as stack:
+        if project is None and not sync.dry_run:
+            lock = run_lock(_lock(sync.config, settings, ""), run=sync.run, what="all projects are being synced")
+            try:
+                stack.enter_context(lock)
+            except Busy as busy:
+                told = partial(_busy, sync, busy)
+        yield told
+
+
+def _busy(sync: Sync, busy: Busy, project: Project) -> ProjectResult:
+    error = {"code": "busy", "message": str(busy)}
+    return ProjectResult(project=project, timestamp=sync.timestamp, status="busy", error=error, attempts=0)
+
+
+def _lock(config: RecordsConfig, settings: Settings, project: str) -> Path:
+    """Of one project, or of a run over all of them where that is empty."""
+    what = f"{config.database.resolve()}\n{project}"
+    return settings.home / "records" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.lock"
 
 
 def _heard(result: ProjectResult, run: str, listener: events.Listener) -> ProjectResult:

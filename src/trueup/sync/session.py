@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trueup.config import Settings
 from trueup.errors import UsageError
-from trueup.runs import run_lock
+from trueup.runs import run_at, run_lock
 from trueup.stores import open_store
 from trueup.sync.planner import Sides
 from trueup.sync.state import PairState, pair_id, said_plainly
@@ -50,6 +50,13 @@ def opened_sides(left: str, right: str, settings: Settings) -> Iterator[Sides]:
         yield _without_state(sides, settings.home)
 
 
+def under_way(left: str, right: str, settings: Settings) -> str:
+    """The id of the run of this state folder that works on two places now; empty where none does. Raises what
+    `opened_sides` raises."""
+    with opened_sides(left, right, settings) as sides:
+        return run_at(_lock(sides, settings))
+
+
 @contextmanager
 def session(
     left: str, right: str, settings: Settings, *, run: str, lock: bool = True, sides: Sides | None = None
@@ -59,9 +66,8 @@ def session(
     with ExitStack() as stack:
         if sides is None:
             sides = stack.enter_context(opened_sides(left, right, settings))
-        name = pair_id(sides.left.url, sides.right.url)
         if lock:
-            stack.enter_context(run_lock(settings.home / "pairs" / f"{name}.lock", run=run))
+            stack.enter_context(run_lock(_lock(sides, settings), run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
         stack.enter_context(said_plainly(state.path))
         yield Session(
@@ -79,6 +85,10 @@ def refuse_overlap(left_url: str, right_url: str) -> None:
             f"one side lies inside the other: {left_url} and {right_url}",
             cure="Use two places that do not overlap",
         )
+
+
+def _lock(sides: Sides, settings: Settings) -> Path:
+    return settings.home / "pairs" / f"{pair_id(sides.left.url, sides.right.url)}.lock"
 
 
 def _without_state(sides: Sides, home: Path) -> Sides:

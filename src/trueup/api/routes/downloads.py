@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from fastapi import APIRouter
 
-from trueup.api.models import Download, Downloads, Link, Queued, Wanted
+from trueup.api.models import Download, DownloadId, Downloads, Link, Queued, Wanted
 from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here, queued
 from trueup.api.service import Service
@@ -36,7 +36,7 @@ def downloads(service: Here) -> Downloads:
 
 
 @router.get("/api/downloads/{download_id}", tags=["downloads"], summary="One download", responses=described(404, 503))
-def download(download_id: str, service: Here) -> Download:
+def download(download_id: DownloadId, service: Here) -> Download:
     """By its id, or that of the task that fetched it."""
     return Download(**_found(service, download_id)._asdict())
 
@@ -47,7 +47,7 @@ def download(download_id: str, service: Here) -> Download:
     summary="Sign its URL again",
     responses=described(404, 503),
 )
-def sign(download_id: str, service: Here) -> Link:
+def sign(download_id: DownloadId, service: Here) -> Link:
     """A URL that reads the file for a while."""
     found = _found(service, download_id)
     if found.status != base.COMPLETED:
@@ -63,7 +63,7 @@ def sign(download_id: str, service: Here) -> Link:
     status_code=204,
     responses=described(404, 409, 503),
 )
-def remove(download_id: str, service: Here) -> None:
+def remove(download_id: DownloadId, service: Here) -> None:
     """The file in the pool, then the record."""
     found = _found(service, download_id)
     if found.status == base.RUNNING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from fastapi import APIRouter, Response
 
@@ -13,6 +14,10 @@ from trueup.api.routes.storage import Here
 from trueup.errors import TrueupError
 
 router = APIRouter()
+_NUMBERS: Final = {
+    "schema": {"type": "string"},
+    "example": '# TYPE trueup_storage_files gauge\ntrueup_storage_files{provider="gcs"} 42.0\n',
+}
 
 
 @router.get("/healthz", tags=["admin"], summary="Whether the process answers", responses=described())
@@ -41,7 +46,11 @@ def readyz(service: Here, response: Response) -> Readiness:
 
 
 @router.get(
-    "/metrics", tags=["admin"], summary="Numbers for Prometheus", response_class=Response, responses=described(503)
+    "/metrics",
+    tags=["admin"],
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": _NUMBERS}}, **described(503)},
 )
 def metrics(service: Here) -> Response:
     """In its text format."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
-from trueup.api.models import Queued
+from trueup.api.models import Diagnosed, IngestName, Queued, SyncName
 from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here, queued
 from trueup.ingest import diagnose
@@ -21,7 +21,9 @@ router = APIRouter()
     status_code=202,
     responses=described(404, 409, 503),
 )
-def sync(name: str, service: Here, *, dry_run: bool = False) -> Queued:
+def sync(
+    name: SyncName, service: Here, *, dry_run: Annotated[bool, Query(description="Change nothing.")] = False
+) -> Queued:
     """In the background; with `dry_run` nothing is changed, and the result says what would be."""
     if name not in service.settings.jobs:
         raise Missing(f"there is no [sync.{name}]")
@@ -36,7 +38,7 @@ def sync(name: str, service: Here, *, dry_run: bool = False) -> Queued:
     status_code=202,
     responses=described(404, 409, 503),
 )
-def ingest(name: str, service: Here) -> Queued:
+def ingest(name: IngestName, service: Here) -> Queued:
     """In the background."""
     _known(service.settings.sections, name)
     return queued(service, "ingest_files", "Ingest task queued successfully", name=name)
@@ -48,10 +50,10 @@ def ingest(name: str, service: Here) -> Queued:
     summary="Why files are not in every layer",
     responses=described(404, 503),
 )
-def diagnosis(name: str, service: Here) -> dict[str, Any]:
+def diagnosis(name: IngestName, service: Here) -> Diagnosed:
     """As `trueup diagnose NAME --json`. The one reading route that asks the server the files come from."""
     _known(service.settings.sections, name)
-    return diagnose(name, settings=service.settings).to_json()
+    return Diagnosed.model_validate(diagnose(name, settings=service.settings).to_json())
 
 
 def _known(sections: Any, name: str) -> None:  # noqa: ANN401 - the document of the settings

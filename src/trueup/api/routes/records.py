@@ -10,7 +10,18 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from trueup import records
-from trueup.api.models import Accounts, Growths, Project, Projects, Queued, SmartSync, Snapshots, SyncStatus
+from trueup.api.models import (
+    AccountId,
+    Accounts,
+    Growths,
+    Project,
+    ProjectId,
+    Projects,
+    Queued,
+    SmartSync,
+    Snapshots,
+    SyncStatus,
+)
 from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here, queued
 from trueup.api.service import Service
@@ -30,11 +41,18 @@ _LOOK: Final = 0.1
     response_model=SmartSync,
     responses={202: {"model": Queued, "description": "With `wait=false`"}, **described(404, 409, 503)},
 )
-async def smart_sync(service: Here, project_id: str | None = None, *, wait: bool = True) -> Any:  # noqa: ANN401 - one of two
+async def smart_sync(
+    service: Here,
+    project_id: Annotated[str | None, Query(description="The id of one project; without it, every active one.")] = None,
+    *,
+    wait: Annotated[bool, Query(description="Answer when it is over.")] = True,
+) -> Any:  # noqa: ANN401 - one of two
     """Every active project, or one. Answers when it is over, unless `wait=false`."""
     job, arguments = "smart_sync_all_projects", {}
     if project_id is not None:
         _known(service, project_id)
+        if project_id not in service.reader.active:
+            raise UsageError(f"the project {project_id} is not active", cure="Write active = true")
         job, arguments = "smart_sync_single_project", {"project": project_id}
     told = await asyncio.to_thread(queued, service, job, "Records sync task queued successfully", **arguments)
     if not wait:
@@ -75,7 +93,7 @@ def projects(service: Here) -> Projects:
     response_model=Accounts,
     responses=described(404, 503),
 )
-def accounts(project_id: str, service: Here) -> Response:
+def accounts(project_id: ProjectId, service: Here) -> Response:
     """With their merged values; those whose rows are gone are left out."""
     _known(service, project_id)
 
@@ -91,7 +109,11 @@ def accounts(project_id: str, service: Here) -> Response:
     summary="How much its accounts grew",
     responses=described(404, 503),
 )
-def growth(project_id: str, service: Here, hours: Annotated[float, Query(gt=0, le=876_000)] = 24) -> Growths:
+def growth(
+    project_id: ProjectId,
+    service: Here,
+    hours: Annotated[float, Query(gt=0, le=876_000, description="How far back.")] = 24,
+) -> Growths:
     """The last snapshot of each against the newest that is so many hours older."""
     _known(service, project_id)
     [(_, found)] = records.grown(project_id, service.settings, hours=hours)
@@ -104,7 +126,9 @@ def growth(project_id: str, service: Here, hours: Annotated[float, Query(gt=0, l
     summary="The snapshots of an account",
     responses=described(404, 503),
 )
-def snapshots(account_id: int, service: Here, days: Annotated[int, Query(ge=1, le=36_500)] = 30) -> Snapshots:
+def snapshots(
+    account_id: AccountId, service: Here, days: Annotated[int, Query(ge=1, le=36_500, description="How far back.")] = 30
+) -> Snapshots:
     """One a day, the newest first."""
     try:
         found: dict[str, Any] = records.history(str(account_id), service.settings, days=days)

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from trueup.api.models import Run, RunDetail, Runs, run_of
+from trueup.api.models import Run, RunDetail, RunId, Runs, run_of
 from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here
 from trueup.api.service import Service
@@ -26,10 +26,18 @@ _QUIET: Final = 15.0
 """Seconds after which a stream says that it is still there."""
 _MOST: Final = 1000
 _FAILED: Final = {"failed", "refused", "busy", "interrupted", "unknown"}
+_STREAM: Final = {
+    "itemSchema": {  # of one event; OpenAPI 3.2 has this name for it, and what reads 3.1 passes over it
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+        "required": ["event", "data"],
+    },
+    "example": 'event: end\ndata: {"event": "end", "state": "SUCCESS", "status": "ok"}\n\n',
+}
 
 
 @router.get("/api/runs", tags=["runs"], summary="The newest runs", responses=described(503))
-def runs(service: Here, limit: Annotated[int, Query(ge=1, le=_MOST)] = 50) -> Runs:
+def runs(service: Here, limit: Annotated[int, Query(ge=1, le=_MOST, description="How many.")] = 50) -> Runs:
     """Those that were queued, and those that somebody started by hand on this machine or over the shared database."""
     found: dict[str, Run] = {record.run: _by_hand(record) for record in service.history(limit)}
     found |= {task.id: run_of(task) for task in service.tasks.latest(limit)}
@@ -38,7 +46,7 @@ def runs(service: Here, limit: Annotated[int, Query(ge=1, le=_MOST)] = 50) -> Ru
 
 
 @router.get("/api/runs/{run_id}", tags=["runs"], summary="One run with its result", responses=described(404, 503))
-def run(run_id: str, service: Here) -> RunDetail:
+def run(run_id: RunId, service: Here) -> RunDetail:
     """By its whole id."""
     task = service.tasks.get(run_id)
     if task is not None:
@@ -58,7 +66,7 @@ def run(run_id: str, service: Here) -> RunDetail:
     status_code=202,
     responses=described(404, 503),
 )
-def cancel(run_id: str, service: Here) -> RunDetail:
+def cancel(run_id: RunId, service: Here) -> RunDetail:
     """What waits is revoked at once; what runs finishes what it is at. One that is over stays as it is."""
     task = service.queue.cancel(run_id)
     if task is None:
@@ -71,10 +79,14 @@ def cancel(run_id: str, service: Here) -> RunDetail:
     tags=["runs"],
     summary="What a run says while it works",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **described(404, 503)},
+    responses={200: {"content": {"text/event-stream": _STREAM}}, **described(404, 503)},
 )
 async def events(
-    run_id: str, service: Here, last_event_id: Annotated[str, Header(pattern=r"^\d{0,12}$")] = ""
+    run_id: RunId,
+    service: Here,
+    last_event_id: Annotated[
+        str, Header(pattern=r"^\d{0,12}$", description="The `id` of the last event that came.")
+    ] = "",
 ) -> StreamingResponse:
     """Server-sent events, from the first one on or after `Last-Event-ID`; the last one is `end`."""
     await asyncio.to_thread(service.task, run_id)

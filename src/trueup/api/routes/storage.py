@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from trueup.api.models import Queued, StorageStats, TaskStatus
+from trueup.api.models import Queued, RunId, StorageStats, TaskStatus
 from trueup.api.problems import Missing, described
 from trueup.api.service import Service, service_of
 
@@ -51,7 +51,7 @@ def sync_storage_stats(service: Here) -> Queued:
     summary="How that is getting on",
     responses=described(404, 503),
 )
-def sync_storage_stats_status(task_id: str, service: Here) -> TaskStatus:
+def sync_storage_stats_status(task_id: RunId, service: Here) -> TaskStatus:
     """The result is the JSON of `trueup reconcile`."""
     task = service.task(task_id)
     if task.job != "sync_storage_stats":

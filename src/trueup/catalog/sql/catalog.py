@@ -13,7 +13,7 @@ from trueup.catalog.base import Catalog, Limits
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.corrections import SqlCorrections
 from trueup.catalog.sql.downloads import SqlDownloads
-from trueup.catalog.sql.engine import clock, engine_of, reading, unusable
+from trueup.catalog.sql.engine import PATIENCE, clock, engine_of, reading, unusable
 from trueup.catalog.sql.ledger import SqlLedger
 from trueup.catalog.sql.locks import SqlLocks
 from trueup.catalog.sql.outbox import SqlOutbox
@@ -46,10 +46,10 @@ class SqlCatalog:
         self._engine.dispose()
 
 
-def open_sql(url: str, limits: Mapping[str, Limits]) -> Catalog:
+def open_sql(url: str, limits: Mapping[str, Limits], patience: float = PATIENCE) -> Catalog:
     """The catalog in a SQL database. A SQLite file is made, and brought up to date; elsewhere `upgrade` does that when
     somebody asks. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
-    engine = engine_of(url)
+    engine = engine_of(url, patience=patience)
     try:
         if engine.dialect.name == "sqlite":
             migrate.upgrade(engine)

@@ -20,15 +20,28 @@ from trueup.catalog.sql.tables import Moment
 from trueup.errors import ConfigError, MissingExtra, TrueupError
 
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-_BUSY_SECONDS: Final = 30
+PATIENCE: Final = 30.0
+"""Seconds in which others may have a SQLite file, or all connections, to themselves."""
 _IDLE_SECONDS: Final = 1
 """A connection that nobody used for so long is tried before it is used again."""
-_SHARED: Final = {"max_overflow": 0, "pool_timeout": _BUSY_SECONDS, "hide_parameters": True}
+_SHARED: Final = {"max_overflow": 0, "hide_parameters": True}
 """No connection beyond the pool: it would be made and closed again for one statement. And no values in what an error
 says: they are rows of somebody's."""
 
 
-def engine_of(url: str, *, plainly: bool = True) -> sa.Engine:
+class _Pool(sa.QueuePool):
+    __module__ = sa.QueuePool.__module__  # by which SQLAlchemy names its log: not among ours
+
+    def connect(self) -> sa.pool.PoolProxiedConnection:
+        try:
+            return super().connect()
+        except sa.exc.TimeoutError as error:  # of SQLAlchemy itself: no database has said it
+            raise TrueupError(
+                "the database is busy: others had all of its connections for too long", cure="Try again"
+            ) from error
+
+
+def engine_of(url: str, *, plainly: bool = True, patience: float = PATIENCE) -> sa.Engine:
     """The engine of a URL; nothing is contacted. What the database refuses becomes a `TrueupError`, unless not
     `plainly`: then somebody else's code works with it, which may want to know. Raises `ConfigError` and
     `MissingExtra`."""
@@ -44,7 +57,7 @@ def engine_of(url: str, *, plainly: bool = True) -> sa.Engine:
         )
     parsed = parsed.set(drivername=driver)
     try:
-        engine = _sqlite(parsed) if driver == "sqlite" else _postgres(parsed)
+        engine = _sqlite(parsed, patience) if driver == "sqlite" else _postgres(parsed, patience)
     except ArgumentError:  # a form that only the driver knows to be wrong
         raise _no_url() from None
     except ModuleNotFoundError:
@@ -52,17 +65,6 @@ def engine_of(url: str, *, plainly: bool = True) -> sa.Engine:
     if plainly:
         _say_plainly(engine)
     return engine
-
-
-class _Pool(sa.QueuePool):
-    """Whose waiting in vain is told as what the database refuses is."""
-
-    def _do_get(self) -> sa.pool.ConnectionPoolEntry:
-        try:
-            return super()._do_get()
-        except sa.exc.TimeoutError as error:
-            said = f"it was in use by others of this process for {_BUSY_SECONDS} seconds"
-            raise TrueupError(f"the database cannot be used: {said}", cure="Try again later") from error
 
 
 def _no_url() -> ConfigError:
@@ -102,10 +104,10 @@ def clock(engine: sa.Engine, later: timedelta = timedelta()) -> sa.ColumnElement
     return sa.func.timezone("UTC", sa.func.clock_timestamp() + sa.literal(later, sa.Interval), type_=Moment)
 
 
-def _postgres(url: sa.URL) -> sa.Engine:
+def _postgres(url: sa.URL, patience: float) -> sa.Engine:
     import psycopg
 
-    engine = sa.create_engine(url, poolclass=_Pool, pool_size=8, **_SHARED)
+    engine = sa.create_engine(url, poolclass=_Pool, pool_size=8, pool_timeout=patience, **_SHARED)
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg is an extra
@@ -129,9 +131,9 @@ def _postgres(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
-    options = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
-    engine = sa.create_engine(url, connect_args=options, poolclass=_Pool, pool_size=1, **_SHARED)
+def _sqlite(url: sa.URL, patience: float) -> sa.Engine:
+    options = {"timeout": patience, "check_same_thread": False}
+    engine = sa.create_engine(url, connect_args=options, poolclass=_Pool, pool_size=1, pool_timeout=patience, **_SHARED)
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
