@@ -22,11 +22,16 @@ def open_queue(settings: Settings) -> Catalog:
     """The database that holds the queue: the shared one, unless that is a file. Then it is another file in the state
     folder: a handler that works for minutes shuts everybody else out of writing to its own. Raises `ConfigError` and
     `TrueupError`."""
-    url = database_of(settings)
+    url = queue_url(settings)
     if url.startswith("sqlite:"):
         settings.home.mkdir(parents=True, exist_ok=True)
-        url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
     return open_catalog(url, {})
+
+
+def queue_url(settings: Settings) -> str:
+    """The URL of that database. Raises `ConfigError`."""
+    url = database_of(settings)
+    return f"sqlite:///{settings.home.absolute() / 'jobs.db'}" if url.startswith("sqlite:") else url
 
 
 def put(tasks: Tasks, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:
