@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,11 @@ import sys
 from celery import Celery
 app = Celery("old", broker=sys.argv[1], set_as_current=False)
 app.conf.update(control_exchange="trueup", task_default_queue="elsewhere", worker_pool="solo")
-app.task(lambda: None, name="sync_storage_stats")
+@app.task(name="sync_storage_stats")
+def known():
+    pass
 app.Worker(hostname="old@here", quiet=True, loglevel="WARNING").start()
 """
-CHECKS = Iterator[dict[str, dict[str, Any]]]
 
 
 def looked(cli: Cli, *, code: int) -> dict[str, dict[str, str]]:
@@ -43,6 +43,10 @@ def looked(cli: Cli, *, code: int) -> dict[str, dict[str, str]]:
     assert result.code == code, result.out
     assert set(result.document["checks"][0]) == {"name", "status", "detail", "cure"}
     return {check["name"]: check for check in result.document["checks"]}
+
+
+def answered(cli: Cli) -> dict[str, Any]:
+    return cli("doctor", "--json").document
 
 
 @pytest.fixture
@@ -101,11 +105,10 @@ def test_a_schedule_that_something_else_keeps_needs_no_clock(cli: Cli, broker: s
 
 def test_a_worker_that_answers_and_a_clock_that_ticks_are_well(cli: Cli, broker: str):
     with celery("worker"), celery("beat") as clock, celery("beat"):
-        wait_for(lambda: (found := looked_without_code(cli)) and found["status"] == "ok")
+        wait_for(lambda: answered(cli)["status"] == "ok")
         found = looked(cli, code=0)
         [worker] = [check for name, check in found.items() if name.startswith("worker ")]
         assert worker["detail"] == f"it knows all {len(JOBS)} jobs"
-        assert "it ticked" not in found["beat"]["detail"]
         assert found["beat"]["detail"].startswith("the last tick was ")
         assert ", process " in found["beat"]["detail"]
         assert found["queue"]["detail"].endswith("is up to date, at revision 0006")
@@ -116,10 +119,6 @@ def test_a_worker_that_answers_and_a_clock_that_ticks_are_well(cli: Cli, broker:
     stopped = looked(cli, code=1)["beat"]
     assert stopped["detail"].startswith("the last tick was 3 h 0 min ago (")
     assert stopped["detail"].endswith("): no job of the schedule is handed in")
-
-
-def looked_without_code(cli: Cli) -> dict[str, Any]:
-    return cli("doctor", "--json").document
 
 
 def test_celery_s_own_clock_leaves_a_sign_of_life_as_well(broker: str):
@@ -139,7 +138,7 @@ def test_a_worker_of_another_version_is_found_out(cli: Cli, broker: str):
     with Path("log").open("ab") as out:
         worker = subprocess.Popen([sys.executable, "-c", OLD_WORKER, broker], stdout=out, stderr=out, env=os.environ)
     try:
-        wait_for(lambda: any(check["name"] == "worker old@here" for check in looked_without_code(cli)["checks"]))
+        wait_for(lambda: any(check["name"] == "worker old@here" for check in answered(cli)["checks"]))
         found = looked(cli, code=1)["worker old@here"]
     finally:
         worker.terminate()

@@ -88,7 +88,13 @@ class Gate:
             if log.isEnabledFor(logging.INFO):
                 line = "%s %s %d in %.1f ms, from %s, request %s"
                 path = json.dumps(scope["path"])[1:-1]  # what a line of the log cannot be broken with
-                log.info(line, scope["method"], path, status, seconds * 1000, _client(scope), scope["request_id"])
+                about = {
+                    "event": "request", "method": scope["method"], "path": scope["path"], "route": route,
+                    "status": status, "seconds": round(seconds, 6), "client": _client(scope),
+                    "request": scope["request_id"],
+                }  # fmt: skip
+                values = (scope["method"], path, status, seconds * 1000, _client(scope), scope["request_id"])
+                log.info(line, *values, extra={"told": about})
 
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)

@@ -3,6 +3,7 @@ there; what it is, who works at it and how it ended is in the queue of the share
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -79,11 +80,11 @@ def send(app: Celery, task: Task, *, seconds: float = 0) -> None:
 
 
 def reach(app: Celery) -> str:
-    """The URL of the broker, without its password, once it answers. Raises `TrueupError` when it does not."""
+    """The URL of the broker, without user and password, once it answers. Raises `TrueupError` when it does not."""
     try:
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
-            return str(connection.as_uri())
+            return re.sub("//[^/]*@", "//", connection.as_uri())
     except (KombuError, OperationalError, OSError) as error:
         raise _unreachable(error) from error
 
