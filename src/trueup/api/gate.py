@@ -27,6 +27,10 @@ LARGEST: Final = 64 << 10
 _OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/storage/stats")}
 """What needs no key."""
 _HEALTH: Final = {"/healthz", "/readyz"}
+_FORWARDED: Final = {
+    "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server", "x-real-ip",
+}  # fmt: skip
+"""By which proxies tell that they are one."""
 _KNOWN: Final = 10_000
 """Askers of whom it is known how much they asked."""
 
@@ -98,14 +102,15 @@ class Gate:
 
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
-        given = _given_key(headers) if self._key else ""
+        known = bool(self._key) and hmac.compare_digest(_digest(_given_key(headers)), self._key)
         if self._limiter is not None and scope["path"] not in _HEALTH:
-            wait = self._limiter.wait((client, hashlib.sha256(given.encode()).digest()[:8] if given else b""))
+            # All wrong keys together: who guesses does not begin anew with each.
+            wait = self._limiter.wait((client, known))
             if wait:
                 raise _Refused(429, "too many requests", {"retry-after": str(max(1, round(wait + 0.5)))})
         if not self._key:
             _only_from_here(client, headers)
-        elif (scope["method"], scope["path"]) not in _OPEN and not hmac.compare_digest(_digest(given), self._key):
+        elif not known and (scope["method"], scope["path"]) not in _OPEN:
             said = "this needs the API key: Authorization: Bearer KEY, or X-API-Key"
             raise _Refused(401, said, {"www-authenticate": "Bearer"})
 
@@ -116,9 +121,9 @@ class Limiter:
     def __init__(self, rate: Rate) -> None:
         self._most = float(rate.requests)
         self._refill = rate.requests / rate.seconds
-        self._left: dict[tuple[str, bytes], tuple[float, float]] = {}
+        self._left: dict[tuple[str, bool], tuple[float, float]] = {}
 
-    def wait(self, asker: tuple[str, bytes]) -> float:
+    def wait(self, asker: tuple[str, bool]) -> float:
         """Take one; the seconds until there is one where there is none."""
         now = time.monotonic()
         left, since = self._left.pop(asker, (self._most, now))
@@ -143,6 +148,9 @@ def _only_from_here(client: str, headers: MutableMapping[str, str]) -> None:
     """Without a key. A page elsewhere must not reach us through somebody's browser: by its own name that leads here,
     or by asking from there."""
     host = headers.get("host", "")
+    if not _FORWARDED.isdisjoint(headers):
+        # The proxy is on this machine; whoever asks it may be anywhere.
+        raise _Refused(403, "without an API key nothing is served through a proxy")
     if client and not is_loopback(client):
         raise _Refused(403, "without an API key only this machine is served")
     if not is_loopback(_hostname(f"//{host}")):

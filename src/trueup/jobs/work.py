@@ -28,7 +28,7 @@ LEASE: Final = timedelta(minutes=1)
 """So long nobody takes the task of a machine that crashed."""
 _RENEW: Final = 3.0
 _FLUSH: Final = 0.5
-_GRACE: Final = 30.0
+GRACE: Final = 30.0
 """Seconds in which a job that is to stop may finish what it is at."""
 _LONGEST: Final = 12 * 3600.0
 _TOO_LONG: Final = "it took too long"
@@ -161,7 +161,7 @@ class Work:
                     return
                 self.stop(_TOO_LONG)
             if self._why and not stopping:
-                stopping, deadline = True, at + _GRACE
+                stopping, deadline = True, at + GRACE
                 self._events.append({"event": "warned", "run": self.task.id, "message": f"to be stopped: {self._why}"})
                 assert process.stdin is not None
                 process.stdin.close()
