@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiosmtpd.controller import Controller
 
 from tests.cli.conftest import Cli
+from tests.docs.pages import ROOT
 from tests.jobs.celery_process import celery, log
 from tests.jobs.world import wait_for
 from tests.notify.test_alerts import smtp  # noqa: F401 - a fixture is found by name
@@ -47,6 +49,21 @@ def looked(cli: Cli, *, code: int) -> dict[str, dict[str, str]]:
 
 def answered(cli: Cli) -> dict[str, Any]:
     return cli("doctor", "--json").document
+
+
+def healthy(hostname: str) -> int:
+    """What the check of the worker's container says on a machine of that name."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
+    check = compose["services"]["worker"]["healthcheck"]["test"].replace("$$", "$")
+    assert check.startswith("celery ")
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"'{sys.executable}' -m {check}"],
+        env=os.environ | {"HOSTNAME": hostname},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode
 
 
 @pytest.fixture
@@ -112,6 +129,8 @@ def test_a_worker_that_answers_and_a_clock_that_ticks_are_well(cli: Cli, broker:
         assert found["beat"]["detail"].startswith("the last tick was ")
         assert ", process " in found["beat"]["detail"]
         assert found["queue"]["detail"].endswith("is up to date, at revision 0006")
+        assert healthy(worker["name"].partition("@")[2]) == 0
+        assert healthy("elsewhere") != 0
         clock.send_signal(signal.SIGTERM)
         assert clock.wait(60) == 0
     with closing(sqlite3.connect(load().home / "jobs.db")) as db, db:
