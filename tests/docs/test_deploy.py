@@ -34,7 +34,7 @@ NGINX = (DEPLOY / "nginx.conf").read_text("utf-8")
 EXAMPLE = (DEPLOY / "trueup.env.example").read_text("utf-8")
 UNITS = sorted(DEPLOY.glob("*.service"))
 PORT = 8000
-TELLING = 16
+TELLING = 31
 """Seconds that may pass until a database that is slow has been told how a job ended."""
 
 
