@@ -115,7 +115,7 @@ def test_an_id_that_nobody_has_is_404_whatever_is_in_it(server: Server, name: st
 
 def test_a_database_that_somebody_has_to_himself_is_said_so_in_seconds_and_is_read_meanwhile(server: Server):
     before = len(server.get("/api/runs?limit=1000").json["runs"])
-    with closing(sqlite3.connect(server.folder / "state" / "jobs.db")) as db, ThreadPoolExecutor(4) as pool:
+    with closing(sqlite3.connect(server.folder / "trueup.jobs.db")) as db, ThreadPoolExecutor(4) as pool:
         db.execute("begin immediate")
         began = time.monotonic()
         asked = [pool.submit(server.post, "/api/admin/cleanup-old-downloads") for _ in range(4)]

@@ -84,6 +84,34 @@ def test_without_a_key_a_page_elsewhere_reaches_nothing(server: Server):
     assert "Access-Control-Allow-Origin" not in server.get("/api/runs", Origin=server.url).headers
 
 
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X_Forwarded_Proto", "X_Forwarded_Host", "Forwarded", "Via", "X_Real_IP"]
+)
+def test_without_a_key_who_asks_through_a_proxy_on_this_machine_is_refused(server: Server, header: str):
+    refused = server.get("/api/runs", **{header: "127.0.0.1"})
+    assert refused.status == 403
+    assert refused.json["detail"] == "without an API key nothing is served through a proxy"
+
+
+def test_a_forwarded_address_counts_only_from_a_proxy_that_is_named(locked: Server, tmp_path: Path):
+    locked.get("/healthz", X_Forwarded_For="198.51.100.7", X_Request_ID="unknown-proxy")
+    assert "from 127.0.0.1, request unknown-proxy" in locked.log()
+    more = '[server]\nrate_limit = "2/hour"\nproxies = ["127.0.0.0/8", "10.1.2.3"]\n'
+    with serving(world(tmp_path, SETTINGS + more), key=KEY) as behind:
+        # A client may write what it likes in front; the proxy adds whom it saw, at the end.
+        for address in ("198.51.100.7", "198.51.100.8"):
+            told = {"X_Forwarded_For": f"127.0.0.1, {address}, 10.1.2.3", "X_Forwarded_Proto": "https"}
+            assert [behind.get("/api/runs", **told).status for _ in range(3)] == [200, 200, 429]
+            assert f", from {address}, " in behind.log()
+
+
+def test_proxies_that_are_none_are_refused_at_the_start(cli: Cli, monkeypatch: pytest.MonkeyPatch):  # noqa: F811 - the fixture
+    for given in ("everybody", "*", "10.0.0.1/8"):
+        monkeypatch.setenv("TRUEUP_SERVER__PROXIES", given)
+        done = cli("serve", "--port", "0")
+        assert (done.code, "[server] proxies: " in done.err) == (2, True)
+
+
 def test_errors_are_problems_with_the_request_s_id(server: Server):
     for method, path, body, status in (
         ("GET", "/nonsense", None, 404),

@@ -183,7 +183,7 @@ def test_a_url_is_fetched_listed_signed_again_and_removed(server: Server, site: 
     assert server.post("/api/downloads", {"url": "no url"}).status == 422
     refused = server.post("/api/downloads", {"url": site.replace("http://", "http://me:s3cr3t@")})
     assert (refused.status, "is not queued" in refused.json["detail"]) == (422, True)
-    assert b"s3cr3t" not in b"".join(path.read_bytes() for path in (server.folder / "state").glob("jobs.db*"))
+    assert b"s3cr3t" not in b"".join(path.read_bytes() for path in server.folder.glob("trueup.jobs.db*"))
     assert "s3cr3t" not in refused.body.decode() + server.log()
 
 

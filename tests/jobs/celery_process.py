@@ -11,10 +11,12 @@ from pathlib import Path
 
 
 @contextmanager
-def celery(*arguments: str, module: str = "trueup") -> Iterator[subprocess.Popen[bytes]]:
-    """Runs until the block ends, which may have ended it. What it says is in the file `log`."""
+def celery(*arguments: str, module: str = "trueup", results: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs until the block ends, which may have ended it. What it says is in the file `log`, without `results` only
+    what it writes to stderr."""
     with Path("log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=log, stderr=log)
+        stdout = log if results else subprocess.DEVNULL
+        process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=stdout, stderr=log)
     try:
         yield process
     finally:

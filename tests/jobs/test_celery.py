@@ -161,12 +161,12 @@ def test_the_server_and_celery_s_own_command_hand_in_the_same_jobs(work: Path, m
 
 def _long_ago(task: str) -> None:
     """As it would be if the broker had forgotten its message."""
-    with closing(sqlite3.connect(load().home / "jobs.db")) as db, db:
+    with closing(sqlite3.connect("trueup.jobs.db")) as db, db:
         changed = db.execute("update job_runs set created_at = '2026-01-01 00:00:00.000000' where id = ?", (task,))
         assert changed.rowcount == 1
 
 
 def _let_leases_end() -> None:
     """As they would, a minute after the crash."""
-    with closing(sqlite3.connect(load().home / "jobs.db")) as db, db:
+    with closing(sqlite3.connect("trueup.jobs.db")) as db, db:
         assert db.execute("update job_runs set lease_until = '2026-01-01 00:00:00.000000'").rowcount == 1

@@ -24,7 +24,7 @@ from trueup.catalog import open_catalog
 from trueup.catalog.base import Catalog, Limits, Reservation
 from trueup.config import Settings, load
 from trueup.errors import ConfigError, StoreError
-from trueup.notify import deliver, text
+from trueup.notify import check_mail, deliver, text
 from trueup.notify.config import Alerts, alerts
 from trueup.notify.webhook import signature
 
@@ -388,3 +388,31 @@ def test_settings_that_are_none_are_refused(tmp_path: Path, given: str, said: st
     (tmp_path / "trueup.toml").write_text(given)
     with pytest.raises(ConfigError, match=said):
         alerts(load(tmp_path / "trueup.toml"))
+
+
+# ----- looking at the mail server without sending
+
+
+def test_the_mail_server_is_greeted_and_nothing_is_sent(smtp: Controller):
+    email = to_mail(smtp).email
+    assert email
+    assert check_mail(email) == f"127.0.0.1:{smtp.port} answers"
+    known = to_mail(smtp, user="me", password="hunter2").email
+    assert known
+    assert check_mail(known) == f"127.0.0.1:{smtp.port} lets me in"
+    assert smtp.handler.mails == []
+
+
+def test_a_mail_server_that_cannot_be_used_is_told_with_a_cure_and_no_password(smtp: Controller):
+    for more, said, cure in (
+        ({"user": "me", "password": "wrong-password"}, r"does not let me in \(SMTP 535\)", "user and password"),
+        ({"tls": "starttls"}, "does not answer as a mail server with tls = 'starttls'", "587 is for starttls"),
+        ({"tls": "tls"}, "does not answer as a mail server with tls = 'tls'", "465 for tls"),
+        ({"port": free_port()}, "Connection refused", "host, port and tls"),
+    ):
+        email = to_mail(smtp, **more).email
+        assert email
+        with pytest.raises(StoreError, match=said) as caught:
+            check_mail(email)
+        assert cure in caught.value.cure
+        assert "wrong-password" not in str(caught.value)

@@ -27,6 +27,10 @@ LARGEST: Final = 64 << 10
 OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/storage/stats")}
 """What needs no key."""
 _HEALTH: Final = {"/healthz", "/readyz"}
+_FORWARDED: Final = {
+    "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server", "x-real-ip",
+}  # fmt: skip
+"""By which proxies tell that they are one."""
 _KNOWN: Final = 10_000
 """Askers of whom it is known how much they asked."""
 
@@ -88,7 +92,13 @@ class Gate:
             if log.isEnabledFor(logging.INFO):
                 line = "%s %s %d in %.1f ms, from %s, request %s"
                 path = json.dumps(scope["path"])[1:-1]  # what a line of the log cannot be broken with
-                log.info(line, scope["method"], path, status, seconds * 1000, _client(scope), scope["request_id"])
+                about = {
+                    "event": "request", "method": scope["method"], "path": scope["path"], "route": route,
+                    "status": status, "seconds": round(seconds, 6), "client": _client(scope),
+                    "request": scope["request_id"],
+                }  # fmt: skip
+                values = (scope["method"], path, status, seconds * 1000, _client(scope), scope["request_id"])
+                log.info(line, *values, extra={"told": about})
 
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
@@ -138,6 +148,9 @@ def _only_from_here(client: str, headers: MutableMapping[str, str]) -> None:
     """Without a key. A page elsewhere must not reach us through somebody's browser: by its own name that leads here,
     or by asking from there."""
     host = headers.get("host", "")
+    if not _FORWARDED.isdisjoint(headers):
+        # The proxy is on this machine; whoever asks it may be anywhere.
+        raise _Refused(403, "without an API key nothing is served through a proxy")
     if client and not is_loopback(client):
         raise _Refused(403, "without an API key only this machine is served")
     if not is_loopback(_hostname(f"//{host}")):

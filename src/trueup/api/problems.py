@@ -126,7 +126,8 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> JSONResponse:
-        log.error("unforeseen error", exc_info=error)
+        request_id = request.scope.get("request_id", "")
+        log.error("unforeseen error, request %s", request_id, exc_info=error, extra={"told": {"request": request_id}})
         return _answer(request, 500, "an unforeseen error; the server's log has it under the request's id")
 
 

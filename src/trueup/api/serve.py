@@ -19,7 +19,7 @@ from trueup.config import Settings
 from trueup.errors import TrueupError, UsageError
 from trueup.jobs.config import ServerConfig
 
-_PATIENCE = 10
+PATIENCE = 10
 """Seconds that a request may still take when the server is to stop."""
 
 
@@ -35,8 +35,9 @@ def serve(settings: Settings, config: ServerConfig, told: Callable[[str], None])
         service = Service(settings, config)
         service.open()
         options: dict[str, Any] = {
-            "log_config": None, "access_log": False, "server_header": False, "proxy_headers": False, "lifespan": "on",
-            "timeout_graceful_shutdown": _PATIENCE,
+            "log_config": None, "access_log": False, "server_header": False, "lifespan": "on",
+            "proxy_headers": bool(config.proxies), "forwarded_allow_ips": list(config.proxies),
+            "timeout_graceful_shutdown": PATIENCE,
         }  # fmt: skip
         server = _Server(uvicorn.Config(create_app(service), **options), service, lambda: told(_url(listening)))
         server.run(sockets=[listening])

@@ -405,6 +405,10 @@ class Locks(Protocol):
         """Let it go. One that was taken over stays with whoever has it now."""
         ...
 
+    def who(self, name: str) -> tuple[Claim, datetime] | None:
+        """Who holds a lock, or held it last without letting it go, and until when. Nothing changes."""
+        ...
+
 
 class Catalog(Protocol):
     """One shared database, opened. Everything in it shares its connections."""

@@ -8,11 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from trueup.cli import words
+from trueup.cli.attending import looks
+from trueup.cli.looking import Check, failed, together
 from trueup.cli.ui import Ui, described
 from trueup.errors import TrueupError
 
@@ -28,26 +30,12 @@ CLOCK_TOLERANCE: Final = 2.0
 """Seconds: what a sync takes for no difference."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing looked at. `status`: ok, warn or fail."""
-
-    name: str
-    status: str
-    detail: str
-    cure: str = ""
-
-    def to_json(self) -> dict[str, object]:
-        """As `doctor --json` shows it."""
-        return asdict(self)
-
-
 def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
     """Look at everything, the next thing when the caller asks for it."""
     try:
         settings = ui.settings()
     except TrueupError as error:
-        yield _failed("settings", error)
+        yield failed("settings", error)
         return
     yield _settings(settings)
     yield from _state(settings)
@@ -60,8 +48,7 @@ def checks(ui: Ui, places: list[str]) -> Iterator[Check]:
         yield from _pool(settings, ui)
     for name in _takers(settings):
         yield from _ingest(name, settings, ui)
-    if "records" in settings.sections:
-        yield _records(settings)
+    yield from together(looks(settings))
 
 
 def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
@@ -69,15 +56,14 @@ def _pool(settings: Settings, ui: Ui) -> Iterator[Check]:
     from trueup.catalog.database import check, database_of
     from trueup.pool.config import pool_config
 
-    try:
-        yield Check(name="database", status="ok", detail=check(database_of(settings)))
-    except TrueupError as error:
-        yield _failed("database", error)
+    yield from together(
+        {"database": lambda: [Check(name="database", status="ok", detail=check(database_of(settings)))]}
+    )
     try:
         providers = pool_config(settings).providers
     except TrueupError as error:
         if "pool" in settings.sections:
-            yield _failed("pool", error)
+            yield failed("pool", error)
         return
     seen = [settings.store(name) for name in settings.stores]
     for name, provider in providers.items():
@@ -97,7 +83,7 @@ def _ingest(name: str, settings: Settings, ui: Ui) -> Iterator[Check]:
         config = ingest_config(name, settings)
         load_handler(config)
     except TrueupError as error:
-        yield _failed(job, error)
+        yield failed(job, error)
         return
     yield _taken_into(job, config.into, config.handler)
     if config.source not in map(settings.store, settings.stores):
@@ -105,17 +91,7 @@ def _ingest(name: str, settings: Settings, ui: Ui) -> Iterator[Check]:
     try:
         yield Check(name=f"{job} database", status="ok", detail=check_processed(config.database))
     except TrueupError as error:
-        yield _failed(f"{job} database", error)
-
-
-def _records(settings: Settings) -> Check:
-    """The sheet that people edit, and whether there is a tab for each project."""
-    from trueup.records.sheet import check_sheet
-
-    try:
-        return Check(name="records sheet", status="ok", detail=check_sheet(settings))
-    except TrueupError as error:
-        return _failed("records sheet", error)
+        yield failed(f"{job} database", error)
 
 
 def _taken_into(job: str, folder: Path, handler: str) -> Check:
@@ -190,7 +166,7 @@ def _damage(path: Path) -> Check | None:
         return Check(name=path.name, status="fail", detail=detail, cure=cure)
     if why == "ok":
         return None
-    return _failed(path.name, unusable_history(path, why) if is_history else TrueupError(unusable(path, why)))
+    return failed(path.name, unusable_history(path, why) if is_history else TrueupError(unusable(path, why)))
 
 
 def _place(name: str, config: StoreConfig, settings: Settings, ui: Ui) -> Iterator[Check]:
@@ -205,7 +181,7 @@ def _place(name: str, config: StoreConfig, settings: Settings, ui: Ui) -> Iterat
                 if clock.status != "ok" or ("://" in store.url and not store.url.startswith("file:")):
                     yield clock
     except Exception as error:  # noqa: BLE001 - a check that breaks is a failed check, and the others go on
-        yield replace(_failed(name, error), detail=ui.clean(described(error).message))
+        yield replace(failed(name, error), detail=ui.clean(described(error).message))
 
 
 def _listed(name: str, store: Store) -> Check:
@@ -246,8 +222,3 @@ def _clock(name: str, store: Store) -> Check:
         detail=f"{words.duration(abs(ahead))} {side} this machine; --prefer newer corrects it",
         cure="Set the clocks by NTP if both are yours",
     )
-
-
-def _failed(name: str, error: BaseException) -> Check:
-    failure = described(error)
-    return Check(name=name, status="fail", detail=failure.message, cure=failure.cure)

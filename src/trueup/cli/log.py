@@ -1,4 +1,4 @@
-"""Logging of the command line: the records of logger `trueup`, to stderr, from -v on."""
+"""Logging of the command line: the records of logger `trueup`, to stderr, from -v on; of a service, everybody's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from typing import TextIO
 
 from trueup.cli.ui import Ui
@@ -21,7 +22,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
             self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record without secrets: a line (and a traceback), or a JSON line."""
+        """The record without secrets: a line (and a traceback), or a JSON line with what else the record tells."""
         text = super().format(record)
         if self._ui.common.log_format == "json":
             row = {
@@ -30,6 +31,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 "message": text,
+                **getattr(record, "told", {}),
             }
             text = json.dumps(row)
         return self._ui.veil(text)
@@ -37,9 +39,11 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 def configure(ui: Ui) -> None:
     """Set logger `trueup` up for this command."""
-    logger = logging.getLogger("trueup")
+    logger, root = logging.getLogger("trueup"), logging.getLogger()
     for old in logger.handlers[:]:
         logger.removeHandler(old)
+    for old in [handler for handler in root.handlers if isinstance(handler, _Stderr)]:
+        root.removeHandler(old)
     if not ui.common.verbose:
         # What a record would say reaches people as events and in the summary.
         logger.setLevel(logging.NOTSET)
@@ -47,3 +51,16 @@ def configure(ui: Ui) -> None:
         return
     logger.setLevel(logging.INFO if ui.common.verbose == 1 else logging.DEBUG)
     logger.addHandler(_Stderr(ui))
+
+
+def configure_service(ui: Ui) -> None:
+    """The same for a command that stays: it speaks unless it is to be quiet, and what the libraries under it have to
+    say is in the same form."""
+    if not ui.common.quiet:
+        ui.common = replace(ui.common, verbose=max(1, ui.common.verbose))
+    configure(ui)
+    others = _Stderr(ui)
+    others.setLevel(logging.ERROR if ui.common.quiet else logging.WARNING)
+    others.addFilter(lambda record: not record.name.startswith("trueup"))
+    logging.getLogger().addHandler(others)
+    logging.captureWarnings(capture=True)

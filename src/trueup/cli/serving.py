@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -39,9 +38,7 @@ def serve(
     from trueup.jobs.config import server_config
 
     settings = ui.settings()
-    if not ui.common.quiet:
-        ui.common = replace(ui.common, verbose=max(1, ui.common.verbose))
-        log.configure(ui)
+    log.configure_service(ui)
 
     def told(url: str) -> None:
         ui.out(f"serving at {url}, described at {url}/docs; Ctrl-C ends it")

@@ -59,9 +59,10 @@ def doctor(
         typer.Option("--send-test-alert", help="Send an alert to everybody in [alerts], and look at nothing else."),
     ] = False,
 ) -> int:
-    """Check the settings, the state folder, the database, and each store, provider and ingest with a real call.
+    """Check the settings, the state folder, the database, and each store, provider and ingest with a real call; and
+    whoever else is named: broker, workers and clock, mail server, sheet.
 
-    Nothing is written to any of them.
+    Nothing is written to any of them, and nothing is sent.
     """
     if send_test_alert:
         from trueup.notify import send_storage_alert

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -77,9 +76,7 @@ def beat(ui: Ui) -> int:
 
 def _app(ui: Ui) -> Celery:
     settings = ui.settings()
-    if not ui.common.quiet:
-        ui.common = replace(ui.common, verbose=max(1, ui.common.verbose))
-        log.configure(ui)
+    log.configure_service(ui)
     # The app is made from the settings of its process, as with Celery's own command.
     os.environ.update(settings.environ)
     if settings.path is not None:
@@ -90,7 +87,7 @@ def _app(ui: Ui) -> Celery:
         from trueup.jobs import celery_app
     except ModuleNotFoundError:
         raise MissingExtra("jobs on many machines", "celery") from None
-    # What is logged is ours to write; Celery's own warnings are written by Python's last resort.
+    # What is logged is ours to write.
     signals.setup_logging.connect(lambda **_: None, weak=False)
     app: Celery = celery_app.app
     return app

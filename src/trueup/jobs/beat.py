@@ -10,6 +10,7 @@ from celery import beat
 from celery.schedules import BaseSchedule
 
 from trueup.jobs.cron import Cron
+from trueup.jobs.pulse import Pulse
 
 
 class CronSchedule(BaseSchedule):  # type: ignore[misc]  # the library has no types
@@ -47,6 +48,10 @@ class CronSchedule(BaseSchedule):  # type: ignore[misc]  # the library has no ty
 class Scheduler(beat.Scheduler):  # type: ignore[misc]  # the library has no types
     """Names each task by the job and the time it is for. It keeps no file: it begins with the next time."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Celery's signature
+        super().__init__(*args, **options)
+        self._pulse = Pulse()
+
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:  # noqa: ANN401, FBT001, FBT002 - Celery's signature
         """Send it."""
         now = datetime.now(UTC)
@@ -54,6 +59,17 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]  # the library has no typ
         slot = entry.schedule.cron.until(now) or now
         entry.options["task_id"] = f"beat-{entry.task}-{slot:%Y%m%dT%H%MZ}"
         return super().apply_async(entry, producer, advance, **options)
+
+    def tick(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - Celery's signature
+        """Hand in what is due, and leave a sign of life."""
+        wait = super().tick(*args, **options)
+        self._pulse.tick()
+        return wait
+
+    def close(self) -> None:
+        """Stop."""
+        super().close()
+        self._pulse.close()
 
 
 def _utc(moment: datetime) -> datetime:

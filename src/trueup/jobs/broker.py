@@ -3,6 +3,7 @@ there; what it is, who works at it and how it ended is in the queue of the share
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,6 +24,10 @@ from trueup.jobs.work import AT_ONCE
 _VISIBLE: Final = 13 * 3600
 """Seconds after which a broker hands a message out again: longer than any job may take. What a crash left is found
 earlier, by its lease."""
+_ANSWER: Final = 2.0
+"""Seconds in which a worker answers that is there, however busy it is."""
+_TICK: Final = 20
+"""Seconds after which Celery's own clock looks again, at the latest: so it is known that it goes."""
 
 
 def make_app(settings: Settings) -> Celery:
@@ -33,6 +38,7 @@ def make_app(settings: Settings) -> Celery:
     app = Celery("trueup", broker=url, set_as_current=False)
     app.conf.update(
         task_default_queue="trueup",
+        control_exchange="trueup",  # other applications may use the broker, and their workers would answer as well
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -48,6 +54,7 @@ def make_app(settings: Settings) -> Celery:
         enable_utc=True,
         timezone="UTC",
         beat_scheduler="trueup.jobs.beat:Scheduler",
+        beat_max_loop_interval=_TICK,
         beat_schedule={
             name: {"task": name.replace("-", "_"), "schedule": CronSchedule(cron)}
             for name, cron in schedule_config(settings).items()
@@ -69,6 +76,24 @@ def send(app: Celery, task: Task, *, seconds: float = 0) -> None:
     """Tell a worker of a task, or one that is idle then. Raises `TrueupError` when the broker cannot be reached."""
     try:
         app.send_task(task.job, kwargs=dict(task.arguments), task_id=task.id, countdown=seconds or None)
+    except (KombuError, OperationalError, OSError) as error:
+        raise _unreachable(error) from error
+
+
+def reach(app: Celery) -> str:
+    """The URL of the broker, without user and password, once it answers. Raises `TrueupError` when it does not."""
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            return re.sub("//[^/]*@", "//", connection.as_uri())
+    except (KombuError, OperationalError, OSError) as error:
+        raise _unreachable(error) from error
+
+
+def registered(app: Celery) -> dict[str, list[str]]:
+    """The jobs that each worker knows which answers within two seconds, by the worker's name. Raises `TrueupError`."""
+    try:
+        return app.control.inspect(timeout=_ANSWER).registered() or {}
     except (KombuError, OperationalError, OSError) as error:
         raise _unreachable(error) from error
 
@@ -104,11 +129,7 @@ class Remote:
 
     def check(self) -> None:
         """Raise `TrueupError` when the broker does not answer."""
-        try:
-            with self._app.connection_for_read() as connection:
-                connection.ensure_connection(max_retries=1, timeout=2)
-        except (KombuError, OperationalError, OSError) as error:
-            raise _unreachable(error) from error
+        reach(self._app)
 
     def close(self) -> None:
         """Let the broker go."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from trueup.config import Settings, check_names, resolve_secret, table_of
 from trueup.errors import ConfigError
 from trueup.jobs.cron import Cron, parse_cron
 
-_SERVER: Final = frozenset({"host", "port", "api_key", "broker", "rate_limit"})
+_SERVER: Final = frozenset({"host", "port", "api_key", "broker", "rate_limit", "proxies"})
 _HOST: Final = "127.0.0.1"
 _PORT: Final = 8000
 _RATE: Final = "600/minute"
@@ -49,6 +50,8 @@ class ServerConfig:
     """The URL of the queue's broker; empty: jobs run inside the server."""
     rate: Rate | None
     """What one key from one address may ask; None: anything."""
+    proxies: tuple[str, ...]
+    """Addresses and networks of those who are believed when they say for whom they ask."""
 
 
 def server_config(settings: Settings, *, host: str = "", port: int | None = None) -> ServerConfig:
@@ -62,6 +65,7 @@ def server_config(settings: Settings, *, host: str = "", port: int | None = None
         api_key=_api_key(section, settings),
         broker=_broker(section, settings),
         rate=_rate(str(section.get("rate_limit", _RATE))),
+        proxies=_proxies(section.get("proxies", ())),
     )
 
 
@@ -114,6 +118,17 @@ def _broker(section: Mapping[str, Any], settings: Settings) -> str:
         # Without its words: they may hold a password.
         raise ConfigError("[server] broker is no URL of a broker", cure="Write it like redis://localhost:6379/0")
     return url
+
+
+def _proxies(given: object) -> tuple[str, ...]:
+    listed = given.split(",") if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple):
+        raise ConfigError(f"[server] proxies = {given!r} is no list", cure='Write it like ["127.0.0.1"]')
+    try:
+        return tuple(str(ip_network(str(one).strip())) for one in listed)
+    except ValueError as error:
+        cure = 'Write it like ["127.0.0.1", "10.0.0.0/8"]'
+        raise ConfigError(f"[server] proxies: {error}", cure=cure) from error
 
 
 def _secret(given: object, settings: Settings) -> str:

@@ -3,6 +3,7 @@ database, so what waits outlives the server."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import socket
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -20,7 +22,7 @@ from trueup.config import Settings
 from trueup.errors import Busy, ConfigError, TrueupError
 from trueup.jobs.clock import CronTrigger
 from trueup.jobs.config import schedule_config
-from trueup.jobs.queue import forget_old, put
+from trueup.jobs.queue import forget_old, put, queue_url
 from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE, LEASE, Work
 from trueup.runs import new_run_id, run_lock
@@ -33,7 +35,7 @@ _TIDY: Final = 60.0
 
 
 class Embedded:
-    """Runs jobs until it is closed. One for each state folder: raises `Busy` when there is another one."""
+    """Runs jobs until it is closed. One for each database and machine: raises `Busy` when there is another one."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._settings = settings
@@ -46,8 +48,8 @@ class Embedded:
         self._tidied = 0.0
         self._clock = BackgroundScheduler(timezone=UTC)
         self._held = ExitStack()
-        what = "jobs of this state folder are being run"
-        self._held.enter_context(run_lock(settings.home / "server.lock", run=new_run_id(), what=what))
+        what = "jobs of this database are being run"
+        self._held.enter_context(run_lock(_lock(settings), run=new_run_id(), what=what))
         try:
             # Whoever ran jobs here before is dead: only one has the lock.
             for task in self._tasks.interrupt(self._holder):
@@ -160,3 +162,8 @@ class Embedded:
         self._tidied = time.monotonic() + _TIDY
         self._tasks.interrupt("")
         forget_old(self._tasks)
+
+
+def _lock(settings: Settings) -> Path:
+    name = hashlib.sha256(queue_url(settings).encode()).hexdigest()[:16]
+    return settings.home / f"server-{name}.lock"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from trueup.catalog import open_catalog
@@ -24,14 +25,17 @@ _USER: Final = re.compile(r"://[^/?#\s]*@")
 
 
 def open_queue(settings: Settings, *, patience: float | None = None) -> Catalog:
-    """The database that holds the queue: the shared one, unless that is a file. Then it is another file in the state
-    folder: a handler that works for minutes shuts everybody else out of writing to its own. `patience` as in
-    `open_catalog`. Raises `ConfigError` and `TrueupError`."""
+    """The database that holds the queue: the shared one, unless that is a file. Then it is another file
+    beside it, as `trueup.jobs.db`: a handler that works for minutes shuts everybody else out of writing to its own.
+    `patience` as in `open_catalog`. Raises `ConfigError` and `TrueupError`."""
+    return open_catalog(queue_url(settings), {}, patience=patience)
+
+
+def queue_url(settings: Settings) -> str:
+    """The URL of that database. Raises `ConfigError`."""
     url = database_of(settings)
-    if url.startswith("sqlite:"):
-        settings.home.mkdir(parents=True, exist_ok=True)
-        url = f"sqlite:///{settings.home.absolute() / 'jobs.db'}"
-    return open_catalog(url, {}, patience=patience)
+    file = url.removeprefix("sqlite:///")
+    return url if file == url else f"sqlite:///{Path(file).absolute().with_suffix('.jobs.db')}"
 
 
 def forget_old(tasks: Tasks) -> None:

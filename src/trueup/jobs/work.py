@@ -28,7 +28,7 @@ LEASE: Final = timedelta(minutes=1)
 """So long nobody takes the task of a machine that crashed."""
 _RENEW: Final = 3.0
 _FLUSH: Final = 0.5
-_GRACE: Final = 30.0
+GRACE: Final = 30.0
 """Seconds in which a job that is to stop may finish what it is at."""
 _LONGEST: Final = 12 * 3600.0
 _TOO_LONG: Final = "it took too long"
@@ -54,6 +54,7 @@ class Work:
         self.pause = 0.0
         """Seconds until it is to be started again, after it has become a `RETRY`."""
         self._why = ""
+        self._began = 0.0
         self._said = 0
         self._items = 0
         self._events: list[Mapping[str, Any]] = []
@@ -66,10 +67,17 @@ class Work:
 
     def carry_out(self) -> None:
         """Run it, and tell the queue how it ended."""
-        log.info("task %s started: %s %s", self.task.id, self.task.job, json.dumps(dict(self.task.arguments)))
+        # Of a URL, not its query, which may hold a secret.
+        arguments = {name: _shown(value) for name, value in self.task.arguments.items()}
+        told = {"arguments": arguments, "attempt": self.task.attempts}
+        self._log("task_started", f"started: {self.task.job} {json.dumps(arguments)}", told)
+        self._began = time.monotonic()
         process = self._begun()
         reader = threading.Thread(target=self._read, args=(process,), name="lines", daemon=True)
         reader.start()
+        # What a handler prints has a line of the log like everything else. Whoever it left behind may keep the pipe
+        # open: nobody waits for that.
+        threading.Thread(target=self._overhear, args=(process,), name="printed lines", daemon=True).start()
         try:
             self._watch(process)
         finally:
@@ -90,7 +98,9 @@ class Work:
             [sys.executable, "-m", "trueup.jobs.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
+            errors="backslashreplace",
             env=environ,
             # Ctrl-C in a terminal is for the server, which stops its jobs one by one.
             start_new_session=os.name != "nt",
@@ -113,6 +123,16 @@ class Work:
         for line in process.stdout:
             self._lines.put(line)
         self._lines.put(None)
+
+    def _overhear(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        with process.stderr as printed:
+            for line in printed:
+                log.info("%s [task %s]", line.rstrip(), self.task.id, extra={"told": {"task": self.task.id}})
+
+    def _log(self, event: str, message: str, told: Mapping[str, object]) -> None:
+        about = {"event": event, "task": self.task.id, "job": self.task.job, **told}
+        log.info("task %s %s", self.task.id, message, extra={"told": about})
 
     def _watch(self, process: subprocess.Popen[str]) -> None:
         renewed = flushed = began = time.monotonic()
@@ -141,7 +161,7 @@ class Work:
                     return
                 self.stop(_TOO_LONG)
             if self._why and not stopping:
-                stopping, deadline = True, at + _GRACE
+                stopping, deadline = True, at + GRACE
                 self._events.append({"event": "warned", "run": self.task.id, "message": f"to be stopped: {self._why}"})
                 assert process.stdin is not None
                 process.stdin.close()
@@ -150,7 +170,8 @@ class Work:
     def _heard(self, said: dict[str, Any]) -> None:
         if "log" in said:
             name, level, message = said["log"]
-            logging.getLogger(name).log(level, "%s [task %s]", message, self.task.id)
+            task = self.task.id
+            logging.getLogger(name).log(level, "%s [task %s]", message, task, extra={"told": {"task": task}})
             return
         if "event" not in said:
             self._end = said
@@ -196,7 +217,9 @@ class Work:
                 state = REVOKED
         elif status == "interrupted":
             state, error = FAILURE, "interrupted"
-        log.info("task %s ended: %s %s", self.task.id, status, error)
+        seconds = round(time.monotonic() - self._began, 3)
+        told = {"status": status, "error": error, "seconds": seconds}
+        self._log("task_finished", f"ended: {status} {error}", told)
         name, holder = self.task.id, self._holder
         stopped = self._resumes and status == "interrupted" and self._why not in {"", "cancelled", _TOO_LONG}
         if stopped or (again and self.task.attempts < JOBS[self.task.job].tries):
@@ -205,6 +228,11 @@ class Work:
             _stubbornly(lambda: self._tasks.again(name, holder, error, wait))
         else:
             _stubbornly(lambda: self._tasks.finish(name, holder, state, status=status, result=result, error=error))
+
+
+def _shown(value: object) -> object:
+    """A value of a job for the log."""
+    return re.sub(r"(://[^?#]*)[?#].*", r"\1?…", value) if isinstance(value, str) else value
 
 
 def _quietly(work: Callable[[], object], what: str) -> None:

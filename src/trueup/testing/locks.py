@@ -64,6 +64,16 @@ class LocksContract:
         catalog.locks.release(_claim("1"))
         assert catalog.locks.take(_claim("2"), _LONG)[0] == _claim("2")
 
+    def test_it_is_known_who_holds_a_lock_or_held_it_last(self, catalog: Catalog) -> None:
+        assert catalog.locks.who("job") is None
+        taken = catalog.locks.take(_claim("1"), _SHORT)
+        assert catalog.locks.who("job") == taken
+        assert catalog.locks.who("another job") is None
+        _wait_for(catalog, taken[1])
+        assert catalog.locks.who("job") == taken
+        catalog.locks.release(_claim("1"))
+        assert catalog.locks.who("job") is None
+
     def test_a_lock_ends_by_itself_and_who_had_it_learns_that(self, catalog: Catalog) -> None:
         _, until = catalog.locks.take(_claim("1"), _SHORT)
         assert catalog.locks.take(_claim("2"), _LONG)[0] == _claim("1")

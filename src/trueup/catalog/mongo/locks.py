@@ -37,7 +37,7 @@ class MongoLocks:
                 )
             except DuplicateKeyError:  # somebody else made the document at the same moment
                 continue
-        return Claim(found["_id"], found["run"], found["holder"], found["token"]), found["until"]
+        return _read(found)
 
     @plainly()
     def renew(self, claim: Claim, length: timedelta) -> bool:
@@ -47,6 +47,15 @@ class MongoLocks:
     @plainly()
     def release(self, claim: Claim) -> None:
         self._locks.delete_one(_of(claim))
+
+    @plainly()
+    def who(self, name: str) -> tuple[Claim, datetime] | None:
+        found = self._locks.find_one({"_id": {"$eq": name}})
+        return _read(found) if found is not None else None
+
+
+def _read(document: dict[str, Any]) -> tuple[Claim, datetime]:
+    return Claim(document["_id"], document["run"], document["holder"], document["token"]), document["until"]
 
 
 def _of(claim: Claim) -> dict[str, Any]:

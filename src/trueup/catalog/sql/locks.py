@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from trueup.catalog.base import Claim
-from trueup.catalog.sql.engine import clock
+from trueup.catalog.sql.engine import clock, reading
 from trueup.catalog.sql.tables import locks
 
 _c = locks.c
+_ROW = sa.select(locks)
 
 
 class SqlLocks:
@@ -32,8 +33,7 @@ class SqlLocks:
             # the end of the transaction: who holds it cannot have changed when it is read.
             new = self._insert(locks).values(values)
             db.execute(new.on_conflict_do_update(index_elements=[_c.name], set_=values, where=free))
-            found = db.execute(sa.select(locks).where(_c.name == claim.name)).one()
-            return Claim(found.name, found.run, found.holder, found.token), found.until
+            return _read(db.execute(_ROW.where(_c.name == claim.name)).one())
 
     def renew(self, claim: Claim, length: timedelta) -> bool:
         with self._engine.begin() as db:
@@ -43,6 +43,15 @@ class SqlLocks:
     def release(self, claim: Claim) -> None:
         with self._engine.begin() as db:
             db.execute(locks.delete().where(*_of(claim)))
+
+    def who(self, name: str) -> tuple[Claim, datetime] | None:
+        with reading(self._engine) as db:
+            found = db.execute(_ROW.where(_c.name == name)).one_or_none()
+        return _read(found) if found is not None else None
+
+
+def _read(row: sa.Row[Any]) -> tuple[Claim, datetime]:
+    return Claim(row.name, row.run, row.holder, row.token), row.until
 
 
 def _of(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
