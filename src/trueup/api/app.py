@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -27,7 +28,8 @@ id. Errors are problem details (RFC 9457).
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application over an open service, which it closes when it ends."""
+    """The application over an open service, which it closes when it ends; with the dashboard, where the extra `web`
+    is there."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +49,12 @@ def create_app(service: Service) -> FastAPI:
     for module in (storage, records, downloads, jobs, runs, health):
         app.include_router(module.router)
     problems.install(app)
-    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
+    pages = find_spec("jinja2") is not None
+    if pages:
+        from trueup.web import mount
+
+        mount(app)
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics, pages=pages)
     vars(app)["openapi"] = lambda: _openapi(app)
     return app
 
