@@ -42,14 +42,16 @@ def accounts(request: Request, project_id: str, service: Here) -> Response:
     return page(request, "accounts.html", project=project, accounts=found, fields=fields)
 
 
-@router.get("/accounts/{account_id}")
-def account(request: Request, account_id: int, service: Here) -> Response:
+@router.get("/records/{project_id}/{account_id}")
+def account(request: Request, project_id: str, account_id: int, service: Here) -> Response:
     """One account: each field, why it has its value, and how it grew."""
     try:
         shown: dict[str, Any] = records.show(str(account_id), service.settings)
         past: dict[str, Any] = records.history(str(account_id), service.settings, days=_DAYS)
     except UsageError as error:
         raise Missing(error.message) from error
+    if shown["account"]["project_id"] != project_id:
+        raise Missing(f"there is no account '{account_id}' in this project")
     fields = [name for name in shown["account"] if name not in _OURS]
     return page(
         request,

@@ -65,7 +65,8 @@ def said(event: Mapping[str, Any]) -> str:
         case "planned":
             return f"planned: {event['actions']} to do"
         case "item_finished":
-            return f"{event['outcome']}: {event['action']} {event['key']}" + (f" ({event['error']})" if event["error"] else "")
+            action = event["action"].replace("_", " ")
+            return f"{event['outcome']}: {action} {event['key']}" + (f" ({event['error']})" if event["error"] else "")
         case "warned":
             return f"warning: {event['message']}"
         case "run_finished":

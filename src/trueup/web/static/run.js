@@ -12,7 +12,7 @@ const because = (reason) => (reason ? ` (${reason})` : "");
 const said = {
   run_started: (event) => `${event.job}: ${event.left} and ${event.right}`,
   planned: (event) => `planned: ${event.actions} to do`,
-  item_finished: (event) => `${event.outcome}: ${event.action} ${event.key}${because(event.error)}`,
+  item_finished: (event) => `${event.outcome}: ${event.action.replaceAll("_", " ")} ${event.key}${because(event.error)}`,
   warned: (event) => `warning: ${event.message}`,
   run_finished: (event) => `finished: ${event.status}${because(event.reason)}`,
 };

@@ -1,0 +1,131 @@
+"""The pages, as somebody sees them in Chromium."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.api.server import Server
+from tests.web.browser import visit
+from tests.web.conftest import grow, trueup
+
+PAGES = ("/", "/runs", "/records", "/records/p1", "/nonsense/", "/runs/nonsense")
+
+
+@pytest.fixture
+def held(server: Server) -> Iterator[Server]:
+    """Whoever ingests waits until the test is over."""
+    (server.folder / "drop" / "one.txt").write_text("one")
+    yield server
+    (server.folder / "go on").touch()
+
+
+def test_the_overview_shows_how_full_each_provider_is(page: Page, server: Server):
+    (server.folder / "half").write_bytes(b"x" * (512 << 10))
+    trueup(server.folder, "pool", "put", "half")
+    page.goto("/")
+    gauge = page.get_by_role("img", name="a: 512.0 KiB used, 0 B reserved, of 1.0 MiB")
+    expect(gauge).to_be_visible()
+    drawn = [gauge.locator(part).bounding_box() for part in (".track", ".used")]
+    assert drawn[0]
+    assert drawn[1]
+    assert drawn[1]["width"] == pytest.approx(drawn[0]["width"] / 2, abs=1)
+    expect(page.get_by_role("button", name="Run sync_storage_stats now")).to_be_visible()
+
+
+def test_a_preview_changes_nothing_and_a_sync_tells_what_it_did(page: Page, server: Server):
+    odd = "<img src=x onerror=alert(1)>"
+    (server.folder / "left" / odd).write_text("hello")
+    page.goto("/")
+    page.get_by_role("button", name="Preview the sync site").click()
+    expect(page.get_by_role("status")).to_have_text("done: dry-run")
+    assert not (server.folder / "right" / odd).exists()
+    page.goto("/")
+    page.get_by_role("button", name="Start the sync site").click()
+    expect(page.get_by_role("status")).to_have_text("done")
+    log = page.get_by_role("list", name="What the run says")
+    expect(log.get_by_text(f"done: copy right {odd}")).to_be_visible()
+    expect(log.get_by_text("finished: ok")).to_be_visible()
+    assert (server.folder / "right" / odd).exists()
+
+
+def test_a_run_is_followed_while_it_works_and_cancelled(page: Page, held: Server):
+    page.goto("/")
+    page.get_by_role("button", name="Start the ingest stats").click()
+    expect(page.get_by_text("ingest: file:")).to_be_visible()  # told by the stream, without loading the page again
+    expect(page.get_by_role("status")).to_have_text("running")
+    running = page.url
+    page.goto("/")
+    page.get_by_role("button", name="Start the ingest stats").click()
+    expect(page).to_have_url(running)  # there is one at a time: that one is shown
+    page.get_by_role("button", name="Cancel").click()
+    expect(page).to_have_url(running)
+    (held.folder / "go on").touch()
+    expect(page.get_by_role("status")).to_contain_text("cancelled")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_records_say_where_a_value_comes_from_and_how_it_grew(page: Page, server: Server):
+    page.goto("/records/p1")
+    expect(page.get_by_text("Nothing was merged yet. Press Sync")).to_be_visible()
+    grow(server.folder, {"2026-11-01": 5})
+    page.reload()
+    page.get_by_role("link", name="x.com/nasa").click()
+    expect(page.get_by_text("A line needs two days")).to_be_visible()
+    grow(server.folder, {"2026-11-03": 1200, "2026-11-02": 9})
+    trueup(server.folder, "records", "pin", "x.com/nasa", "followers", "1500")
+    page.reload()
+    expect(page.get_by_role("row", name=re.compile(r"followers 1,500 pin .*sheet"))).to_be_visible()
+    expect(page.get_by_role("img", name="followers, from 5 on 2026-11-01 to 1,200 on 2026-11-03")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_shows_each_page_without_scrolling_sideways(browser: Browser, server: Server, path: str):
+    with visit(browser, server.url, viewport={"width": 320, "height": 640}) as page:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_the_colours_follow_the_system(browser: Browser, server: Server):
+    seen = {}
+    for scheme in ("light", "dark"):
+        with visit(browser, server.url, color_scheme=scheme) as page:
+            page.goto("/")
+            seen[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert seen == {"light": "rgb(245, 247, 248)", "dark": "rgb(16, 22, 27)"}
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page):
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    preview = page.get_by_role("button", name="Preview the sync site")
+    page.keyboard.press("Tab")
+    expect(preview).to_be_focused()
+    assert preview.evaluate("(button) => getComputedStyle(button).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("done")
+
+
+def test_without_javascript_a_run_is_started_and_watched(browser: Browser, server: Server):
+    with visit(browser, server.url, java_script_enabled=False) as page:
+        page.goto("/")
+        page.get_by_role("button", name="Preview the sync site").click()
+        expect(page.get_by_role("status")).to_have_text("done: dry-run")  # the page loads itself again
+
+
+def test_what_is_not_there_is_a_page_too(page: Page):
+    for path, said in {
+        "/runs/nonsense": "there is no run nonsense",
+        "/records/nonsense": "there is no project nonsense",
+    }.items():
+        answer = page.goto(path)
+        assert answer
+        assert answer.status == 404
+        expect(page.get_by_text(said)).to_be_visible()
+        expect(page.get_by_role("link", name="To the overview")).to_be_visible()
