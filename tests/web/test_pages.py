@@ -116,7 +116,7 @@ def test_without_javascript_a_run_is_started_and_watched(browser: Browser, serve
     with visit(browser, server.url, java_script_enabled=False) as page:
         page.goto("/")
         page.get_by_role("button", name="Preview the sync site").click()
-        expect(page.get_by_role("status")).to_have_text("done: dry-run")  # the page loads itself again
+        expect(page.get_by_role("status")).to_have_text("done: dry-run", timeout=20_000)  # the page loads itself again
 
 
 def test_what_is_not_there_is_a_page_too(page: Page):

@@ -39,6 +39,11 @@ const stream = new EventSource(live.dataset.events);
 // It comes from its beginning when it is opened for the first time.
 stream.addEventListener("open", () => lines.replaceChildren(), { once: true });
 for (const name of Object.keys(said)) stream.addEventListener(name, (message) => write(JSON.parse(message.data)));
+stream.addEventListener("run_started", () => {
+  const badge = document.querySelector("#state .badge");
+  badge.className = "badge started";
+  badge.textContent = "running"; // it may have waited when the page was made
+});
 stream.addEventListener("listing", (message) => {
   const event = JSON.parse(message.data);
   doing.textContent = `Listing: ${event.left_entries.toLocaleString()} left, ${event.right_entries.toLocaleString()} right`;
