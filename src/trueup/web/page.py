@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from trueup.api.gate import SIGN_IN
 from trueup.api.problems import status_of
-from trueup.api.service import service_of
+from trueup.api.service import Service
 from trueup.errors import TrueupError
 from trueup.web import words
 
@@ -38,7 +38,8 @@ _templates.globals |= {"job_words": words.job, "seconds": words.seconds}
 
 def page(request: Request, template: str, *, status: int = 200, **known: object) -> HTMLResponse:
     """A page of a template."""
-    known |= {"here": request.url.path, "locked": bool(service_of(request).config.api_key), "sign_in": SIGN_IN}
+    service: Service = request.app.state.service
+    known |= {"here": request.url.path, "locked": bool(service.config.api_key), "sign_in": SIGN_IN}
     return HTMLResponse(_templates.get_template(template).render(known), status, _HEADERS)
 
 
