@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+PROGRAM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -21,8 +24,9 @@ FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
+    assert PROGRAM.is_file(), f"no Chromium at {PROGRAM}: install it, or name another one, CHROMIUM=/path"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=PROGRAM, headless=True, args=FLAGS)
         try:
             yield browser
         finally:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,17 +8,18 @@ from playwright.sync_api import Browser, Page
 
 from tests.api.server import Server, serving, world
 from tests.web.browser import chromium, visit
+from trueup.config import Settings, load
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for a module: without a key."""
+    """One for all: without a key."""
     with serving(world(tmp_path_factory.mktemp("server"))) as running:
         yield running
 
@@ -32,16 +30,19 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
         yield opened
 
 
-def trueup(folder: Path, *words: str) -> None:
-    """The command, beside the server."""
-    environ = os.environ | {"TRUEUP_HOME": str(folder / "state")}
-    subprocess.run([sys.executable, "-m", "trueup", *words], cwd=folder, env=environ, check=True, capture_output=True)
+@pytest.fixture
+def settings(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The server's own, for what is done beside it."""
+    monkeypatch.setenv("TRUEUP_HOME", str(server.folder / "state"))
+    monkeypatch.chdir(server.folder)
+    return load()
 
 
-def grow(folder: Path, followers: dict[str, int]) -> None:
+def grow(settings: Settings, followers: dict[str, int]) -> None:
     """Merge another number on each of several days."""
+    from trueup import sync_records
+
     for day, number in followers.items():
-        (folder / "Project A.csv").write_text(
-            f"profile_url,followers\nhttps://x.com/nasa,{number}\nhttps://x.com/esa,7\n"
-        )
-        trueup(folder, "records", "sync", "--at", f"{day}T10:00:00Z")
+        rows = f"https://x.com/nasa,{number}\nhttps://x.com/esa,7\n"
+        Path("Project A.csv").write_text(f"profile_url,followers\n{rows}")
+        sync_records(settings=settings, at=f"{day}T10:00:00Z")

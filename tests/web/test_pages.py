@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.api.server import Server
 from tests.web.browser import visit
-from tests.web.conftest import grow, trueup
+from tests.web.conftest import grow
+from trueup import Pool, records
+from trueup.config import Settings
 
 PAGES = ("/", "/runs", "/records", "/records/p1", "/nonsense/", "/runs/nonsense")
 
@@ -18,14 +21,15 @@ PAGES = ("/", "/runs", "/records", "/records/p1", "/nonsense/", "/runs/nonsense"
 @pytest.fixture
 def held(server: Server) -> Iterator[Server]:
     """Whoever ingests waits until the test is over."""
+    (server.folder / "go on").unlink(missing_ok=True)
     (server.folder / "drop" / "one.txt").write_text("one")
     yield server
     (server.folder / "go on").touch()
 
 
-def test_the_overview_shows_how_full_each_provider_is(page: Page, server: Server):
-    (server.folder / "half").write_bytes(b"x" * (512 << 10))
-    trueup(server.folder, "pool", "put", "half")
+def test_the_overview_shows_how_full_each_provider_is(page: Page, settings: Settings):
+    with closing(Pool.from_config(settings)) as pool:
+        pool.put([b"x" * (512 << 10)], "half")
     page.goto("/")
     gauge = page.get_by_role("img", name="a: 512.0 KiB used, 0 B reserved, of 1.0 MiB")
     expect(gauge).to_be_visible()
@@ -68,15 +72,15 @@ def test_a_run_is_followed_while_it_works_and_cancelled(page: Page, held: Server
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 
-def test_records_say_where_a_value_comes_from_and_how_it_grew(page: Page, server: Server):
+def test_records_say_where_a_value_comes_from_and_how_it_grew(page: Page, settings: Settings):
     page.goto("/records/p1")
     expect(page.get_by_text("Nothing was merged yet. Press Sync")).to_be_visible()
-    grow(server.folder, {"2026-11-01": 5})
+    grow(settings, {"2026-11-01": 5})
     page.reload()
     page.get_by_role("link", name="x.com/nasa").click()
     expect(page.get_by_text("A line needs two days")).to_be_visible()
-    grow(server.folder, {"2026-11-03": 1200, "2026-11-02": 9})
-    trueup(server.folder, "records", "pin", "x.com/nasa", "followers", "1500")
+    grow(settings, {"2026-11-03": 1200, "2026-11-02": 9})
+    records.pin("x.com/nasa", "followers", "1500", settings=settings)
     page.reload()
     expect(page.get_by_role("row", name=re.compile(r"followers 1,500 pin .*sheet"))).to_be_visible()
     expect(page.get_by_role("img", name="followers, from 5 on 2026-11-01 to 1,200 on 2026-11-03")).to_be_visible()

@@ -101,9 +101,11 @@ class Gate:
         client = _client(scope)
         given = _given_key(headers) if self._sessions else ""
         cookie = _cookie(headers) if self._sessions and self._pages and not given else ""
+        right = bool(given) and self._sessions is not None and self._sessions.accepts(given)
         signed_in = bool(cookie) and self._sessions is not None and self._sessions.knows(cookie)
         if self._limiter is not None and scope["path"] not in _HEALTH:
-            asker = given or (cookie if signed_in else "")
+            # Whoever guesses is one asker, however many keys they try.
+            asker = given if right else cookie if signed_in else ""
             wait = self._limiter.wait((client, hashlib.sha256(asker.encode()).digest()[:8] if asker else b""))
             if wait:
                 raise _Refused(429, "too many requests", {"retry-after": str(max(1, round(wait + 0.5)))})
@@ -112,7 +114,7 @@ class Gate:
         elif signed_in or (self._pages and scope["path"] == SIGN_IN):
             if scope["method"] not in _SAFE:
                 _only_from_our_pages(headers)
-        elif not self._is_open(scope) and not self._sessions.accepts(given):
+        elif not right and not self._is_open(scope):
             if self._pages and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
                 raise _Refused(303, "sign in first", {"location": f"{SIGN_IN}?next={quote(scope['path'])}"})
             said = "this needs the API key: Authorization: Bearer KEY, or X-API-Key"
