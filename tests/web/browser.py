@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 PROGRAM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -19,6 +19,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
@@ -35,15 +36,21 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def visit(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """A visitor who was never here before; what the page asked of others, and its script's errors, fail the test."""
+    """A visitor who was never here before. What the page asks of others fails the test, and whatever its console calls
+    an error, but that a page itself is a 404 or the like."""
     context = browser.new_context(base_url=url, **options)
     context.set_default_timeout(20_000)
     page, wrong = context.new_page(), []
-    page.on("request", lambda sent: wrong.append(sent.url) if not sent.url.startswith(url) else None)
+
+    def heard(said: ConsoleMessage) -> None:
+        if said.type == "error" and said.location["url"] != page.url:
+            wrong.append(said.text)
+
+    page.on("request", lambda sent: wrong.append(sent.url) if not sent.url.startswith(f"{url}/") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+    page.on("console", heard)
     try:
         yield page
     finally:
         context.close()
-    assert wrong == []
+    assert not wrong, wrong

@@ -15,7 +15,7 @@ from tests.web.conftest import grow
 from trueup import Pool, records
 from trueup.config import Settings
 
-PAGES = ("/", "/runs", "/records", "/records/p1", "/nonsense/", "/runs/nonsense")
+PAGES = ("/", "/sync", "/reconcile", "/runs", "/records", "/records/p1", "/runs/nonsense")
 
 
 @pytest.fixture
@@ -40,20 +40,33 @@ def test_the_overview_shows_how_full_each_provider_is(page: Page, settings: Sett
     expect(page.get_by_role("button", name="Run sync_storage_stats now")).to_be_visible()
 
 
-def test_a_preview_changes_nothing_and_a_sync_tells_what_it_did(page: Page, server: Server):
+def test_a_preview_says_what_a_sync_would_do_and_a_sync_does_it(page: Page, server: Server):
     odd = "<img src=x onerror=alert(1)>"
     (server.folder / "left" / odd).write_text("hello")
-    page.goto("/")
+    page.goto("/sync")
+    expect(page.get_by_text("both ways; of two edits the right one wins; nothing is deleted")).to_be_visible()
     page.get_by_role("button", name="Preview the sync site").click()
     expect(page.get_by_role("status")).to_have_text("done: dry-run")
+    expect(page.get_by_role("heading", name="What it would do")).to_be_visible()
+    expect(page.get_by_role("row", name=f"{odd} copy right new planned 5 B")).to_be_visible()
+    expect(page.get_by_role("definition").filter(has_text=re.compile("^1$")).first).to_be_visible()
     assert not (server.folder / "right" / odd).exists()
-    page.goto("/")
-    page.get_by_role("button", name="Start the sync site").click()
+    page.get_by_role("button", name="Sync now").click()
     expect(page.get_by_role("status")).to_have_text("done")
+    expect(page.get_by_role("heading", name="What it did")).to_be_visible()
+    expect(page.get_by_role("row", name=f"{odd} copy right new done 5 B")).to_be_visible()
     log = page.get_by_role("list", name="What the run says")
     expect(log.get_by_text(f"done: copy right {odd}")).to_be_visible()
     expect(log.get_by_text("finished: ok")).to_be_visible()
     assert (server.folder / "right" / odd).exists()
+    done = page.url
+    page.goto("/sync")
+    page.get_by_role("definition").filter(has_text="done").first.get_by_role("link").click()
+    expect(page).to_have_url(done)
+    page.goto("/sync")
+    page.get_by_role("button", name="Preview the sync site").click()
+    expect(page.get_by_text("Nothing to do: both sides agree.")).to_be_visible()
+    expect(page.get_by_role("button", name="Sync now")).to_have_count(0)
 
 
 def test_a_run_is_followed_while_it_works_and_cancelled(page: Page, held: Server):
@@ -86,11 +99,11 @@ def test_records_say_where_a_value_comes_from_and_how_it_grew(page: Page, settin
     expect(page.get_by_role("img", name="followers, from 5 on 2026-11-01 to 1,200 on 2026-11-03")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_phone_shows_each_page_without_scrolling_sideways(browser: Browser, server: Server, path: str):
+def test_a_phone_shows_each_page_without_scrolling_sideways(browser: Browser, server: Server):
     with visit(browser, server.url, viewport={"width": 320, "height": 640}) as page:
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        for path in PAGES:
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
 
 
 def test_the_colours_follow_the_system(browser: Browser, server: Server):
@@ -109,7 +122,8 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page):
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     preview = page.get_by_role("button", name="Preview the sync site")
-    page.keyboard.press("Tab")
+    for _ in range(2):  # its name leads to its rules
+        page.keyboard.press("Tab")
     expect(preview).to_be_focused()
     assert preview.evaluate("(button) => getComputedStyle(button).outlineStyle") == "solid"
     page.keyboard.press("Enter")

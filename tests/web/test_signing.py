@@ -30,7 +30,8 @@ class Told(NamedTuple):
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(world(tmp_path_factory.mktemp("locked")), key=KEY) as running:
+    settings = SETTINGS + '[sync.far]\nleft = "sftp://bot:hunter22@127.0.0.1:1/left"\nright = "right"\n'
+    with serving(world(tmp_path_factory.mktemp("locked"), settings), key=KEY) as running:
         yield running
 
 
@@ -78,6 +79,12 @@ def test_the_right_key_gives_a_cookie_that_scripts_and_other_sites_cannot_use(lo
     assert opens(locked, value)
     assert "secure" in sign_in(locked, X_Forwarded_Proto="https").cookie.lower().split("; ")
     assert KEY not in told.cookie
+
+
+def test_no_page_shows_a_password(locked: Server):
+    cookie = f"{COOKIE}={Sessions(KEY).new()}"
+    assert "sftp://bot:***@127.0.0.1:1/left" in ask(locked, "/sync", Cookie=cookie).text
+    assert "hunter22" not in "".join(ask(locked, path, Cookie=cookie).text for path in ("/", "/sync"))
 
 
 def test_a_wrong_key_gives_none_and_is_not_repeated(locked: Server):

@@ -1,4 +1,4 @@
-"""The first page: what each provider holds, what ran, what runs next."""
+"""The first page: what each provider holds and how far its books are off, what ran, what runs next."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trueup.api.service import Service
 from trueup.errors import ConfigError
 from trueup.jobs import JOBS
 from trueup.jobs.config import SCHEDULE
+from trueup.web.findings import compared
 from trueup.web.page import Page, page
 
 router = APIRouter(route_class=Page)
@@ -58,6 +59,7 @@ def overview(request: Request, service: Here) -> Response:
         request,
         "overview.html",
         gauges=_gauges(service),
+        compared=compared(service),
         runs=runs.runs(service, _NEWEST).runs,
         next=[_next(service, name.replace("-", "_")) for name in SCHEDULE],
         syncs=sorted(service.settings.jobs),

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
+from trueup import keys
 from trueup.api.gate import SIGN_IN
 from trueup.api.problems import status_of
 from trueup.api.service import Service
@@ -31,9 +32,9 @@ _templates: Final = Environment(
 )
 _templates.filters |= {
     "size": words.size, "moment": words.moment, "state": words.state, "value": words.value, "said": words.said,
-    "pretty": words.pretty,
+    "files": words.files, "display": keys.display,
 }  # fmt: skip
-_templates.globals |= {"job_words": words.job, "seconds": words.seconds}
+_templates.globals |= {"job_words": words.job, "seconds": words.seconds, "surplus": words.surplus}
 
 
 def page(request: Request, template: str, *, status: int = 200, **known: object) -> HTMLResponse:

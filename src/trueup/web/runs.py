@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
@@ -13,17 +14,35 @@ from trueup.catalog.tasks import UNDER_WAY
 from trueup.errors import Busy
 from trueup.jobs.config import SCHEDULE
 from trueup.web.page import Page, form, go, page
-from trueup.web.words import said
+from trueup.web.words import pretty, said
 
 router = APIRouter(route_class=Page)
 _NEWEST: Final = 100
 LINES: Final = 200
 """Of a run's log; `run.js` keeps as many."""
+_ITEMS: Final = 100
+"""Of what a run did, or would do."""
+_ITEM: Final = {"key": "", "action": "", "reason": "", "outcome": "", "bytes": None, "error": None}
+"""An ingest tells less of its files than a sync, and calls a key a path."""
+_SHORT: Final = 20_000
+"""Characters of a result that is shown as it is."""
 _STARTED_HERE: Final = {name.replace("-", "_") for name in SCHEDULE} | {
     "sync_files",
     "ingest_files",
     "smart_sync_single_project",
 }
+
+
+class Outcome(NamedTuple):
+    """What a run did, or would do."""
+
+    counts: list[tuple[str, int]]
+    """Those that are not zero."""
+    items: list[Mapping[str, Any]]
+    """The first."""
+    left_out: int
+    more: bool
+    """Even the result does not hold them all."""
 
 
 @router.get("/runs")
@@ -36,6 +55,7 @@ def runs(request: Request, service: Here) -> Response:
 def run(request: Request, run_id: str, service: Here) -> Response:
     """With what it said; while it works `run.js` follows it, and without JavaScript the page is loaded again."""
     found = api.run(run_id, service)
+    told = pretty(found.result) if found.result else ""
     events = [event for _, told in service.tasks.said(run_id) for event in told if said(event)]
     return page(
         request,
@@ -44,6 +64,8 @@ def run(request: Request, run_id: str, service: Here) -> Response:
         live=found.state in UNDER_WAY,
         events=events[-LINES:],
         left_out=max(0, len(events) - LINES),
+        outcome=_outcome(found.result or {}),
+        told=told if len(told) <= _SHORT else "",
     )
 
 
@@ -67,3 +89,17 @@ async def start(request: Request, job: str, service: Here) -> Response:
         if not busy.run:
             raise
         return go(f"/runs/{busy.run}")
+
+
+def _outcome(result: Mapping[str, Any]) -> Outcome | None:
+    """Of a sync, or an ingest; None of whatever else ran."""
+    if "counts" not in result:
+        return None
+    counts = [(name.replace("_", " "), count) for name, count in result["counts"].items() if isinstance(count, int)]
+    items = result.get("items", [])  # the log of what somebody ran by hand has none
+    return Outcome(
+        counts=[(name, count) for name, count in counts if count],
+        items=[_ITEM | {"key": item.get("path", "")} | item for item in items[:_ITEMS]],
+        left_out=max(0, len(items) - _ITEMS),
+        more=bool(result.get("items_truncated")),
+    )

@@ -27,6 +27,19 @@ def size(amount: float) -> str:
     return f"{amount:.0f} {_UNITS[unit]}" if unit == 0 or amount >= 999.95 else f"{amount:.1f} {_UNITS[unit]}"
 
 
+def files(number: int) -> str:
+    """So many of them: `1 file`, `1,200 files`."""
+    return f"{number:,} file{'' if number == 1 else 's'}"
+
+
+def surplus(number: int, amount: int | None) -> str:
+    """By how much one holds more than another: `2 files more and 1.0 KiB less`."""
+    told = [f"{files(abs(number))} {'more' if number > 0 else 'fewer'}"] if number else []
+    if amount:
+        told.append(f"{size(abs(amount))} {'more' if amount > 0 else 'less'}")
+    return " and ".join(told)
+
+
 def moment(at: datetime) -> str:
     """In UTC: `22 Nov 2026, 07:16 UTC`."""
     return f"{at.astimezone(UTC):%d %b %Y, %H:%M} UTC".lstrip("0")
