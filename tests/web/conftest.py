@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.api.server import Server, serving, world
+from tests.api.server import SETTINGS, Server, serving, world
 from tests.web.browser import chromium, visit
 from trueup.config import Settings, load
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +22,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all: without a key."""
-    with serving(world(tmp_path_factory.mktemp("server"))) as running:
+    slow = '[sync.slow]\nleft = "many"\nright = "many there"\nworkers = 1\nbwlimit = "100KiB"\n'
+    with serving(world(tmp_path_factory.mktemp("server"), SETTINGS + slow)) as running:
         yield running
 
 

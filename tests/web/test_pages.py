@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -16,15 +15,6 @@ from trueup import Pool, records
 from trueup.config import Settings
 
 PAGES = ("/", "/sync", "/reconcile", "/runs", "/records", "/records/p1", "/runs/nonsense")
-
-
-@pytest.fixture
-def held(server: Server) -> Iterator[Server]:
-    """Whoever ingests waits until the test is over."""
-    (server.folder / "go on").unlink(missing_ok=True)
-    (server.folder / "drop" / "one.txt").write_text("one")
-    yield server
-    (server.folder / "go on").touch()
 
 
 def test_the_overview_shows_how_full_each_provider_is(page: Page, settings: Settings):
@@ -44,7 +34,8 @@ def test_a_preview_says_what_a_sync_would_do_and_a_sync_does_it(page: Page, serv
     odd = "<img src=x onerror=alert(1)>"
     (server.folder / "left" / odd).write_text("hello")
     page.goto("/sync")
-    expect(page.get_by_text("both ways; of two edits the right one wins; nothing is deleted")).to_be_visible()
+    site = page.get_by_role("article", name="site")
+    expect(site).to_contain_text("both ways; of two edits the right one wins; nothing is deleted")
     page.get_by_role("button", name="Preview the sync site").click()
     expect(page.get_by_role("status")).to_have_text("done: dry-run")
     expect(page.get_by_role("heading", name="What it would do")).to_be_visible()
@@ -61,7 +52,7 @@ def test_a_preview_says_what_a_sync_would_do_and_a_sync_does_it(page: Page, serv
     assert (server.folder / "right" / odd).exists()
     done = page.url
     page.goto("/sync")
-    page.get_by_role("definition").filter(has_text="done").first.get_by_role("link").click()
+    site.get_by_role("definition").first.get_by_role("link").click()
     expect(page).to_have_url(done)
     page.goto("/sync")
     page.get_by_role("button", name="Preview the sync site").click()
@@ -69,20 +60,25 @@ def test_a_preview_says_what_a_sync_would_do_and_a_sync_does_it(page: Page, serv
     expect(page.get_by_role("button", name="Sync now")).to_have_count(0)
 
 
-def test_a_run_is_followed_while_it_works_and_cancelled(page: Page, held: Server):
-    page.goto("/")
-    page.get_by_role("button", name="Start the ingest stats").click()
-    expect(page.get_by_text("ingest: file:")).to_be_visible()  # told by the stream, without loading the page again
+def test_a_run_is_followed_while_it_works_and_cancelled(page: Page, server: Server):
+    (server.folder / "many").mkdir()
+    for number in range(40):
+        (server.folder / "many" / f"{number:02}.bin").write_bytes(bytes([number]) * (50 << 10))
+    page.goto("/sync")
+    page.get_by_role("button", name="Start the sync slow").click()
+    expect(page.get_by_text("planned: 40 to do")).to_be_visible()  # told by the stream, without loading the page again
+    expect(page.get_by_text("done: copy right 01.bin")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("running")
+    expect(page.get_by_text(re.compile(r"^\d+ of 40, .* KiB of 2.0 MiB"))).to_be_visible()
+    assert 0 < page.get_by_role("progressbar", name="Progress").evaluate("(bar) => bar.position") < 1
     running = page.url
-    page.goto("/")
-    page.get_by_role("button", name="Start the ingest stats").click()
+    page.goto("/sync")
+    page.get_by_role("button", name="Start the sync slow").click()
     expect(page).to_have_url(running)  # there is one at a time: that one is shown
     page.get_by_role("button", name="Cancel").click()
-    expect(page).to_have_url(running)
-    (held.folder / "go on").touch()
     expect(page.get_by_role("status")).to_contain_text("cancelled")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    assert 0 < len(list((server.folder / "many there").glob("*.bin"))) < 40
 
 
 def test_records_say_where_a_value_comes_from_and_how_it_grew(page: Page, settings: Settings):

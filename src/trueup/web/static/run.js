@@ -19,8 +19,8 @@ const said = {
 const size = (bytes) => {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let unit = 0;
-  for (; bytes >= 1024 && unit < units.length - 1; unit += 1) bytes /= 1024;
-  return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`;
+  for (; Math.round(bytes) >= 1024 && unit < units.length - 1; unit += 1) bytes /= 1024;
+  return `${bytes.toFixed(unit === 0 || bytes >= 999.95 ? 0 : 1)} ${units[unit]}`;
 };
 
 function write(event) {
@@ -54,6 +54,10 @@ stream.addEventListener("progress", (message) => {
   bar.value = event.actions_done;
   const current = event.current ? `, ${event.current}` : "";
   doing.textContent = `${event.actions_done} of ${event.actions}, ${size(event.bytes_done)} of ${size(event.bytes)}${current}`;
+});
+stream.addEventListener("error", () => {
+  // It comes back by itself, unless the server refuses it.
+  if (stream.readyState === EventSource.CLOSED) doing.textContent = "The server tells no more. Load this page again.";
 });
 stream.addEventListener("end", () => {
   stream.close();
