@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def test_drift_is_seen_at_once_and_findings_are_filtered(browser: Browser, serve
         page.get_by_role("combobox", name="Verdict").select_option("orphan")
         page.get_by_role("button", name="Filter").click()
         assert rows(page) == [orphan]
+        (server.folder / "azure").rename(server.folder / "azure away")
+        page.get_by_role("button", name="Compare now").click()
+        expect(page.get_by_role("status")).to_have_text("done: partial")
+        page.get_by_role("link", name="What it found").click()
+        unread = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="azure"))
+        expect(unread).to_have_text(re.compile("unknown.*is not there.*not touched", re.DOTALL))
+        page.goto("/")
+        expect(azure).to_contain_text("The cloud could not be read on")
+        (server.folder / "azure away").rename(server.folder / "azure")
 
 
 def test_the_pictures_are_of_what_is_shown_and_small(browser: Browser, server: Server, tmp_path: Path):
