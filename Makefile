@@ -6,8 +6,10 @@ UV     := UV_PROJECT_ENVIRONMENT=$(VENV) UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=ne
 SYNC   := $(UV) sync --frozen --inexact --python $(BIN)/python
 LOCKS  := pyproject.toml uv.lock
 # What the tests need beyond the plain package.
-EXTRAS := --extra sftp --extra fsspec --extra tui --extra django --extra postgres --extra mongo --extra downloads --extra sheets --extra server --extra celery
+EXTRAS := --extra sftp --extra fsspec --extra tui --extra django --extra postgres --extra mongo --extra downloads --extra sheets --extra server --extra web --extra celery
 AZURITE := tests/servers/node_modules/.installed
+# The dashboard is tested in a browser; `CHROMIUM=/path make test` takes another one.
+export CHROMIUM ?= /usr/bin/chromium
 
 # As many test processes as cores, at most 8: the servers are shared, and more only queue in front of them.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; [ $$n -lt 2 ] && n=2; echo $$n)
@@ -22,7 +24,7 @@ help: ## Show the targets
 demo: $(VENV)/.main ## Install, then run the main jobs on real input
 	$(BIN)/trueup demo
 
-test: $(VENV)/.test $(AZURITE) ## Run every test against real servers on loopback (ARGS="-k name" narrows it)
+test: $(VENV)/.test $(AZURITE) | $(CHROMIUM) ## Run every test against real servers on loopback (ARGS="-k name" narrows it)
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: $(VENV)/.test ## Lint, formatting, types, import rules
@@ -65,3 +67,10 @@ $(VENV)/.docs: $(BIN)/uv $(LOCKS)
 $(AZURITE): tests/servers/package.json tests/servers/package-lock.json | $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix tests/servers --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# Debian's, where that can be had; elsewhere the tests of the dashboard fail, and say why.
+$(CHROMIUM):
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium >/dev/null; \
+	fi || true
+	@[ -x $@ ] || echo "no Chromium at $@: install it, or name another one, CHROMIUM=/path make test; the dashboard's tests need it" >&2

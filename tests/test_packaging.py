@@ -19,7 +19,7 @@ EXTRAS = {
     "fsspec": "fsspec",
     "tui": "textual",
     "server": "fastapi, uvicorn, sqlalchemy, alembic, trueup.api, trueup.jobs.embedded",
-    "web": "fastapi, jinja2",
+    "web": "fastapi, jinja2, trueup.web",
     "celery": "celery, redis, sqlalchemy, trueup.jobs.celery_app",
     "mongo": "pymongo",
     "postgres": "psycopg, sqlalchemy",
@@ -73,6 +73,16 @@ def test_the_wheel_holds_the_package_its_types_and_its_licence(wheel):
     assert "trueup/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
     assert not any(name.startswith(("tests", "bench")) for name in names)
+
+
+def test_the_wheel_holds_what_the_dashboard_shows(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    web = ROOT / "src" / "trueup" / "web"
+    shown = {
+        path.relative_to(ROOT / "src").as_posix() for part in ("templates", "static") for path in (web / part).iterdir()
+    }
+    assert shown
+    assert shown <= set(names)
 
 
 @pytest.mark.timeout(300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -27,7 +28,8 @@ id. Errors are problem details (RFC 9457).
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application over an open service, which it closes when it ends."""
+    """The application over an open service, which it closes when it ends; with the dashboard, where the extra `web`
+    is there."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +50,12 @@ def create_app(service: Service) -> FastAPI:
     for router in routers:
         app.include_router(router)
     problems.install(app, [route for router in routers for route in router.routes])
-    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
+    pages = find_spec("jinja2") is not None
+    if pages:
+        from trueup.web import mount
+
+        mount(app)
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics, pages=pages)
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:

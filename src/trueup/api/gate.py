@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
 import re
 import secrets
 import time
 from collections.abc import MutableMapping
+from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trueup.api.metrics import Metrics
 from trueup.api.problems import MEDIA_TYPE, document
+from trueup.api.session import COOKIE, Sessions
 from trueup.jobs.config import Rate, ServerConfig
 
 log = logging.getLogger("trueup.api")
@@ -26,11 +26,16 @@ LARGEST: Final = 64 << 10
 """Bytes of a request's body: none of ours is larger."""
 OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/storage/stats")}
 """What needs no key."""
+SIGN_IN: Final = "/sign-in"
+"""The page where a browser gets its cookie."""
+STATIC: Final = "/static/"
+"""What pages look like is no secret."""
 _HEALTH: Final = {"/healthz", "/readyz"}
 _FORWARDED: Final = {
     "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server", "x-real-ip",
 }  # fmt: skip
 """By which proxies tell that they are one."""
+_SAFE: Final = {"GET", "HEAD"}
 _KNOWN: Final = 10_000
 """Askers of whom it is known how much they asked."""
 
@@ -44,11 +49,12 @@ class _Refused(Exception):
 
 
 class Gate:
-    """Wraps the application."""
+    """Wraps the application. With `pages`, whoever has no key is led to where one can sign in."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics, *, pages: bool) -> None:
         self._app = app
-        self._key = _digest(config.api_key) if config.api_key else b""
+        self._sessions = Sessions(config.api_key) if config.api_key else None
+        self._pages = pages
         self._limiter = Limiter(config.rate) if config.rate else None
         self._metrics = metrics
 
@@ -102,17 +108,29 @@ class Gate:
 
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
-        known = bool(self._key) and hmac.compare_digest(_digest(_given_key(headers)), self._key)
+        given = _given_key(headers) if self._sessions else ""
+        cookie = _cookie(headers) if self._sessions and self._pages and not given else ""
+        right = bool(given) and self._sessions is not None and self._sessions.accepts(given)
+        signed_in = bool(cookie) and self._sessions is not None and self._sessions.knows(cookie)
         if self._limiter is not None and scope["path"] not in _HEALTH:
             # Whoever guesses has one allowance for all guesses, and uses up nobody's who has the key.
-            wait = self._limiter.wait((_household(client), known))
+            wait = self._limiter.wait((_household(client), right or signed_in))
             if wait:
                 raise _Refused(429, "too many requests", {"retry-after": str(max(1, round(wait + 0.5)))})
-        if not self._key:
+        if self._sessions is None:
             _only_from_here(client, headers)
-        elif not known and (scope["method"], scope["path"]) not in OPEN:
+        elif signed_in or (self._pages and scope["path"] == SIGN_IN):
+            if scope["method"] not in _SAFE:
+                _only_from_our_pages(headers)
+        elif not right and not self._is_open(scope):
+            if self._pages and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+                raise _Refused(303, "sign in first", {"location": f"{SIGN_IN}?next={quote(scope['path'])}"})
             said = "this needs the API key: Authorization: Bearer KEY, or X-API-Key"
             raise _Refused(401, said, {"www-authenticate": "Bearer"})
+
+    def _is_open(self, scope: Scope) -> bool:
+        asked = (scope["method"], scope["path"])
+        return asked in OPEN or (self._pages and asked[0] == "GET" and asked[1].startswith(STATIC))
 
 
 class Limiter:
@@ -155,8 +173,17 @@ def _only_from_here(client: str, headers: MutableMapping[str, str]) -> None:
         raise _Refused(403, "without an API key only this machine is served")
     if not is_loopback(_hostname(f"//{host}")):
         raise _Refused(403, "without an API key the Host header must name this machine, like localhost")
-    origin = headers.get("origin")
-    if origin is not None and origin.lower() not in {f"http://{host}".lower(), f"https://{host}".lower()}:
+    if "origin" in headers:
+        _only_from_our_pages(headers)
+    if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-dest") != "document":
+        # An image's address, say: it comes without an Origin. To follow a link that leads here is somebody's own will.
+        raise _Refused(403, "this comes from a page of another origin")
+
+
+def _only_from_our_pages(headers: MutableMapping[str, str]) -> None:
+    """A browser sends its cookie along whoever made it ask, but it says who did."""
+    host = headers.get("host", "").lower()
+    if headers.get("origin", "").lower() not in {f"http://{host}", f"https://{host}"}:
         raise _Refused(403, "this comes from a page of another origin")
 
 
@@ -172,9 +199,12 @@ def _given_key(headers: MutableMapping[str, str]) -> str:
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 
 
-def _digest(key: str) -> bytes:
-    """Of equal length for every key, so that comparing tells nothing of it."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _cookie(headers: MutableMapping[str, str]) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
 
 
 def _headers(scope: Scope) -> dict[str, str]:

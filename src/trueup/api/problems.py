@@ -122,7 +122,7 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
     @app.exception_handler(TrueupError)
     def failed(request: Request, error: TrueupError) -> JSONResponse:
         more: dict[str, Any] = {"run": error.run} if isinstance(error, Busy) and error.run else {}
-        return _answer(request, _status(error), str(error), **more)
+        return _answer(request, status_of(error), str(error), **more)
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> JSONResponse:
@@ -131,7 +131,8 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
         return _answer(request, 500, "an unforeseen error; the server's log has it under the request's id")
 
 
-def _status(error: TrueupError) -> int:
+def status_of(error: TrueupError) -> int:
+    """What HTTP calls it."""
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
 
 

@@ -296,7 +296,7 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """The books, in constant time."""
-        rows = tuple(self._stats(usage) for usage in self._ledger.usage())
+        rows = tuple(self._stats(usage, quota) for usage, quota in self.usage())
         total = sum(row.total_size_bytes for row in rows)
         return PoolStats(
             providers=rows,
@@ -305,9 +305,13 @@ class Pool:
             total_file_count=sum(row.file_count for row in rows),
         )
 
-    def _stats(self, usage: Usage) -> ProviderStats:
-        found = self._config.providers.get(usage.provider)
-        quota = found.limits.quota if found is not None else 0
+    def usage(self) -> Iterator[tuple[Usage, int]]:
+        """Each provider's books and its quota, in bytes; 0 for one that the settings do not have any more."""
+        for usage in self._ledger.usage():
+            found = self._config.providers.get(usage.provider)
+            yield usage, found.limits.quota if found is not None else 0
+
+    def _stats(self, usage: Usage, quota: int) -> ProviderStats:
         room = usage.room(quota)
         return ProviderStats(
             provider=usage.provider,

@@ -1,0 +1,123 @@
+"""Reconcile: what the last ones found, with filters. From the run log alone: no cloud is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from fastapi import APIRouter, Request, Response
+
+from trueup import keys
+from trueup.api.routes.storage import Here
+from trueup.api.service import Service
+from trueup.catalog.database import database_of, runs_in
+from trueup.reconcile.history import Drift, drift, pattern
+from trueup.web.page import Page, page
+
+router = APIRouter(route_class=Page)
+_LOOKED: Final = 200
+"""Newest runs among which reconciles are looked for."""
+_REPORTS: Final = 10
+"""The newest of them are shown."""
+_SHOWN: Final = 500
+"""Findings on one page."""
+
+
+class Report(NamedTuple):
+    """One reconcile of the pool."""
+
+    run: str
+    at: datetime
+    status: str
+    reason: str
+    providers: list[dict[str, Any]]
+    items: list[dict[str, Any]] | None
+    """None for one that was started by hand: the log keeps its counts only."""
+
+
+class Found(NamedTuple):
+    """One finding, as it is shown."""
+
+    run: str
+    at: datetime
+    provider: str
+    key: str
+    verdict: str
+    ledger_size: int | None
+    actual_size: int | None
+    fix: str
+    detail: str
+
+
+class Compared(NamedTuple):
+    """What the last reconcile found of one provider."""
+
+    drift: Drift
+    at: datetime
+    fixed: bool
+    often: bool
+    """It differed in each of the last three runs."""
+
+
+@router.get("/reconcile")
+def findings(request: Request, service: Here, provider: str = "", verdict: str = "") -> Response:
+    """Those of the last runs, the newest first; with `provider` and `verdict` only theirs."""
+    reports = _reports(service)
+    everything = list(_findings(reports))
+    wanted = [one for one in everything if provider in {"", one.provider} and verdict in {"", one.verdict}]
+    return page(
+        request,
+        "findings.html",
+        reports=reports,
+        providers=sorted({one.provider for one in everything} | ({provider} - {""})),
+        verdicts=sorted({one.verdict for one in everything} | ({verdict} - {""})),
+        provider=provider,
+        verdict=verdict,
+        findings=wanted[:_SHOWN],
+        left_out=len(wanted[_SHOWN:]),
+        anything=bool(everything),
+        by_hand=any(report.items is None for report in reports),
+    )
+
+
+def compared(service: Service) -> dict[str, Compared]:
+    """What the last reconcile found of each provider that was ever compared."""
+    records = {record.run: record for record in runs_in(database_of(service.settings), _LOOKED)}
+    rows = drift(records.values(), "pool")
+    often = pattern(rows)
+    found: dict[str, Compared] = {}
+    for row in rows:
+        summary: Mapping[str, Any] = records[row.run].summary
+        [fixed] = [one["fixed"] for one in summary["providers"] if one["provider"] == row.provider]
+        found.setdefault(
+            row.provider, Compared(row, datetime.fromisoformat(row.started), fixed, often=row.provider in often)
+        )
+    return found
+
+
+def _reports(service: Service) -> list[Report]:
+    tasks = service.tasks.latest(_LOOKED)
+    items = {
+        task.result["run"]: task.result["items"]
+        for task in tasks
+        if task.job == "sync_storage_stats" and task.result is not None
+    }
+    found = []
+    for record in runs_in(database_of(service.settings), _LOOKED):
+        if (record.job, record.name) != ("reconcile", "pool"):
+            continue
+        summary: Mapping[str, Any] = record.summary
+        at, reason = datetime.fromisoformat(record.started), summary["reason"] or ""
+        found.append(Report(record.run, at, record.status, reason, summary["providers"], items.get(record.run)))
+    return found[:_REPORTS]
+
+
+def _findings(reports: list[Report]) -> Iterator[Found]:
+    for report in reports:
+        for item in report.items or ():
+            yield Found(
+                run=report.run, at=report.at, provider=item["provider"], key=keys.display(item["key"]),
+                verdict=item["verdict"], ledger_size=item["ledger_size"], actual_size=item["actual_size"],
+                fix=item["fix"] or "", detail=item["detail"] or "",
+            )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Records: merged values, who gave them, how they grew."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from trueup import records
+from trueup.api.problems import Missing
+from trueup.api.routes import records as api
+from trueup.api.routes.storage import Here
+from trueup.errors import ConfigError, UsageError
+from trueup.web.chart import Chart, chart
+from trueup.web.page import Page, page
+
+router = APIRouter(route_class=Page)
+_DAYS: Final = 90
+_OURS: Final = {"id", "project_id", "key", "profile_url", "deleted_at"}
+"""What an account has beside its fields."""
+
+
+@router.get("/records")
+def projects(request: Request, service: Here) -> Response:
+    """Every project with its last sync."""
+    try:
+        known: Any = records.status(service.settings)["projects"]
+    except ConfigError:
+        known = []
+    return page(request, "projects.html", projects=known)
+
+
+@router.get("/records/{project_id}")
+def accounts(request: Request, project_id: str, service: Here) -> Response:
+    """The merged values of a project."""
+    found: list[dict[str, Any]] = json.loads(bytes(api.accounts(project_id, service).body))["accounts"]
+    known: Any = records.status(service.settings)["projects"]
+    [project] = [one for one in known if one["id"] == project_id]
+    fields = [name for name in found[0] if name not in _OURS] if found else []
+    return page(request, "accounts.html", project=project, accounts=found, fields=fields)
+
+
+@router.get("/records/{project_id}/{account_id}")
+def account(request: Request, project_id: str, account_id: int, service: Here) -> Response:
+    """One account: each field, why it has its value, and how it grew."""
+    try:
+        shown: dict[str, Any] = records.show(str(account_id), service.settings)
+        past: dict[str, Any] = records.history(str(account_id), service.settings, days=_DAYS)
+    except UsageError as error:
+        raise Missing(error.message) from error
+    if shown["account"]["project_id"] != project_id:
+        raise Missing(f"there is no account '{account_id}' in this project")
+    fields = [name for name in shown["account"] if name not in _OURS]
+    return page(
+        request,
+        "account.html",
+        account=shown["account"],
+        provenance=shown["provenance"],
+        fields=fields,
+        charts=_charts(fields, past["snapshots"]),
+        days=_DAYS,
+    )
+
+
+def _charts(fields: list[str], snapshots: list[dict[str, Any]]) -> dict[str, Chart]:
+    """By field that holds numbers on two days or more."""
+    found = {}
+    for name in fields:
+        line = chart([(date.fromisoformat(one["date"]), one[name]) for one in snapshots if isinstance(one[name], int)])
+        if line is not None:
+            found[name] = line
+    return found
