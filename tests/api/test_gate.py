@@ -81,6 +81,8 @@ def test_without_a_key_a_page_elsewhere_reaches_nothing(server: Server):
     for origin in ("https://example.com", "null", "http://localhost:1", ""):
         refused = server.post("/api/sync/nonsense", Origin=origin)
         assert (refused.status, refused.json["title"]) == (403, "Forbidden")
+    assert server.get("/api/runs", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="image").status == 403
+    assert server.get("/api/runs", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document").status == 200
     assert "Access-Control-Allow-Origin" not in server.get("/api/runs", Origin=server.url).headers
 
 

@@ -155,6 +155,14 @@ def _ingest_files(settings: Settings, during: During, name: str) -> Done:
     return Done(done.status, done.to_json())
 
 
+def _diagnose_files(settings: Settings, name: str) -> Done:
+    """Say why files of an `[ingest.NAME]` are not everywhere they should be."""
+    from trueup.ingest import diagnose
+
+    done = diagnose(name, settings=settings)
+    return Done(done.status, done.to_json())
+
+
 def _smart_sync_all_projects(settings: Settings) -> Done:
     """Merge the sheet of every active project with fresh numbers."""
     return _records(settings, None)
@@ -224,6 +232,7 @@ _ALL: Final = (
     (_fetch_url, _needs_pool, nobody),
     (_sync_files, anything, _syncing),
     (_ingest_files, anything, nobody),
+    (_diagnose_files, anything, nobody),
 )
 JOBS: Final[Mapping[str, Job]] = {
     run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs, held=held) for run, needs, held in _ALL
