@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from trueup import keys
 from trueup.api.routes.storage import Here
 from trueup.api.service import Service
-from trueup.catalog.database import database_of, runs_in
 from trueup.reconcile.history import Drift, drift, pattern
 from trueup.web.page import Page, page
 
@@ -83,7 +82,7 @@ def findings(request: Request, service: Here, provider: str = "", verdict: str =
 
 def compared(service: Service) -> dict[str, Compared]:
     """What the last reconcile found of each provider that was ever compared."""
-    records = {record.run: record for record in runs_in(database_of(service.settings), _LOOKED)}
+    records = {record.run: record for record in service.history(_LOOKED)}
     rows = drift(records.values(), "pool")
     often = pattern(rows)
     found: dict[str, Compared] = {}
@@ -104,7 +103,7 @@ def _reports(service: Service) -> list[Report]:
         if task.job == "sync_storage_stats" and task.result is not None
     }
     found = []
-    for record in runs_in(database_of(service.settings), _LOOKED):
+    for record in service.history(_LOOKED):
         if (record.job, record.name) != ("reconcile", "pool"):
             continue
         summary: Mapping[str, Any] = record.summary
