@@ -11,6 +11,15 @@ from tests.web.browser import chromium, visit
 from trueup.config import Settings, load
 
 expect.set_options(timeout=20_000)
+MORE = """
+[sync.slow]
+left = "many"
+right = "many there"
+workers = 1
+bwlimit = "100KiB"
+[schedule]
+smart-sync-all-projects = "off"
+"""
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +31,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all: without a key."""
-    slow = '[sync.slow]\nleft = "many"\nright = "many there"\nworkers = 1\nbwlimit = "100KiB"\n'
-    with serving(world(tmp_path_factory.mktemp("server"), SETTINGS + slow)) as running:
+    with serving(world(tmp_path_factory.mktemp("server"), SETTINGS + MORE)) as running:
         yield running
 
 

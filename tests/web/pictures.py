@@ -50,6 +50,9 @@ views = "max"
 [[records.projects]]
 id = "space"
 name = "Space"
+[schedule]
+smart-sync-all-projects = "off"
+cleanup-old-downloads = "off"
 """
 SIZES = {"launch.mp4": 4600, "landing.mp4": 4300, "tour.mp4": 2400, "talk.mp3": 900, "poster.png": 300}
 """KiB."""

@@ -96,12 +96,9 @@ def compared(service: Service) -> dict[str, Compared]:
 
 
 def _reports(service: Service) -> list[Report]:
-    tasks = service.tasks.latest(_LOOKED)
-    items = {
-        task.result["run"]: task.result["items"]
-        for task in tasks
-        if task.job == "sync_storage_stats" and task.result is not None
-    }
+    # Twice as many: some may have come to nothing.
+    tasks = service.tasks.latest(2 * _REPORTS, job="sync_storage_stats")
+    items = {task.result["run"]: task.result["items"] for task in tasks if task.result is not None}
     found = []
     for record in service.history(_LOOKED):
         if (record.job, record.name) != ("reconcile", "pool"):
