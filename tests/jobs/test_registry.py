@@ -59,6 +59,9 @@ def test_places_are_synced_and_files_taken_by_the_names_of_their_settings(world:
     assert (world / "right" / "page").read_text() == "hello"
     assert trueup.run_job("ingest_files", name="stats").result["counts"]["processed"] == 1
     assert trueup.run_job("ingest_files", name="stats").result["counts"]["processed"] == 0
+    (world / "drop" / "two.txt").write_text("two")
+    found = trueup.run_job("diagnose_files", name="stats")
+    assert (found.status, [file["cause"] for file in found.result["files"]]) == ("attention", ["never_seen"])
 
 
 def test_cleaning_tells_what_it_did():

@@ -147,6 +147,14 @@ def _ingest_files(settings: Settings, during: During, name: str) -> Done:
     return Done(done.status, done.to_json())
 
 
+def _diagnose_files(settings: Settings, name: str) -> Done:
+    """Say why files of an `[ingest.NAME]` are not everywhere they should be."""
+    from trueup.ingest import diagnose
+
+    done = diagnose(name, settings=settings)
+    return Done(done.status, done.to_json())
+
+
 def _smart_sync_all_projects(settings: Settings) -> Done:
     """Merge the sheet of every active project with fresh numbers."""
     return _records(settings, None)
@@ -197,6 +205,7 @@ _ALL: Final = (
     (_fetch_url, _needs_pool),
     (_sync_files, anything),
     (_ingest_files, anything),
+    (_diagnose_files, anything),
 )
 JOBS: Final[Mapping[str, Job]] = {
     run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs) for run, needs in _ALL
