@@ -41,7 +41,9 @@ def page(request: Request, template: str, *, status: int = 200, **known: object)
     """A page of a template."""
     service: Service = request.app.state.service
     known |= {"here": request.url.path, "locked": bool(service.config.api_key), "sign_in": SIGN_IN}
-    return HTMLResponse(_templates.get_template(template).render(known), status, _HEADERS)
+    written = _templates.get_template(template).render(known)
+    # What a server or a file system calls its files may hold half a character.
+    return HTMLResponse(written.encode("utf-8", "backslashreplace"), status, _HEADERS)
 
 
 def go(path: str) -> RedirectResponse:
