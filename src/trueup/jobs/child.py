@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from _thread import interrupt_main
@@ -50,6 +51,14 @@ class _ToParent(logging.Handler):
         self._speaker.say({"log": [record.name, record.levelno, self.format(record)]})
 
 
+def _interrupt() -> None:
+    """Raise `KeyboardInterrupt` in the main thread."""
+    if sys.platform == "win32":
+        interrupt_main()
+    else:  # this wakes it as well where it waits for the network
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 def main() -> None:
     """Do what the first line says."""
     speaker = _Speaker()
@@ -64,7 +73,7 @@ def main() -> None:
         sys.stdin.read()
         stop.set()
         if not heeds:
-            interrupt_main()
+            _interrupt()
 
     threading.Thread(target=watch, name="input", daemon=True).start()
     if request["run"]:
