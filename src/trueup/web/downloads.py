@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 @router.get("/downloads")
 def downloads(request: Request, service: Here, run: str = "") -> Response:
-    """The newest. With `run` also how that fetch ended, where it is over."""
+    """The newest. With `run` also how that fetch ended, where it left no record that says so."""
     return _page(request, service, run=run)
 
 
@@ -95,11 +95,12 @@ def remove(download_id: str, service: Here) -> Response:
 def _page(
     request: Request, service: Service, *, status: int = 200, url: str = "", refused: str = "", run: str = ""
 ) -> Response:
+    # Before the records: what is over by then has left its record.
+    tasks = [task for task in service.tasks.latest(_LOOKED) if task.job == "fetch_url"]
     try:
         records = service.pool.downloads.ls()
     except ConfigError as error:
         return page(request, "downloads.html", status=status, without=str(error), rows=[], over=None)
-    tasks = [task for task in service.tasks.latest(_LOOKED) if task.job == "fetch_url"]
     keep = downloads_config(service.settings).keep
     rows: list[Row] = []
     for task in tasks:
@@ -112,6 +113,8 @@ def _page(
         rows.append(_recorded(record, ends))
     rows.sort(key=lambda row: row.at, reverse=True)
     over = next((task for task in tasks if task.id == run and task.state not in UNDER_WAY), None)
+    if over is not None and any(_belongs(record, over) for record in records):
+        over = None
     known = {"without": "", "url": url, "refused": refused, "rows": rows, "over": over}
     return page(request, "downloads.html", status=status, **known)
 

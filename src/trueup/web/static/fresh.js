@@ -1,7 +1,7 @@
 // Keeps a part of a page fresh while something in it is under way. What somebody types beside it stays.
 "use strict";
 
-const PAUSE = 2000; // milliseconds between two looks
+const PAUSE = 1000; // milliseconds between two looks
 const shown = () => document.getElementById("fresh");
 
 async function look() {
