@@ -98,6 +98,9 @@ class TasksContract:
         assert task.created_at <= task.started_at <= task.finished_at
         assert not catalog.tasks.finish("t1", "me", SUCCESS, result={})
         assert catalog.tasks.start("me", _LONG) is catalog.tasks.start("me", _LONG, task="t1") is None
+        catalog.tasks.put("t2", "other", {}, "other")
+        assert catalog.tasks.latest(job="job") == [catalog.tasks.get("t1")]
+        assert catalog.tasks.latest(brief=True) == [catalog.tasks.get("t2"), task._replace(result=None)]
 
     def test_one_that_is_to_be_tried_again_waits_its_time(self, catalog: Catalog) -> None:
         catalog.tasks.put("t1", "job", {}, "alone")

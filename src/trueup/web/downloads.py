@@ -22,7 +22,7 @@ from trueup.web.page import Page, form, go, page
 router = APIRouter(route_class=Page)
 Form = Annotated[dict[str, str], Depends(form)]
 _LOOKED: Final = 200
-"""Newest runs among which fetches are looked for."""
+"""Newest fetches among which those that are under way are looked for."""
 _LONGEST: Final = 4096
 """Characters of a URL."""
 _STATES: Final = {RUNNING: STARTED, COMPLETED: SUCCESS, FAILED: FAILURE}
@@ -96,7 +96,7 @@ def _page(
     request: Request, service: Service, *, status: int = 200, url: str = "", refused: str = "", run: str = ""
 ) -> Response:
     # Before the records: what is over by then has left its record.
-    tasks = [task for task in service.tasks.latest(_LOOKED) if task.job == "fetch_url"]
+    tasks = service.tasks.latest(_LOOKED, job="fetch_url")
     try:
         records = service.pool.downloads.ls()
     except ConfigError as error:

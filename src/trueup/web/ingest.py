@@ -115,8 +115,9 @@ def _last(newest: Iterable[Run], jobs: set[str], name: str) -> Run | None:
 
 
 def _newest(service: Service, name: str) -> Task | None:
-    tasks = service.tasks.latest(_LOOKED)
-    return next((task for task in tasks if task.job == _DIAGNOSE and task.arguments.get("name") == name), None)
+    tasks = service.tasks.latest(_LOOKED, job=_DIAGNOSE, brief=True)
+    found = next((task.id for task in tasks if task.arguments.get("name") == name), "")
+    return service.tasks.get(found) if found else None
 
 
 def _layers(result: Mapping[str, Any]) -> list[tuple[str, int | None, int]]:

@@ -45,7 +45,7 @@ def readyz(service: Here, response: Response) -> Readiness:
 )
 def metrics(service: Here) -> Response:
     """In its text format."""
-    runs = Counter((task.job, task.state) for task in service.tasks.latest())
+    runs = Counter((task.job, task.state) for task in service.tasks.latest(brief=True))
     text = service.metrics.render(service.storage()["providers"], runs)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -33,7 +33,7 @@ _FAILED: Final = {"failed", "refused", "busy", "interrupted", "unknown"}
 def runs(service: Here, limit: Annotated[int, Query(ge=1, le=_MOST)] = 50) -> Runs:
     """Those that were queued, and those that somebody started by hand on this machine or over the shared database."""
     found: dict[str, Run] = {record.run: _by_hand(record) for record in _history(service, limit)}
-    found |= {task.id: run_of(task) for task in service.tasks.latest(limit)}
+    found |= {task.id: run_of(task) for task in service.tasks.latest(limit, brief=True)}
     newest = sorted(found.values(), key=lambda run: (run.created_at or datetime.min, run.id), reverse=True)  # noqa: DTZ901
     return Runs(runs=[Run(**{name: getattr(run, name) for name in Run.model_fields}) for run in newest[:limit]])
 

@@ -109,9 +109,10 @@ class MongoTasks:
         return _task(found) if found else None
 
     @plainly()
-    def latest(self, limit: int = 50) -> list[Task]:
+    def latest(self, limit: int = 50, *, job: str = "", brief: bool = False) -> list[Task]:
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        return [_task(found) for found in self._tasks.find().sort(order).limit(limit)]
+        wanted, shown = {"job": {"$eq": job}} if job else {}, {"result": False} if brief else None
+        return [_task(found) for found in self._tasks.find(wanted, shown).sort(order).limit(limit)]
 
     @plainly()
     def say(self, task: str, number: int, events: Sequence[Mapping[str, Any]]) -> None:

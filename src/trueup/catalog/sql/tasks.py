@@ -19,6 +19,7 @@ from trueup.errors import Busy
 _c = job_runs.c
 _e = job_events.c
 _TASK: Final = sa.select(*(_c[name] for name in Task._fields))
+_BRIEF: Final = sa.select(*(_c[name] if name != "result" else sa.null().label(name) for name in Task._fields))
 _OVER: Final = {"alone": None, "lease_until": None}
 
 
@@ -108,8 +109,11 @@ class SqlTasks:
     def get(self, task: str) -> Task | None:
         return next(iter(self._select(_TASK.where(_c.id == task))), None)
 
-    def latest(self, limit: int = 50) -> list[Task]:
-        return self._select(_TASK.order_by(_c.created_at.desc(), _c.id.desc()).limit(limit))
+    def latest(self, limit: int = 50, *, job: str = "", brief: bool = False) -> list[Task]:
+        wanted = _BRIEF if brief else _TASK
+        if job:
+            wanted = wanted.where(_c.job == job)
+        return self._select(wanted.order_by(_c.created_at.desc(), _c.id.desc()).limit(limit))
 
     def _select(self, what: sa.Select[Any]) -> list[Task]:
         with reading(self._engine) as db:
