@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -75,9 +76,10 @@ class Job:
         return "during" in inspect.signature(self.run).parameters
 
     def alone(self, arguments: Mapping[str, object]) -> str:
-        """What only one may do at a time: the job with what it is about, whatever its flags are."""
+        """What only one may do at a time: the job with what it is about, whatever its flags are. Short, as databases
+        keep it in an index."""
         about = {name: value for name, value in arguments.items() if not isinstance(value, bool)}
-        return f"{self.name} {json.dumps(about, sort_keys=True)}"
+        return f"{self.name} {hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}"
 
     def check(self, arguments: Mapping[str, object]) -> None:
         """Raise `UsageError` for arguments that it does not take."""

@@ -7,6 +7,7 @@ from typing import Annotated, Final, NamedTuple
 from urllib.parse import urldefrag
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
 
 from trueup.api.models import Wanted
 from trueup.api.routes import downloads as api
@@ -63,7 +64,10 @@ def add(request: Request, service: Here, given: Form) -> Response:
         said = f"a URL of more than {_LONGEST:,} characters is not fetched" if url else "write the URL of a file"
         return _page(request, service, status=422, url=url[:_LONGEST], refused=said)
     try:
+        service.pool.downloads.check(url)  # which says plainly what the description of the API only forbids
         queued = api.fetch(Wanted(url=url), service)
+    except ValidationError:
+        return _page(request, service, status=422, url=url, refused="this is no URL of a file")
     except UsageError as error:
         return _page(request, service, status=422, url=url, refused=str(error))
     except Busy as error:
