@@ -74,6 +74,9 @@ class Crew:
             except Busy as error:
                 log.info("%s is under way already, as task %s", name, error.run)
                 return {"status": "busy", "run": error.run}
+            except UsageError as error:
+                log.error("task %s is refused: %s", task_id, error)  # noqa: TRY400 - whoever called it is at fault
+                return {"status": "failed", "error": str(error)}
         holder = f"{socket.gethostname()}, process {os.getpid()}, {uuid.uuid4().hex}"
         task = tasks.start(holder, LEASE, task=task_id)
         if task is None:
