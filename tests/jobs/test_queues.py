@@ -115,7 +115,8 @@ def test_one_that_is_under_way_is_not_queued_again(server: Queue, catalog: Catal
 def test_one_that_somebody_runs_by_hand_is_not_queued(
     server: Queue, catalog: Catalog, work: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("TRUEUP_HOME", str(work / "state"))
+    # As on another machine, which has the shared database alone in common with the one of the queue.
+    monkeypatch.setenv("TRUEUP_HOME", str(work / "elsewhere"))
     begun, go_on = threading.Event(), threading.Event()
 
     def pause(_: str) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from trueup.catalog.base import Claim
-from trueup.catalog.sql.engine import clock
+from trueup.catalog.sql.engine import clock, reading
 from trueup.catalog.sql.tables import locks
 
 _c = locks.c
@@ -39,6 +39,12 @@ class SqlLocks:
         with self._engine.begin() as db:
             longer = locks.update().where(*_of(claim)).values(until=clock(self._engine, length))
             return bool(db.execute(longer).rowcount)
+
+    def holder(self, name: str) -> Claim | None:
+        held = sa.select(*(_c[field] for field in Claim._fields)).where(_c.name == name, _c.until > clock(self._engine))
+        with reading(self._engine) as db:
+            found = db.execute(held).one_or_none()
+        return Claim(*found) if found is not None else None
 
     def release(self, claim: Claim) -> None:
         with self._engine.begin() as db:
