@@ -22,6 +22,7 @@ from trueup.config import load
 from trueup.errors import TrueupError
 from trueup.jobs.beat import CronSchedule, Scheduler
 from trueup.jobs.broker import Remote, make_app
+from trueup.jobs.celery_app import Crew
 from trueup.jobs.cron import parse_cron
 
 CELERY = ("-A", "trueup.jobs.celery_app")
@@ -157,6 +158,19 @@ def test_the_server_and_celery_s_own_command_hand_in_the_same_jobs(work: Path, m
         wait_for(lambda: len(server.get("/api/runs").json["runs"]) == 2)
         called = server.over(server.get("/api/runs").json["runs"][0]["id"])
         assert (called["job"], called["state"], called["status"]) == ("sync_storage_stats", "SUCCESS", "ok")
+        for arguments in (("--kwargs", '{"name": "site"}'), ()):
+            with celery(*CELERY, "call", "sync_files", *arguments, module="celery") as call:
+                assert call.wait(60) == 0
+        wait_for(lambda: "is refused: the job sync_files cannot be called so" in log())
+        synced = server.over(server.get("/api/runs").json["runs"][0]["id"])
+        assert (synced["job"], synced["arguments"], synced["status"]) == ("sync_files", {"name": "site"}, "ok")
+
+
+def test_every_task_of_the_contract_is_known_to_celery():
+    assert Crew(load()).app.tasks.keys() >= {
+        *("sync_storage_stats", "smart_sync_all_projects", "smart_sync_single_project"),
+        *("cleanup_old_downloads", "cleanup_failed_downloads", "sync_files", "ingest_files"),
+    }
 
 
 def _long_ago(task: str) -> None:

@@ -79,7 +79,7 @@ def test_the_clock_starts_what_the_settings_have_something_for(server: Embedded,
     assert now < soon <= now + timedelta(minutes=30)
     assert soon.minute in {0, 30}
     assert server.next_run("smart_sync_all_projects") is None
-    server._due("cleanup_old_downloads")
+    server._due("cleanup_old_downloads", {})
     [task] = catalog.tasks.latest()
     assert ended(catalog, task.id).status == "ok"
     server.check()

@@ -4,12 +4,15 @@ elsewhere by way of Redis."""
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+import trueup
 from tests.jobs.celery_process import celery
 from tests.jobs.world import begun, ended, make, wait_for
 from trueup.api.service import Queue
@@ -107,6 +110,28 @@ def test_one_that_is_under_way_is_not_queued_again(server: Queue, catalog: Catal
     done = ended(catalog, task.id)
     assert (done.status, done.result and done.result["counts"]["processed"]) == ("ok", 1)
     assert server.submit("ingest_files", {"name": "slow0"}).id != task.id
+
+
+def test_one_that_somebody_runs_by_hand_is_not_queued(
+    server: Queue, catalog: Catalog, work: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # As on another machine, which has the shared database alone in common with the one of the queue.
+    monkeypatch.setenv("TRUEUP_HOME", str(work / "elsewhere"))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def pause(_: str) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        by_hand = pool.submit(trueup.reconcile, heard=pause)
+        assert begun.wait(60)
+        with pytest.raises(Busy) as caught:
+            server.submit("sync_storage_stats", {})
+        go_on.set()
+        assert caught.value.run == by_hand.result().run
+    assert "sync_storage_stats" not in {task.job for task in catalog.tasks.latest()}
+    assert ended(catalog, server.submit("sync_storage_stats", {}).id).status == "ok"
 
 
 def test_only_so_many_run_at_once_and_the_others_wait(server: Queue, catalog: Catalog):

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
@@ -20,10 +21,13 @@ from hypothesis import strategies as st
 from tests.cli.conftest import Cli
 from trueup.config import load
 from trueup.errors import ConfigError, UsageError
-from trueup.jobs.config import SCHEDULE, Rate, schedule_config, server_config
+from trueup.jobs.broker import make_app
+from trueup.jobs.config import SCHEDULE, Rate, schedule_config, scheduled, server_config
 from trueup.jobs.cron import Cron, parse_cron
+from trueup.jobs.embedded import Embedded
 from trueup.jobs.export import KINDS, Machine, export
 from trueup.jobs.local import Rule, by_hour, repeated, rules
+from trueup.jobs.queue import open_queue
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
@@ -63,6 +67,40 @@ def test_a_line_is_changed_or_switched_off_in_the_file_or_by_a_variable(monkeypa
     schedule = schedule_config(load())
     assert schedule["sync-storage-stats"] is schedule["smart-sync-all-projects"] is None
     assert schedule["cleanup-old-downloads"] == cron("6 4 * * *")
+
+
+def test_syncs_and_ingests_may_have_lines_by_their_names(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("left", "right", "drop"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "left" / "page").write_text("hello")
+    pairs = "".join(f'[sync.{name}]\nleft = "left"\nright = "right"\n' for name in ("my_site", "storage-stats"))
+    drop = '[ingest.stats]\nsource = "drop"\ninto = "taken"\n'
+    lines = '[schedule]\nsync-my_site = "15 4 * * 0"\ningest-stats = "off"\n'
+    Path("trueup.toml").write_text(pairs + drop + lines)
+    monkeypatch.setenv("TRUEUP_SCHEDULE__INGEST_STATS", "*/5 * * * *")
+    schedule = schedule_config(load())
+    # A sync cannot take the name of a line that is there already.
+    assert schedule.keys() == {*SCHEDULE, "sync-my_site", "ingest-stats"}
+    assert schedule["sync-my_site"] == cron("15 4 * * 0")
+    assert schedule["ingest-stats"] == cron("*/5 * * * *")
+    assert (scheduled("sync-my_site"), scheduled("sync-storage-stats")) == (
+        ("sync_files", {"name": "my_site"}),
+        ("sync_storage_stats", {}),
+    )
+    assert cli("schedule", "run", "sync-my_site").code == 0
+    assert (tmp_path / "right" / "page").read_text() == "hello"
+    text = cli("schedule", "export", "render").out
+    assert '/api/sync/my_site"' in text
+    assert '/api/ingest/stats"' in text
+    assert '/api/admin/sync-storage-stats"' in text
+    assert "schedule run sync-my_site" in cli("schedule", "export", "cron").out
+    monkeypatch.setenv("TRUEUP_SERVER__BROKER", "redis://127.0.0.1:9/0")
+    line = make_app(load()).conf.beat_schedule["sync-my_site"]
+    assert (line["task"], line["kwargs"]) == ("sync_files", {"name": "my_site"})
+    with closing(open_queue(load())) as catalog, closing(Embedded(load(), catalog)) as server:
+        at = server.next_run("ingest-stats")
+        assert at
+        assert at.minute % 5 == 0
 
 
 def test_who_is_nearer_decides_where_the_server_listens(monkeypatch: pytest.MonkeyPatch):

@@ -217,7 +217,9 @@ class Wanted(BaseModel):
     """What is to be fetched."""
 
     url: str = Field(
-        max_length=4096, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\x00][^\x00]*$", examples=["https://example.com/video.mp4"]
+        max_length=4096,
+        pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\x00][^\x00]*$",
+        examples=["https://example.com/video.mp4"],
     )
 
 

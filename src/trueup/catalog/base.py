@@ -401,6 +401,10 @@ class Locks(Protocol):
         has ended and that nobody took since is held again."""
         ...
 
+    def holder(self, name: str) -> Claim | None:
+        """Who holds a lock now; None where nobody does. Nothing changes."""
+        ...
+
     def release(self, claim: Claim) -> None:
         """Let it go. One that was taken over stays with whoever has it now."""
         ...

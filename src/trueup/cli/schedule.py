@@ -100,12 +100,15 @@ def run(
 ) -> int:
     """Run a job of the schedule here and now, whatever its times are."""
     from trueup.jobs import run_job
-    from trueup.jobs.config import SCHEDULE
+    from trueup.jobs.config import schedule_config, scheduled
 
-    if job not in SCHEDULE:
-        raise UsageError(f"the schedule has no job '{job}'", cure=f"Known: {', '.join(SCHEDULE)}")
+    settings = ui.settings()
+    known = schedule_config(settings)
+    if job not in known:
+        raise UsageError(f"the schedule has no job '{job}'", cure=f"Known: {', '.join(known)}")
+    name, arguments = scheduled(job)
     with ui.alone():
-        done = run_job(job.replace("-", "_"), settings=ui.settings())
+        done = run_job(name, settings=settings, **arguments)
     ui.out(f"{job}: {done.status}")
     ui.document(dict(done.result))
     return 0 if done.status in _FINE else _CODES.get(done.status, 1)

@@ -46,7 +46,7 @@ class CronSchedule(BaseSchedule):  # type: ignore[misc]  # the library has no ty
 
 
 class Scheduler(beat.Scheduler):  # type: ignore[misc]  # the library has no types
-    """Names each task by the job and the time it is for. It keeps no file: it begins with the next time."""
+    """Names each task by the line and the time it is for. It keeps no file: it begins with the next time."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Celery's signature
         super().__init__(*args, **options)
@@ -57,7 +57,7 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]  # the library has no typ
         now = datetime.now(UTC)
         # The last time that has come: an entry that was late is for that one as well.
         slot = entry.schedule.cron.until(now) or now
-        entry.options["task_id"] = f"beat-{entry.task}-{slot:%Y%m%dT%H%MZ}"
+        entry.options["task_id"] = f"beat-{entry.name}-{slot:%Y%m%dT%H%MZ}"
         return super().apply_async(entry, producer, advance, **options)
 
     def tick(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - Celery's signature

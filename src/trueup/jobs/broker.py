@@ -16,7 +16,7 @@ from trueup.catalog.tasks import Task
 from trueup.config import Settings
 from trueup.errors import ConfigError, TrueupError
 from trueup.jobs.beat import CronSchedule
-from trueup.jobs.config import schedule_config, server_config
+from trueup.jobs.config import schedule_config, scheduled, server_config
 from trueup.jobs.queue import put
 from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE
@@ -56,7 +56,7 @@ def make_app(settings: Settings) -> Celery:
         beat_scheduler="trueup.jobs.beat:Scheduler",
         beat_max_loop_interval=_TICK,
         beat_schedule={
-            name: {"task": name.replace("-", "_"), "schedule": CronSchedule(cron)}
+            name: {"task": scheduled(name)[0], "kwargs": scheduled(name)[1], "schedule": CronSchedule(cron)}
             for name, cron in schedule_config(settings).items()
             if cron is not None and _has_work(name, settings)
         },
@@ -66,7 +66,7 @@ def make_app(settings: Settings) -> Celery:
 
 def _has_work(name: str, settings: Settings) -> bool:
     try:
-        JOBS[name.replace("-", "_")].needs(settings)
+        JOBS[scheduled(name)[0]].needs(settings)
     except ConfigError:
         return False
     return True

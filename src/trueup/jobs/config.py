@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -28,6 +28,8 @@ SCHEDULE: Final[Mapping[str, str]] = {
     "smart-sync-all-projects": "*/30 * * * *",
 }
 """What runs when, unless the settings say otherwise."""
+_NAMED: Final = {"sync": "sync_files", "ingest": "ingest_files"}
+"""Sections whose names may have a line, `sync-NAME`, and their jobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +72,13 @@ def server_config(settings: Settings, *, host: str = "", port: int | None = None
 
 
 def schedule_config(settings: Settings) -> dict[str, Cron | None]:
-    """When each job that needs no argument runs, in UTC; None: never by itself. Raises `ConfigError` and
-    `MissingExtra`."""
+    """When what runs, in UTC; None: never by itself. The names are those of `SCHEDULE`, and `sync-NAME` and
+    `ingest-NAME` where there is a line for one. Raises `ConfigError` and `MissingExtra`."""
     section = table_of(settings.sections.get("schedule", {}), "[schedule]")
     # A variable has no dashes.
-    given = {name.replace("_", "-"): line for name, line in section.items()}
-    check_names(given, SCHEDULE.keys(), "[schedule]")
+    known = {_dashed(name): name for name in (*_lines(settings), *SCHEDULE)}
+    given = {known.get(_dashed(name), _dashed(name)): line for name, line in section.items()}
+    check_names(given, known.values(), "[schedule]")
     found: dict[str, Cron | None] = {}
     for name, line in {**SCHEDULE, **given}.items():
         where = f"[schedule] {name}"
@@ -83,6 +86,26 @@ def schedule_config(settings: Settings) -> dict[str, Cron | None]:
             raise ConfigError(f"{where} = {line!r} is no cron line", cure='Write it like "0 3 * * *", or "off"')
         found[name] = None if line.strip().lower() == OFF else parse_cron(line, where=where)
     return found
+
+
+def scheduled(name: str) -> tuple[str, dict[str, Any]]:
+    """The job of a name of the schedule, and its arguments."""
+    if name in SCHEDULE:
+        return name.replace("-", "_"), {}
+    section, _, rest = name.partition("-")
+    return _NAMED[section], {"name": rest}
+
+
+def _lines(settings: Settings) -> Iterator[str]:
+    """Lines that the settings may have besides: each is a file's name and a part of a URL as well."""
+    for section in _NAMED:
+        for name in settings.sections.get(section, {}):
+            if re.fullmatch(r"[\w-]+", name, re.ASCII):
+                yield f"{section}-{name}"
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _said(section: Mapping[str, Any], settings: Settings, name: str, default: object) -> object:

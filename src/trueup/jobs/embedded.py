@@ -21,7 +21,7 @@ from trueup.catalog.tasks import Task
 from trueup.config import Settings
 from trueup.errors import Busy, ConfigError, TrueupError
 from trueup.jobs.clock import CronTrigger
-from trueup.jobs.config import schedule_config
+from trueup.jobs.config import schedule_config, scheduled
 from trueup.jobs.queue import forget_old, put, queue_url
 from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE, LEASE, Work
@@ -78,7 +78,7 @@ class Embedded:
 
     def next_run(self, job: str) -> datetime | None:
         """When the clock starts a job; None: never."""
-        found = self._clock.get_job(job)
+        found = self._clock.get_job(job.replace("_", "-"))
         return found.next_run_time if found is not None else None
 
     def check(self) -> None:
@@ -102,7 +102,7 @@ class Embedded:
 
     def _plan(self) -> None:
         for name, cron in schedule_config(self._settings).items():
-            job = name.replace("-", "_")
+            job, arguments = scheduled(name)
             if cron is None:
                 continue
             try:
@@ -110,11 +110,12 @@ class Embedded:
             except ConfigError as error:
                 log.info("%s is not run by the clock: %s", name, error)
                 continue
-            self._clock.add_job(self._due, CronTrigger(cron), (job,), id=job, coalesce=True, misfire_grace_time=None)
+            trigger, due = CronTrigger(cron), (job, arguments)
+            self._clock.add_job(self._due, trigger, due, id=name, coalesce=True, misfire_grace_time=None)
 
-    def _due(self, job: str) -> None:
+    def _due(self, job: str, arguments: Mapping[str, Any]) -> None:
         try:
-            self.submit(job, {})
+            self.submit(job, arguments)
         except Busy as error:
             log.info("%s is due, and task %s is still under way", job, error.run)
         except TrueupError as error:

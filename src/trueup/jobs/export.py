@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from trueup.jobs.config import scheduled
 from trueup.jobs.cron import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY, Cron
 from trueup.jobs.local import Rule, by_hour, listed, rules
 from trueup.jobs.windows import task_xml
@@ -20,7 +21,7 @@ from trueup.jobs.windows import task_xml
 _NAMES: Final = "Sun Mon Tue Wed Thu Fri Sat".split()
 _EVERY_HOUR: Final = tuple(range(24))
 _EVERY_MINUTE: Final = tuple(range(60))
-_ROUTES: Final = {"smart-sync-all-projects": "smart_sync"}
+_ROUTES: Final = {"smart-sync-all-projects": "admin/smart_sync"}
 """Where the name in the URL is another one than that of the job."""
 
 
@@ -138,10 +139,17 @@ def _hosted(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
         "# One job for each line; times are UTC. TRUEUP_URL is where `trueup serve` is found, TRUEUP_API_KEY its key.",
     ]
     for name, cron in schedule.items():
-        url = f'"${{TRUEUP_URL:-{machine.url}}}/api/admin/{_ROUTES.get(name, name)}"'
+        url = f'"${{TRUEUP_URL:-{machine.url}}}/api/{_route(name)}"'
         lines.append(f"# {name}: {cron.text}")
         lines.append(f'curl -fsS -X POST -H "Authorization: Bearer $TRUEUP_API_KEY" {url}')
     yield File("trueup-render.sh", "\n".join(lines) + "\n")
+
+
+def _route(name: str) -> str:
+    job, arguments = scheduled(name)
+    if arguments:
+        return f"{job.partition('_')[0]}/{arguments['name']}"
+    return _ROUTES.get(name, f"admin/{name}")
 
 
 def _run(machine: Machine, name: str) -> list[str]:

@@ -46,7 +46,7 @@ def forget_old(tasks: Tasks) -> None:
 
 def put(tasks: Tasks, settings: Settings, job: str, arguments: Mapping[str, Any], task: str = "") -> Task:
     """A new task in a queue. Raises `UsageError`, also for a password in a URL, and `Busy` with the id of the one that
-    is under way: in the queue, or begun by hand on this machine."""
+    is under way: in the queue, or begun by hand as far as can be seen here."""
     known = job_of(job)
     known.check(arguments)
     if any(isinstance(value, str) and _USER.search(value) for value in arguments.values()):

@@ -55,7 +55,7 @@ class Job:
     needs: Callable[[Settings], object] = anything
     """Raises `ConfigError` where the settings have nothing for it to do."""
     held: Callable[[Settings, Mapping[str, Any]], str] = nobody
-    """Of the settings and its arguments: the id of the run that does it now on this machine, whoever began that; empty
+    """Of the settings and its arguments: the id of the run that does it now, as far as can be seen here; empty
     where none does, or where several may."""
     tries: int = 3
     """How often it is started at most, when it fails for what may pass by itself."""

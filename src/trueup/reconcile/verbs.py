@@ -119,9 +119,14 @@ def reconcile(
 
 
 def under_way(settings: Settings) -> str:
-    """The id of the run of this state folder that works on the pool's books now; empty where none does. Raises
-    `ConfigError`."""
-    return run_at(_lock(settings, pool_config(settings).database))
+    """The id of the run that works on the pool's books now, on whatever machine; empty where none does. Raises
+    `ConfigError`, and `TrueupError` for a database that cannot be used."""
+    database = pool_config(settings).database
+    if here := run_at(_lock(settings, database)):
+        return here
+    with closing(open_catalog(database, {})) as catalog:
+        holder = catalog.locks.holder(JOB)
+    return holder.run if holder is not None else ""
 
 
 def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None]) -> ReconcileRun:

@@ -50,6 +50,18 @@ class LocksContract:
         catalog.locks.release(_claim("2"))
         assert catalog.locks.take(_claim("2"), _LONG) == (_claim("1"), until)
 
+    def test_who_holds_a_lock_is_told_while_it_lasts(self, catalog: Catalog) -> None:
+        assert catalog.locks.holder("job") is None
+        assert _took(catalog, _claim("1", name="job"))
+        assert catalog.locks.holder("job") == _claim("1", name="job")
+        assert catalog.locks.holder("other") is None
+        assert catalog.locks.renew(_claim("1", name="job"), _SHORT)
+        while catalog.locks.holder("job") is not None:
+            time.sleep(0.02)
+        assert _took(catalog, _claim("2", name="job"))
+        catalog.locks.release(_claim("2", name="job"))
+        assert catalog.locks.holder("job") is None
+
     def test_locks_of_other_names_are_others(self, catalog: Catalog) -> None:
         for name in ("$one", "two", "a.b", "é", ""):
             assert _took(catalog, _claim(name, name=name))

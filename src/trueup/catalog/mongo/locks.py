@@ -45,6 +45,12 @@ class MongoLocks:
         return bool(self._locks.update_one(_of(claim), update).matched_count)
 
     @plainly()
+    def holder(self, name: str) -> Claim | None:
+        lasts = {"$gt": [{"$toLong": "$until"}, {"$toLong": "$$NOW"}]}
+        found = self._locks.find_one({"_id": {"$eq": name}, "$expr": lasts})
+        return Claim(found["_id"], found["run"], found["holder"], found["token"]) if found else None
+
+    @plainly()
     def release(self, claim: Claim) -> None:
         self._locks.delete_one(_of(claim))
 

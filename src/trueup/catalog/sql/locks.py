@@ -40,6 +40,12 @@ class SqlLocks:
             longer = locks.update().where(*_of(claim)).values(until=clock(self._engine, length))
             return bool(db.execute(longer).rowcount)
 
+    def holder(self, name: str) -> Claim | None:
+        held = sa.select(*(_c[field] for field in Claim._fields)).where(_c.name == name, _c.until > clock(self._engine))
+        with reading(self._engine) as db:
+            found = db.execute(held).one_or_none()
+        return Claim(*found) if found is not None else None
+
     def release(self, claim: Claim) -> None:
         with self._engine.begin() as db:
             db.execute(locks.delete().where(*_of(claim)))
