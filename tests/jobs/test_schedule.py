@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from tests.cli.conftest import Cli
 from trueup.config import load
 from trueup.errors import ConfigError, UsageError
-from trueup.jobs.config import SCHEDULE, Rate, schedule_config, server_config
+from trueup.jobs.config import SCHEDULE, Rate, Timetable, schedule_config, server_config
 from trueup.jobs.cron import Cron, parse_cron
 from trueup.jobs.export import KINDS, Machine, export
 from trueup.jobs.local import Rule, by_hour, repeated, rules
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
+POOL = '[pool.providers.a]\nurl = "a"\n'
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 
 
@@ -42,7 +43,10 @@ def files(kind: str, text: str, hours: float = 0) -> dict[str, str]:
         now=SUNDAY.astimezone(zone),
         url="http://127.0.0.1:8000",
     )
-    return dict(export(kind, {"sync-storage-stats": cron(text), "cleanup-old-downloads": None}, machine))
+    planned = Timetable(
+        jobs={"sync-storage-stats": cron(text)}, left_out={"smart-sync-all-projects": "there is no [records]"}
+    )
+    return dict(export(kind, planned, machine))
 
 
 # ----- settings
@@ -261,13 +265,42 @@ def test_hosted_cron_sends_the_key_in_a_header():
 
 
 def test_the_command_lists_the_next_times(cli: Cli):
-    Path("trueup.toml").write_text('[schedule]\ncleanup-failed-downloads = "off"\nsync-storage-stats = "0 0 * * 0"\n')
+    Path("trueup.toml").write_text(
+        f'{POOL}[schedule]\ncleanup-failed-downloads = "off"\nsync-storage-stats = "0 0 * * 0"\n'
+    )
     rows = {row["job"]: row for row in cli("schedule", "ls", "--json").document["schedule"]}
-    assert rows["cleanup-failed-downloads"] == {"job": "cleanup-failed-downloads", "cron": "off", "next": []}
+    assert rows["cleanup-failed-downloads"] == {
+        "job": "cleanup-failed-downloads",
+        "cron": "off",
+        "next": [],
+        "left_out": "",
+    }
     next_one = datetime.fromisoformat(rows["sync-storage-stats"]["next"][0])
     assert f"{next_one:%a %H:%M:%S}" == "Sun 00:00:00"
     assert next_one > datetime.now(UTC)
-    assert "smart-sync-all-projects   */30 * * * *" in cli("schedule", "ls").out
+    assert rows["smart-sync-all-projects"]["next"] == []
+    assert "smart-sync-all-projects   */30 * * * *  left out: there is no [records]\n" in cli("schedule", "ls").out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_with_nothing_to_do_is_left_out_and_the_files_say_why(kind: str, cli: Cli, tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text(POOL)
+    done = cli("schedule", "export", kind, "--json")
+    assert done.err == "warning: smart-sync-all-projects is left out, because there is no [records]\n"
+    texts = [file["text"] for file in done.document["files"]]
+    assert any("Left out: smart-sync-all-projects, because there is no [records]." in text for text in texts)
+    assert not any("run smart-sync-all-projects" in text or "smart_sync" in text for text in texts)
+    (tmp_path / "trueup.toml").write_text(f"{POOL}[records]\n")
+    done = cli("schedule", "export", kind)
+    assert done.err == ""
+    assert "Left out" not in done.out
+
+
+def test_a_reason_stays_on_its_line(cli: Cli, tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text('[pool.providers."a\\n* * * * * reboot"]\ncolour = "red"\n')
+    lines = cli("schedule", "export", "cron", "--json").document["files"][0]["text"].splitlines()
+    assert "reboot" in "".join(lines)
+    assert all(line.startswith("#") for line in lines)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -280,7 +313,7 @@ def test_the_command_prints_files_or_writes_them(
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        (tmp_path / "trueup.toml").write_text('[schedule]\nsync-storage-stats = "30 14 * * 0"\n')
+        (tmp_path / "trueup.toml").write_text(f'{POOL}[schedule]\nsync-storage-stats = "30 14 * * 0"\n')
         shown = cli("schedule", "export", kind).out
         assert (tmp_path / "trueup.toml").as_posix() in shown or kind == "render"
         written = cli("schedule", "export", kind, "--into", "out").out.split()
@@ -298,9 +331,7 @@ def test_the_command_prints_files_or_writes_them(
 
 def test_a_line_of_the_crontab_runs_as_it_is_written(cli: Cli, tmp_path: Path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "trueup.toml").write_text(
-        '[pool.providers.a]\nurl = "a"\n[schedule]\nsmart-sync-all-projects = "off"\n'
-    )
+    (tmp_path / "trueup.toml").write_text(f'{POOL}[schedule]\nsmart-sync-all-projects = "off"\n')
     document = cli("schedule", "export", "cron", "--json").document
     line = document["files"][0]["text"].splitlines()[2]
     done = subprocess.run(

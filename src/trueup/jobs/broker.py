@@ -15,9 +15,8 @@ from trueup.catalog.tasks import Task
 from trueup.config import Settings
 from trueup.errors import ConfigError, TrueupError
 from trueup.jobs.beat import CronSchedule
-from trueup.jobs.config import schedule_config, server_config
+from trueup.jobs.config import server_config, timetable
 from trueup.jobs.queue import put
-from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE
 
 _VISIBLE: Final = 13 * 3600
@@ -49,19 +48,10 @@ def make_app(settings: Settings) -> Celery:
         beat_scheduler="trueup.jobs.beat:Scheduler",
         beat_schedule={
             name: {"task": name.replace("-", "_"), "schedule": CronSchedule(cron)}
-            for name, cron in schedule_config(settings).items()
-            if cron is not None and _has_work(name, settings)
+            for name, cron in timetable(settings).jobs.items()
         },
     )
     return app
-
-
-def _has_work(name: str, settings: Settings) -> bool:
-    try:
-        JOBS[name.replace("-", "_")].needs(settings)
-    except ConfigError:
-        return False
-    return True
 
 
 def send(app: Celery, task: Task, *, seconds: float = 0) -> None:
@@ -78,7 +68,7 @@ class Remote:
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._app = make_app(settings)
         self._tasks = catalog.tasks
-        self._schedule = schedule_config(settings)
+        self._schedule = timetable(settings).jobs
 
     def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
         """Queue a job. Raises `UsageError`, `Busy` with the id of the one that is under way, and `TrueupError` when the

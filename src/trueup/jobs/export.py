@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from trueup.jobs.cron import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY, Cron
+from trueup.jobs.config import Timetable
+from trueup.jobs.cron import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY
 from trueup.jobs.local import Rule, by_hour, listed, rules
 from trueup.jobs.windows import task_xml
 
@@ -52,17 +53,21 @@ class Machine:
         return self.now.utcoffset() or timedelta()
 
 
-def export(kind: str, schedule: Mapping[str, Cron | None], machine: Machine) -> list[File]:
+def export(kind: str, planned: Timetable, machine: Machine) -> list[File]:
     """The files of one of `KINDS`. Raises `UsageError` for a time that it cannot say."""
-    active = {name: cron for name, cron in schedule.items() if cron is not None}
-    return list(KINDS[kind](active, machine))
+    return list(KINDS[kind](planned, machine))
 
 
-def _crontab(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
+def _left_out(planned: Timetable) -> list[str]:
+    return [f"Left out: {name}, because {why}." for name, why in planned.left_out.items()]
+
+
+def _crontab(planned: Timetable, machine: Machine) -> Iterator[File]:
     lines = [
-        f"# Times are this machine's, UTC{machine.now.isoformat()[-6:]}; make the file again when its offset changes."
+        f"# Times are this machine's, UTC{machine.now.isoformat()[-6:]}; make the file again when its offset changes.",
+        *(f"# {line}" for line in _left_out(planned)),
     ]
-    for name, cron in schedule.items():
+    for name, cron in planned.jobs.items():
         lines.append(f"# {name}: {cron.text} (UTC)")
         # A percent sign ends the command of a crontab.
         command = f"cd {shlex.quote(str(machine.folder))} && {shlex.join(_run(machine, name))}".replace("%", r"\%")
@@ -84,12 +89,13 @@ def _cron_fields(rule: Rule) -> Iterator[str]:
         )
 
 
-def _systemd(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
-    for name, cron in schedule.items():
+def _systemd(planned: Timetable, machine: Machine) -> Iterator[File]:
+    head = "".join(f"# {line}\n" for line in _left_out(planned))
+    for name, cron in planned.jobs.items():
         words = " ".join(_unit_word(word) for word in _run(machine, name))
         yield File(
             f"trueup-{name}.service",
-            f"[Unit]\nDescription=trueup: {name}\nWants=network-online.target\nAfter=network-online.target\n\n"
+            f"{head}[Unit]\nDescription=trueup: {name}\nWants=network-online.target\nAfter=network-online.target\n\n"
             f"[Service]\nType=oneshot\nWorkingDirectory={_percent(str(machine.folder))}\nExecStart={words}\n"
             # Another run at work is no failure.
             "SuccessExitStatus=4\nNoNewPrivileges=true\n",
@@ -123,21 +129,23 @@ def _percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _windows(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
-    for name, cron in schedule.items():
+def _windows(planned: Timetable, machine: Machine) -> Iterator[File]:
+    head = "".join(f"rem {_percent(line)}\n" for line in _left_out(planned))
+    for name, cron in planned.jobs.items():
         words = " ".join(f'"{_percent(word)}"' for word in _run(machine, name))
         batch = f"trueup-{name}.bat"
-        text = f'@echo off\nrem {name}: {cron.text} (UTC)\ncd /d "{_percent(str(machine.folder))}"\n'
+        text = f'@echo off\n{head}rem {name}: {cron.text} (UTC)\ncd /d "{_percent(str(machine.folder))}"\n'
         text += f'{words} >> "%~dp0trueup-{name}.log" 2>&1\nexit /b %ERRORLEVEL%\n'
         yield File(batch, text.replace("\n", "\r\n"))
         yield File(f"trueup-{name}.xml", task_xml(name, cron, machine.files / batch, machine.now))
 
 
-def _hosted(schedule: Mapping[str, Cron], machine: Machine) -> Iterator[File]:
+def _hosted(planned: Timetable, machine: Machine) -> Iterator[File]:
     lines = [
         "# One job for each line; times are UTC. TRUEUP_URL is where `trueup serve` is found, TRUEUP_API_KEY its key.",
+        *(f"# {line}" for line in _left_out(planned)),
     ]
-    for name, cron in schedule.items():
+    for name, cron in planned.jobs.items():
         url = f'"${{TRUEUP_URL:-{machine.url}}}/api/admin/{_ROUTES.get(name, name)}"'
         lines.append(f"# {name}: {cron.text}")
         lines.append(f'curl -fsS -X POST -H "Authorization: Bearer $TRUEUP_API_KEY" {url}')
@@ -148,7 +156,7 @@ def _run(machine: Machine, name: str) -> list[str]:
     return [*machine.command, "schedule", "run", name]
 
 
-KINDS: Final[Mapping[str, Callable[[Mapping[str, Cron], Machine], Iterator[File]]]] = {
+KINDS: Final[Mapping[str, Callable[[Timetable, Machine], Iterator[File]]]] = {
     "cron": _crontab,
     "systemd": _systemd,
     "windows": _windows,
