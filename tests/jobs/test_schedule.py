@@ -193,7 +193,7 @@ def test_a_crontab_has_the_time_of_its_machine():
     text = files("cron", "0 0 * * 0", hours=-5)["trueup.crontab"]
     *_, line = text.splitlines()
     assert line.startswith("0 19 * * 6 cd '/srv/100\\% ours' && ")
-    assert shlex.split(line)[-4:] == ["trueup", "schedule", "run", "sync-storage-stats"]
+    assert shlex.split(line)[-5:] == ["trueup", "schedule", "run", "sync-storage-stats", "--quiet"]
     assert "UTC-05:00" in text
     assert "\n0 0 * * 0 cd " in files("cron", "0 0 * * 0")["trueup.crontab"]
     assert "\n15,45 * * * * cd " in files("cron", "*/30 * * * *", hours=5.75)["trueup.crontab"]
@@ -329,15 +329,81 @@ def test_the_command_prints_files_or_writes_them(
         time.tzset()
 
 
+COMMANDS = {
+    "cron": ("trueup.crontab", "run cleanup-old-downloads", "TRUEUP_HOME={home} "),
+    "systemd": ("trueup-cleanup-old-downloads.service", "ExecStart=", "Environment=TRUEUP_HOME={home}\n"),
+    "windows": ("trueup-cleanup-old-downloads.bat", '"cleanup-old-downloads"', 'set "TRUEUP_HOME={home}"\r\n'),
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_files_carry_what_the_command_was_started_with_and_no_secret(
+    kind: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "c.toml").write_text(POOL)
+    (tmp_path / "e.env").write_text("SECRET=s3cret\n")
+    monkeypatch.setenv("TRUEUP_HOME", "state")
+    monkeypatch.setenv("TRUEUP_STORES__A__SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv("TRUEUP_STORES__A__URL", "s3://a")
+    done = cli("--env-file", "e.env", "--config", "c.toml", "schedule", "export", kind, "--json")
+    name, command, home = COMMANDS[kind]
+    text = next(file["text"] for file in done.document["files"] if file["name"] == name)
+    (line,) = [line for line in text.splitlines() if command in line]
+    words = shlex.split(line)
+    assert words[words.index("--env-file") + 1] == str(tmp_path / "e.env")
+    assert words[words.index("--config") + 1] == str(tmp_path / "c.toml")
+    assert home.format(home=tmp_path / "state") in text
+    assert "gives a job the environment of a login." in text
+    assert "Credentials come from the env file that is named below." in text
+    assert "which were set when this was made: TRUEUP_STORES__A__SECRET_ACCESS_KEY, TRUEUP_STORES__A__URL." in text
+    assert "s3cret" not in done.out
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_files_without_an_env_file_say_where_credentials_go(
+    kind: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("TRUEUP_HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    (tmp_path / "trueup.toml").write_text(POOL)
+    text = cli("schedule", "export", kind).out
+    assert "make this again with --env-file FILE" in text
+    assert "TRUEUP_HOME" not in text
+    (tmp_path / ".env").write_text("A=b\n")
+    assert str(tmp_path / ".env") in cli("schedule", "export", kind).out
+    (tmp_path / "other.env").write_text("A=b\n")
+    monkeypatch.setenv("TRUEUP_ENV_FILE", "other.env")
+    assert str(tmp_path / "other.env") in cli("schedule", "export", kind).out
+
+
+def test_a_line_of_the_crontab_uses_the_same_state_and_the_same_credentials(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "it's 100% ours"
+    (folder / "a").mkdir(parents=True)
+    (folder / "c.toml").write_text(f'{POOL}[stores.b]\nurl = "s3://b"\nsecret_access_key = "env:SECRET"\n')
+    (folder / "e.env").write_text("SECRET=s3cret\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TRUEUP_HOME", "the state")
+    document = cli("--env-file", "e.env", "--config", "c.toml", "schedule", "export", "cron", "--json").document
+    line = next(line for line in document["files"][0]["text"].splitlines() if "run sync-storage-stats" in line)
+    monkeypatch.delenv("TRUEUP_HOME")
+    bare = {name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "PYTHONPATH"}}
+    command = line.split(" ", 5)[5].replace(r"\%", "%")
+    done = subprocess.run(["sh", "-c", command], cwd="/", env=bare, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (folder / "the state").is_dir()
+
+
 def test_a_line_of_the_crontab_runs_as_it_is_written(cli: Cli, tmp_path: Path):
     (tmp_path / "a").mkdir()
     (tmp_path / "trueup.toml").write_text(f'{POOL}[schedule]\nsmart-sync-all-projects = "off"\n')
     document = cli("schedule", "export", "cron", "--json").document
-    line = document["files"][0]["text"].splitlines()[2]
+    line = next(line for line in document["files"][0]["text"].splitlines() if "run sync-storage-stats" in line)
     done = subprocess.run(
         ["sh", "-c", line.split(" ", 5)[5]], cwd="/", env=os.environ, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "sync-storage-stats: ok\n"
+    assert (done.stdout, done.stderr) == ("", "")
     assert sys.executable in line
 
 
@@ -346,4 +412,6 @@ def test_a_job_that_needs_somebody_ends_with_its_exit_code(cli: Cli, tmp_path: P
     (tmp_path / "trueup.toml").write_text('[pool.providers.a]\nurl = "nowhere"\n')
     done = cli("schedule", "run", "sync-storage-stats", "--json")
     assert (done.code, done.document["status"]) == (1, "failed")
+    done = cli("schedule", "run", "sync-storage-stats", "--quiet")
+    assert (done.code, done.out, done.err) == (1, "", "sync-storage-stats: failed\n")
     assert cli("schedule", "export", "fax").code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 _CODES = {status: code for code, status in STATUSES.items()}
+_HOMES = {"TRUEUP_HOME", "XDG_STATE_HOME"}
 _FINE = {"ok", "dry-run"}
 
 
@@ -87,6 +89,10 @@ def export(
         files=(into or Path()).resolve(),
         now=datetime.now().astimezone(),
         url=f"http://{server.host}:{server.port}",
+        # What a job would not find by itself. A home that the env file names comes with that file.
+        home=settings.home.absolute() if os.environ.keys() & _HOMES else None,
+        env_file=settings.env_file.absolute() if settings.env_file is not None else None,
+        variables=[ui.clean(name) for name in sorted(os.environ) if name.startswith("TRUEUP_") and "__" in name],
     )
     planned = _planned(ui)
     for name, why in planned.left_out.items():
@@ -115,7 +121,8 @@ def run(
         raise UsageError(f"the schedule has no job '{job}'", cure=f"Known: {', '.join(SCHEDULE)}")
     with ui.alone():
         done = run_job(job.replace("-", "_"), settings=ui.settings())
-    ui.out(f"{job}: {done.status}")
+    # What went wrong is told with --quiet, too: cron mails nothing else.
+    (ui.out if done.status in _FINE else ui.say)(f"{job}: {done.status}")
     ui.document(dict(done.result))
     return 0 if done.status in _FINE else _CODES.get(done.status, 1)
 

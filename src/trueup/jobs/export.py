@@ -37,7 +37,7 @@ class Machine:
     """Where the files are to be used."""
 
     command: Sequence[str]
-    """The program; a job's `schedule run NAME` is put behind it."""
+    """The program with its settings file; a job's `schedule run NAME` is put behind it."""
     folder: Path
     """Where the program is started."""
     files: Path
@@ -46,6 +46,12 @@ class Machine:
     """By the clock of that machine, with its offset."""
     url: str
     """Of the service, for who asks over the network."""
+    home: Path | None = None
+    """The state folder, where it is another one than without a variable."""
+    env_file: Path | None = None
+    """Where credentials come from."""
+    variables: Sequence[str] = ()
+    """Names of settings in the environment this is made in, which is not the one a job is started in."""
 
     @property
     def offset(self) -> timedelta:
@@ -58,6 +64,19 @@ def export(kind: str, planned: Timetable, machine: Machine) -> list[File]:
     return list(KINDS[kind](planned, machine))
 
 
+def _notes(planned: Timetable, machine: Machine) -> list[str]:
+    """What to know about files that start a job here, a line each."""
+    lines = ["Neither cron nor systemd nor Task Scheduler gives a job the environment of a login."]
+    if machine.env_file is not None:
+        lines.append("Credentials come from the env file that is named below.")
+    else:
+        lines.append("Credentials go into an env file: make this again with --env-file FILE.")
+    if machine.variables:
+        known = ", ".join(machine.variables)
+        lines.append(f"Put these into it as well, which were set when this was made: {known}.")
+    return lines + _left_out(planned)
+
+
 def _left_out(planned: Timetable) -> list[str]:
     return [f"Left out: {name}, because {why}." for name, why in planned.left_out.items()]
 
@@ -65,12 +84,14 @@ def _left_out(planned: Timetable) -> list[str]:
 def _crontab(planned: Timetable, machine: Machine) -> Iterator[File]:
     lines = [
         f"# Times are this machine's, UTC{machine.now.isoformat()[-6:]}; make the file again when its offset changes.",
-        *(f"# {line}" for line in _left_out(planned)),
+        *(f"# {line}" for line in _notes(planned, machine)),
     ]
     for name, cron in planned.jobs.items():
         lines.append(f"# {name}: {cron.text} (UTC)")
-        # A percent sign ends the command of a crontab.
-        command = f"cd {shlex.quote(str(machine.folder))} && {shlex.join(_run(machine, name))}".replace("%", r"\%")
+        # Whatever is printed is mailed. A variable on a line of its own would be one for all that follows it.
+        home = f"TRUEUP_HOME={shlex.quote(str(machine.home))} " if machine.home is not None else ""
+        command = f"cd {shlex.quote(str(machine.folder))} && {home}{shlex.join(_run(machine, name))} --quiet"
+        command = command.replace("%", r"\%")  # which would end it
         for rule in rules(cron, machine.offset):
             lines += [f"{when} {command}" for when in _cron_fields(rule)]
     yield File("trueup.crontab", "\n".join(lines) + "\n")
@@ -90,13 +111,14 @@ def _cron_fields(rule: Rule) -> Iterator[str]:
 
 
 def _systemd(planned: Timetable, machine: Machine) -> Iterator[File]:
-    head = "".join(f"# {line}\n" for line in _left_out(planned))
+    head = "".join(f"# {line}\n" for line in _notes(planned, machine))
+    home = f"Environment={_unit_word(f'TRUEUP_HOME={machine.home}')}\n" if machine.home is not None else ""
     for name, cron in planned.jobs.items():
-        words = " ".join(_unit_word(word) for word in _run(machine, name))
+        words = " ".join(_unit_word(word).replace("$", "$$") for word in _run(machine, name))
         yield File(
             f"trueup-{name}.service",
             f"{head}[Unit]\nDescription=trueup: {name}\nWants=network-online.target\nAfter=network-online.target\n\n"
-            f"[Service]\nType=oneshot\nWorkingDirectory={_percent(str(machine.folder))}\nExecStart={words}\n"
+            f"[Service]\nType=oneshot\nWorkingDirectory={_percent(str(machine.folder))}\n{home}ExecStart={words}\n"
             # Another run at work is no failure.
             "SuccessExitStatus=4\nNoNewPrivileges=true\n",
         )
@@ -121,8 +143,8 @@ def _two(number: int) -> str:
 
 
 def _unit_word(word: str) -> str:
-    escaped = _percent(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
-    return f'"{escaped}"' if escaped != word or not word or " " in word or "'" in word else word
+    escaped = _percent(word).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if escaped != word or not word or set(word) & set(" '$") else word
 
 
 def _percent(text: str) -> str:
@@ -130,11 +152,12 @@ def _percent(text: str) -> str:
 
 
 def _windows(planned: Timetable, machine: Machine) -> Iterator[File]:
-    head = "".join(f"rem {_percent(line)}\n" for line in _left_out(planned))
+    head = "".join(f"rem {_percent(line)}\n" for line in _notes(planned, machine))
+    home = f'set "TRUEUP_HOME={_percent(str(machine.home))}"\n' if machine.home is not None else ""
     for name, cron in planned.jobs.items():
         words = " ".join(f'"{_percent(word)}"' for word in _run(machine, name))
         batch = f"trueup-{name}.bat"
-        text = f'@echo off\n{head}rem {name}: {cron.text} (UTC)\ncd /d "{_percent(str(machine.folder))}"\n'
+        text = f'@echo off\n{head}rem {name}: {cron.text} (UTC)\n{home}cd /d "{_percent(str(machine.folder))}"\n'
         text += f'{words} >> "%~dp0trueup-{name}.log" 2>&1\nexit /b %ERRORLEVEL%\n'
         yield File(batch, text.replace("\n", "\r\n"))
         yield File(f"trueup-{name}.xml", task_xml(name, cron, machine.files / batch, machine.now))
@@ -153,7 +176,8 @@ def _hosted(planned: Timetable, machine: Machine) -> Iterator[File]:
 
 
 def _run(machine: Machine, name: str) -> list[str]:
-    return [*machine.command, "schedule", "run", name]
+    env_file = ["--env-file", str(machine.env_file)] if machine.env_file is not None else []
+    return [*machine.command, *env_file, "schedule", "run", name]
 
 
 KINDS: Final[Mapping[str, Callable[[Timetable, Machine], Iterator[File]]]] = {
