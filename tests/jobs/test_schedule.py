@@ -201,6 +201,15 @@ def test_a_crontab_has_the_time_of_its_machine():
         files("cron", "0 0 1 * *", hours=-5)
 
 
+@pytest.mark.parametrize(("line", "hours"), [("0 3 1 * 1", 0), ("0,20 3,4 1,15 11-12 1,3", 2), ("0 3 1 * 1", -3)])
+def test_a_monday_that_is_the_first_is_one_line_and_one_start(line: str, hours: float):
+    lines = [found for found in files("cron", line, hours)["trueup.crontab"].splitlines() if not found.startswith("#")]
+    (found,) = [cron(" ".join(entry.split()[:5])) for entry in lines]
+    by_that_clock = SUNDAY + timedelta(hours=hours)
+    shown = [moment - timedelta(hours=hours) for moment in islice(found.after(by_that_clock), 20)]
+    assert shown == list(islice(cron(line).after(SUNDAY), 20))
+
+
 def test_systemd_is_told_in_utc():
     units = files("systemd", "*/30 3 1 * 0", hours=-5)
     assert list(units) == ["trueup-sync-storage-stats.service", "trueup-sync-storage-stats.timer"]

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from trueup.jobs.config import Timetable
 from trueup.jobs.cron import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY
-from trueup.jobs.local import Rule, by_hour, listed, rules
+from trueup.jobs.local import Rule, by_hour, in_one, listed, rules
 from trueup.jobs.windows import task_xml
 
 _NAMES: Final = "Sun Mon Tue Wed Thu Fri Sat".split()
@@ -92,7 +92,7 @@ def _crontab(planned: Timetable, machine: Machine) -> Iterator[File]:
         home = f"TRUEUP_HOME={shlex.quote(str(machine.home))} " if machine.home is not None else ""
         command = f"cd {shlex.quote(str(machine.folder))} && {home}{shlex.join(_run(machine, name))} --quiet"
         command = command.replace("%", r"\%")  # which would end it
-        for rule in rules(cron, machine.offset):
+        for rule in in_one(rules(cron, machine.offset)):
             lines += [f"{when} {command}" for when in _cron_fields(rule)]
     yield File("trueup.crontab", "\n".join(lines) + "\n")
 
@@ -122,6 +122,7 @@ def _systemd(planned: Timetable, machine: Machine) -> Iterator[File]:
             # Another run at work is no failure.
             "SuccessExitStatus=4\nNoNewPrivileges=true\n",
         )
+        # A moment that two of them mean is one moment to a timer.
         whens = "".join(f"OnCalendar={when}\n" for rule in rules(cron) for when in _calendar(rule))
         yield File(
             f"trueup-{name}.timer",
