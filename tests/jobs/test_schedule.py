@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
@@ -34,7 +35,7 @@ def cron(text: str) -> Cron:
     return parse_cron(text, where="line")
 
 
-def files(kind: str, text: str, hours: float = 0) -> dict[str, str]:
+def files(kind: str, text: str, hours: float = 0, **elsewhere: Path) -> dict[str, str]:
     zone = timezone(timedelta(hours=hours))
     machine = Machine(
         command=["/opt/true up/bin/python", "-m", "trueup"],
@@ -42,11 +43,12 @@ def files(kind: str, text: str, hours: float = 0) -> dict[str, str]:
         files=Path("/srv/tasks"),
         now=SUNDAY.astimezone(zone),
         url="http://127.0.0.1:8000",
+        user="NEST\\Jürgen",
     )
     planned = Timetable(
         jobs={"sync-storage-stats": cron(text)}, left_out={"smart-sync-all-projects": "there is no [records]"}
     )
-    return dict(export(kind, planned, machine))
+    return dict(export(kind, planned, replace(machine, **elsewhere)))
 
 
 # ----- settings
@@ -226,15 +228,39 @@ def test_windows_wakes_up_for_the_least_privileged_at_the_time_of_its_machine():
     texts = {element.tag.removeprefix(TASK): element.text for element in task.iter()}
     assert texts["URI"] == r"\trueup\sync-storage-stats"
     assert (texts["WakeToRun"], texts["RunLevel"]) == ("true", "LeastPrivilege")
+    assert texts["MultipleInstancesPolicy"] == "IgnoreNew"
+    assert (texts["LogonType"], texts["UserId"]) == ("S4U", "NEST\\Jürgen")
     assert texts["StartBoundary"] == "2026-11-22T00:00:00"
-    assert texts["Command"] == "/srv/tasks/trueup-sync-storage-stats.bat"
+    assert texts["Command"] == r"%SystemRoot%\System32\cmd.exe"
+    assert texts["Arguments"] == r"/d /c .\trueup-sync-storage-stats.bat"
+    assert texts["WorkingDirectory"] == "/srv/tasks"
     assert "Sunday" in texts
     batch = made["trueup-sync-storage-stats.bat"]
-    assert 'cd /d "/srv/100%% ours"\r\n"/opt/true up/bin/python" "-m" "trueup" "schedule" "run" ' in batch
+    assert '\r\ncd /d "/srv/100%% ours"\r\n"/opt/true up/bin/python" "-m" "trueup" "schedule" "run" ' in batch
     assert batch.endswith("exit /b %ERRORLEVEL%\r\n")
     west = files("windows", "0 0 * * 0", hours=-5)["trueup-sync-storage-stats.xml"]
     assert "<DaysOfWeek><Saturday /></DaysOfWeek>" in west
     assert "T19:00:00</StartBoundary>" in west
+
+
+def test_a_batch_file_keeps_letters_percent_signs_and_ampersands_of_paths():
+    odd = Path("C:\\Users\\Jürgen & %TEMP% 100%")
+    made = files("windows", "0 0 * * 0", folder=odd, files=odd, home=odd, env_file=odd)
+    batch = made["trueup-sync-storage-stats.bat"]
+    before, _, after = batch.partition("\r\nchcp 65001 >nul\r\n")
+    assert before.isascii()
+    assert after.count("Jürgen") == 3
+    # What cmd makes of it: a doubled percent sign is one, and an ampersand in quotes is no end of a command.
+    assert set(re.findall(r"%[^%\s]*%?", batch.replace("%%", ""))) == {
+        '%~dp0trueup-sync-storage-stats.log"',
+        "%TRUEUP_LOG%",
+        "%ERRORLEVEL%",
+    }
+    bare = re.sub(r'"[^"\r\n]*"', "", batch)
+    assert re.findall(r".{2}&.{1}", bare) == ["2>&1"]
+    task = ET.fromstring(made["trueup-sync-storage-stats.xml"])
+    assert task.findtext(f".//{TASK}WorkingDirectory") == str(odd)
+    assert task.findtext(f".//{TASK}Arguments") == r"/d /c .\trueup-sync-storage-stats.bat"
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ def export(
         files=(into or Path()).resolve(),
         now=datetime.now().astimezone(),
         url=f"http://{server.host}:{server.port}",
+        # Elsewhere than on Windows these are words to put the names in for.
+        user="\\".join(os.environ.get(name, name) for name in ("USERDOMAIN", "USERNAME")),
         # What a job would not find by itself. A home that the env file names comes with that file.
         home=settings.home.absolute() if os.environ.keys() & _HOMES else None,
         env_file=settings.env_file.absolute() if settings.env_file is not None else None,

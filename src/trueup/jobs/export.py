@@ -46,6 +46,8 @@ class Machine:
     """By the clock of that machine, with its offset."""
     url: str
     """Of the service, for who asks over the network."""
+    user: str
+    """Who runs the jobs there."""
     home: Path | None = None
     """The state folder, where it is another one than without a variable."""
     env_file: Path | None = None
@@ -158,10 +160,13 @@ def _windows(planned: Timetable, machine: Machine) -> Iterator[File]:
     for name, cron in planned.jobs.items():
         words = " ".join(f'"{_percent(word)}"' for word in _run(machine, name))
         batch = f"trueup-{name}.bat"
-        text = f'@echo off\n{head}rem {name}: {cron.text} (UTC)\n{home}cd /d "{_percent(str(machine.folder))}"\n'
-        text += f'{words} >> "%~dp0trueup-{name}.log" 2>&1\nexit /b %ERRORLEVEL%\n'
+        # cmd reads line by line: those before it knows that this is UTF-8 must be ASCII. Where the file lies is asked
+        # before the folder changes, which would change the answer.
+        text = f'@echo off\nchcp 65001 >nul\nset "TRUEUP_LOG=%~dp0trueup-{name}.log"\n'
+        text += f'{head}rem {name}: {cron.text} (UTC)\n{home}cd /d "{_percent(str(machine.folder))}"\n'
+        text += f'{words} >> "%TRUEUP_LOG%" 2>&1\nexit /b %ERRORLEVEL%\n'
         yield File(batch, text.replace("\n", "\r\n"))
-        yield File(f"trueup-{name}.xml", task_xml(name, cron, machine.files / batch, machine.now))
+        yield File(f"trueup-{name}.xml", task_xml(name, cron, machine.files / batch, machine.now, machine.user))
 
 
 def _hosted(planned: Timetable, machine: Machine) -> Iterator[File]:
