@@ -296,6 +296,11 @@ def test_hosted_cron_sends_the_key_in_a_header():
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
+def test_hosted_cron_asks_an_address_of_ipv6_in_brackets(cli: Cli, tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text(f'{POOL}[server]\nhost = "::1"\nport = 8123\n')
+    assert "${TRUEUP_URL:-http://[::1]:8123}/api/admin/sync-storage-stats" in cli("schedule", "export", "render").out
+
+
 # ----- the command
 
 

@@ -74,7 +74,7 @@ def export(
 ) -> int:
     """Print ready files that start the jobs without a running service: a crontab, units and timers for systemd, batch
     files and tasks for Windows, curl lines for hosted cron such as Render's."""
-    from trueup.jobs.config import server_config
+    from trueup.jobs.config import server_config, service_url
     from trueup.jobs.export import KINDS, Machine
     from trueup.jobs.export import export as made
 
@@ -88,7 +88,7 @@ def export(
         folder=Path.cwd(),
         files=(into or Path()).resolve(),
         now=datetime.now().astimezone(),
-        url=f"http://{server.host}:{server.port}",
+        url=service_url(server.host, server.port),
         # Elsewhere than on Windows these are words to put the names in for.
         user="\\".join(os.environ.get(name, name) for name in ("USERDOMAIN", "USERNAME")),
         # What a job would not find by itself. A home that the env file names comes with that file.

@@ -66,6 +66,11 @@ def server_config(settings: Settings, *, host: str = "", port: int | None = None
     )
 
 
+def service_url(host: str, port: int) -> str:
+    """Where a service that listens there is found."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def schedule_config(settings: Settings) -> dict[str, Cron | None]:
     """When each job that needs no argument runs, in UTC; None: never by itself. Raises `ConfigError` and
     `MissingExtra`."""
