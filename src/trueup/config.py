@@ -152,6 +152,8 @@ class Settings:
     home: Path
     environ: Mapping[str, str] = field(repr=False)
     path: Path | None = None
+    env_file: Path | None = None
+    """What was read before the environment."""
     stores: Mapping[str, StoreConfig] = field(default_factory=dict)
     jobs: Mapping[str, SyncJob] = field(default_factory=dict)
     sections: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -165,7 +167,8 @@ class Settings:
 def load(path: str | Path | None = None, *, env_file: str | Path | None = None) -> Settings:
     """Read the settings: `path`, else `TRUEUP_CONFIG`, else `./trueup.toml` if present. The environment is read after
     `env_file`, `TRUEUP_ENV_FILE` or `./.env`, and wins over both. Raises `ConfigError`."""
-    environ = _environment(env_file)
+    read_first = _env_file(env_file)
+    environ = _environment(read_first)
     chosen = path or environ.get("TRUEUP_CONFIG")
     file = Path(chosen) if chosen else Path("trueup.toml")
     document: dict[str, Any] = {}
@@ -188,6 +191,7 @@ def load(path: str | Path | None = None, *, env_file: str | Path | None = None) 
         home=state_home(environ),
         environ=environ,
         path=file if read else None,
+        env_file=read_first,
         stores=stores,
         jobs=jobs,
         sections=document,
@@ -199,13 +203,17 @@ def _unreadable(what: str, error: Exception) -> ConfigError:
     return ConfigError(f"{what} cannot be read: {error}", cure=cure)
 
 
-def _environment(env_file: str | Path | None) -> dict[str, str]:
-    named = env_file or os.environ.get("TRUEUP_ENV_FILE")
+def _env_file(given: str | Path | None) -> Path | None:
+    named = given or os.environ.get("TRUEUP_ENV_FILE")
     file = Path(named) if named else Path(".env")
     if named and not file.is_file():
         raise ConfigError(f"the environment file {file} is not there")
+    return file if file.is_file() else None
+
+
+def _environment(file: Path | None) -> dict[str, str]:
     found: dict[str, str] = {}
-    if file.is_file():
+    if file is not None:
         from dotenv import dotenv_values  # imported only where a file is read
 
         try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.cli.conftest import Cli
 from trueup.config import load
 from trueup.errors import ConfigError, UsageError
 from trueup.jobs.broker import make_app
-from trueup.jobs.config import SCHEDULE, Rate, schedule_config, scheduled, server_config
+from trueup.jobs.config import SCHEDULE, Rate, Timetable, schedule_config, scheduled, server_config
 from trueup.jobs.cron import Cron, parse_cron
 from trueup.jobs.embedded import Embedded
 from trueup.jobs.export import KINDS, Machine, export
@@ -30,6 +31,7 @@ from trueup.jobs.local import Rule, by_hour, repeated, rules
 from trueup.jobs.queue import open_queue
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
+POOL = '[pool.providers.a]\nurl = "a"\n'
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 
 
@@ -37,7 +39,7 @@ def cron(text: str) -> Cron:
     return parse_cron(text, where="line")
 
 
-def files(kind: str, text: str, hours: float = 0) -> dict[str, str]:
+def files(kind: str, text: str, hours: float = 0, **elsewhere: Path) -> dict[str, str]:
     zone = timezone(timedelta(hours=hours))
     machine = Machine(
         command=["/opt/true up/bin/python", "-m", "trueup"],
@@ -45,8 +47,12 @@ def files(kind: str, text: str, hours: float = 0) -> dict[str, str]:
         files=Path("/srv/tasks"),
         now=SUNDAY.astimezone(zone),
         url="http://127.0.0.1:8000",
+        user="NEST\\Jürgen",
     )
-    return dict(export(kind, {"sync-storage-stats": cron(text), "cleanup-old-downloads": None}, machine))
+    planned = Timetable(
+        jobs={"sync-storage-stats": cron(text)}, left_out={"smart-sync-all-projects": "there is no [records]"}
+    )
+    return dict(export(kind, planned, replace(machine, **elsewhere)))
 
 
 # ----- settings
@@ -227,12 +233,21 @@ def test_a_crontab_has_the_time_of_its_machine():
     text = files("cron", "0 0 * * 0", hours=-5)["trueup.crontab"]
     *_, line = text.splitlines()
     assert line.startswith("0 19 * * 6 cd '/srv/100\\% ours' && ")
-    assert shlex.split(line)[-4:] == ["trueup", "schedule", "run", "sync-storage-stats"]
+    assert shlex.split(line)[-5:] == ["trueup", "schedule", "run", "sync-storage-stats", "--quiet"]
     assert "UTC-05:00" in text
     assert "\n0 0 * * 0 cd " in files("cron", "0 0 * * 0")["trueup.crontab"]
     assert "\n15,45 * * * * cd " in files("cron", "*/30 * * * *", hours=5.75)["trueup.crontab"]
     with pytest.raises(UsageError, match="on another date here"):
         files("cron", "0 0 1 * *", hours=-5)
+
+
+@pytest.mark.parametrize(("line", "hours"), [("0 3 1 * 1", 0), ("0,20 3,4 1,15 11-12 1,3", 2), ("0 3 1 * 1", -3)])
+def test_a_monday_that_is_the_first_is_one_line_and_one_start(line: str, hours: float):
+    lines = [found for found in files("cron", line, hours)["trueup.crontab"].splitlines() if not found.startswith("#")]
+    (found,) = [cron(" ".join(entry.split()[:5])) for entry in lines]
+    by_that_clock = SUNDAY + timedelta(hours=hours)
+    shown = [moment - timedelta(hours=hours) for moment in islice(found.after(by_that_clock), 20)]
+    assert shown == list(islice(cron(line).after(SUNDAY), 20))
 
 
 def test_systemd_is_told_in_utc():
@@ -251,15 +266,39 @@ def test_windows_wakes_up_for_the_least_privileged_at_the_time_of_its_machine():
     texts = {element.tag.removeprefix(TASK): element.text for element in task.iter()}
     assert texts["URI"] == r"\trueup\sync-storage-stats"
     assert (texts["WakeToRun"], texts["RunLevel"]) == ("true", "LeastPrivilege")
+    assert texts["MultipleInstancesPolicy"] == "IgnoreNew"
+    assert (texts["LogonType"], texts["UserId"]) == ("S4U", "NEST\\Jürgen")
     assert texts["StartBoundary"] == "2026-11-22T00:00:00"
-    assert texts["Command"] == "/srv/tasks/trueup-sync-storage-stats.bat"
+    assert texts["Command"] == r"%SystemRoot%\System32\cmd.exe"
+    assert texts["Arguments"] == r"/d /c .\trueup-sync-storage-stats.bat"
+    assert texts["WorkingDirectory"] == "/srv/tasks"
     assert "Sunday" in texts
     batch = made["trueup-sync-storage-stats.bat"]
-    assert 'cd /d "/srv/100%% ours"\r\n"/opt/true up/bin/python" "-m" "trueup" "schedule" "run" ' in batch
+    assert '\r\ncd /d "/srv/100%% ours"\r\n"/opt/true up/bin/python" "-m" "trueup" "schedule" "run" ' in batch
     assert batch.endswith("exit /b %ERRORLEVEL%\r\n")
     west = files("windows", "0 0 * * 0", hours=-5)["trueup-sync-storage-stats.xml"]
     assert "<DaysOfWeek><Saturday /></DaysOfWeek>" in west
     assert "T19:00:00</StartBoundary>" in west
+
+
+def test_a_batch_file_keeps_letters_percent_signs_and_ampersands_of_paths():
+    odd = Path("C:\\Users\\Jürgen & %TEMP% 100%")
+    made = files("windows", "0 0 * * 0", folder=odd, files=odd, home=odd, env_file=odd)
+    batch = made["trueup-sync-storage-stats.bat"]
+    before, _, after = batch.partition("\r\nchcp 65001 >nul\r\n")
+    assert before.isascii()
+    assert after.count("Jürgen") == 3
+    # What cmd makes of it: a doubled percent sign is one, and an ampersand in quotes is no end of a command.
+    assert set(re.findall(r"%[^%\s]*%?", batch.replace("%%", ""))) == {
+        '%~dp0trueup-sync-storage-stats.log"',
+        "%TRUEUP_LOG%",
+        "%ERRORLEVEL%",
+    }
+    bare = re.sub(r'"[^"\r\n]*"', "", batch)
+    assert re.findall(r".{2}&.{1}", bare) == ["2>&1"]
+    task = ET.fromstring(made["trueup-sync-storage-stats.xml"])
+    assert task.findtext(f".//{TASK}WorkingDirectory") == str(odd)
+    assert task.findtext(f".//{TASK}Arguments") == r"/d /c .\trueup-sync-storage-stats.bat"
 
 
 @pytest.mark.parametrize(
@@ -295,17 +334,51 @@ def test_hosted_cron_sends_the_key_in_a_header():
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
+def test_hosted_cron_asks_an_address_of_ipv6_in_brackets(cli: Cli, tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text(f'{POOL}[server]\nhost = "::1"\nport = 8123\n')
+    assert "${TRUEUP_URL:-http://[::1]:8123}/api/admin/sync-storage-stats" in cli("schedule", "export", "render").out
+
+
 # ----- the command
 
 
 def test_the_command_lists_the_next_times(cli: Cli):
-    Path("trueup.toml").write_text('[schedule]\ncleanup-failed-downloads = "off"\nsync-storage-stats = "0 0 * * 0"\n')
+    Path("trueup.toml").write_text(
+        f'{POOL}[schedule]\ncleanup-failed-downloads = "off"\nsync-storage-stats = "0 0 * * 0"\n'
+    )
     rows = {row["job"]: row for row in cli("schedule", "ls", "--json").document["schedule"]}
-    assert rows["cleanup-failed-downloads"] == {"job": "cleanup-failed-downloads", "cron": "off", "next": []}
+    assert rows["cleanup-failed-downloads"] == {
+        "job": "cleanup-failed-downloads",
+        "cron": "off",
+        "next": [],
+        "left_out": "",
+    }
     next_one = datetime.fromisoformat(rows["sync-storage-stats"]["next"][0])
     assert f"{next_one:%a %H:%M:%S}" == "Sun 00:00:00"
     assert next_one > datetime.now(UTC)
-    assert "smart-sync-all-projects   */30 * * * *" in cli("schedule", "ls").out
+    assert rows["smart-sync-all-projects"]["next"] == []
+    assert "smart-sync-all-projects   */30 * * * *  left out: there is no [records]\n" in cli("schedule", "ls").out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_with_nothing_to_do_is_left_out_and_the_files_say_why(kind: str, cli: Cli, tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text(POOL)
+    done = cli("schedule", "export", kind, "--json")
+    assert done.err == "warning: smart-sync-all-projects is left out, because there is no [records]\n"
+    texts = [file["text"] for file in done.document["files"]]
+    assert any("Left out: smart-sync-all-projects, because there is no [records]." in text for text in texts)
+    assert not any("run smart-sync-all-projects" in text or "smart_sync" in text for text in texts)
+    (tmp_path / "trueup.toml").write_text(f"{POOL}[records]\n")
+    done = cli("schedule", "export", kind)
+    assert done.err == ""
+    assert "Left out" not in done.out
+
+
+def test_a_reason_stays_on_its_line(cli: Cli, tmp_path: Path):
+    (tmp_path / "trueup.toml").write_text('[pool.providers."a\\n* * * * * reboot"]\ncolour = "red"\n')
+    lines = cli("schedule", "export", "cron", "--json").document["files"][0]["text"].splitlines()
+    assert "reboot" in "".join(lines)
+    assert all(line.startswith("#") for line in lines)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -318,7 +391,7 @@ def test_the_command_prints_files_or_writes_them(
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        (tmp_path / "trueup.toml").write_text('[schedule]\nsync-storage-stats = "30 14 * * 0"\n')
+        (tmp_path / "trueup.toml").write_text(f'{POOL}[schedule]\nsync-storage-stats = "30 14 * * 0"\n')
         shown = cli("schedule", "export", kind).out
         assert (tmp_path / "trueup.toml").as_posix() in shown or kind == "render"
         written = cli("schedule", "export", kind, "--into", "out").out.split()
@@ -334,17 +407,81 @@ def test_the_command_prints_files_or_writes_them(
         time.tzset()
 
 
+COMMANDS = {
+    "cron": ("trueup.crontab", "run cleanup-old-downloads", "TRUEUP_HOME={home} "),
+    "systemd": ("trueup-cleanup-old-downloads.service", "ExecStart=", "Environment=TRUEUP_HOME={home}\n"),
+    "windows": ("trueup-cleanup-old-downloads.bat", '"cleanup-old-downloads"', 'set "TRUEUP_HOME={home}"\r\n'),
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_files_carry_what_the_command_was_started_with_and_no_secret(
+    kind: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "c.toml").write_text(POOL)
+    (tmp_path / "e.env").write_text("SECRET=s3cret\n")
+    monkeypatch.setenv("TRUEUP_HOME", "state")
+    monkeypatch.setenv("TRUEUP_STORES__A__SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv("TRUEUP_STORES__A__URL", "s3://a")
+    done = cli("--env-file", "e.env", "--config", "c.toml", "schedule", "export", kind, "--json")
+    name, command, home = COMMANDS[kind]
+    text = next(file["text"] for file in done.document["files"] if file["name"] == name)
+    (line,) = [line for line in text.splitlines() if command in line]
+    words = shlex.split(line)
+    assert words[words.index("--env-file") + 1] == str(tmp_path / "e.env")
+    assert words[words.index("--config") + 1] == str(tmp_path / "c.toml")
+    assert home.format(home=tmp_path / "state") in text
+    assert "gives a job the environment of a login." in text
+    assert "Credentials come from the env file that is named below." in text
+    assert "which were set when this was made: TRUEUP_STORES__A__SECRET_ACCESS_KEY, TRUEUP_STORES__A__URL." in text
+    assert "s3cret" not in done.out
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_files_without_an_env_file_say_where_credentials_go(
+    kind: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("TRUEUP_HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    (tmp_path / "trueup.toml").write_text(POOL)
+    text = cli("schedule", "export", kind).out
+    assert "make this again with --env-file FILE" in text
+    assert "TRUEUP_HOME" not in text
+    (tmp_path / ".env").write_text("A=b\n")
+    assert str(tmp_path / ".env") in cli("schedule", "export", kind).out
+    (tmp_path / "other.env").write_text("A=b\n")
+    monkeypatch.setenv("TRUEUP_ENV_FILE", "other.env")
+    assert str(tmp_path / "other.env") in cli("schedule", "export", kind).out
+
+
+def test_a_line_of_the_crontab_uses_the_same_state_and_the_same_credentials(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "it's 100% ours"
+    (folder / "a").mkdir(parents=True)
+    (folder / "c.toml").write_text(f'{POOL}[stores.b]\nurl = "s3://b"\nsecret_access_key = "env:SECRET"\n')
+    (folder / "e.env").write_text("SECRET=s3cret\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TRUEUP_HOME", "the state")
+    document = cli("--env-file", "e.env", "--config", "c.toml", "schedule", "export", "cron", "--json").document
+    line = next(line for line in document["files"][0]["text"].splitlines() if "run sync-storage-stats" in line)
+    monkeypatch.delenv("TRUEUP_HOME")
+    bare = {name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "PYTHONPATH"}}
+    command = line.split(" ", 5)[5].replace(r"\%", "%")
+    done = subprocess.run(["sh", "-c", command], cwd="/", env=bare, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (folder / "the state").is_dir()
+
+
 def test_a_line_of_the_crontab_runs_as_it_is_written(cli: Cli, tmp_path: Path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "trueup.toml").write_text(
-        '[pool.providers.a]\nurl = "a"\n[schedule]\nsmart-sync-all-projects = "off"\n'
-    )
+    (tmp_path / "trueup.toml").write_text(f'{POOL}[schedule]\nsmart-sync-all-projects = "off"\n')
     document = cli("schedule", "export", "cron", "--json").document
-    line = document["files"][0]["text"].splitlines()[2]
+    line = next(line for line in document["files"][0]["text"].splitlines() if "run sync-storage-stats" in line)
     done = subprocess.run(
         ["sh", "-c", line.split(" ", 5)[5]], cwd="/", env=os.environ, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "sync-storage-stats: ok\n"
+    assert (done.stdout, done.stderr) == ("", "")
     assert sys.executable in line
 
 
@@ -353,4 +490,6 @@ def test_a_job_that_needs_somebody_ends_with_its_exit_code(cli: Cli, tmp_path: P
     (tmp_path / "trueup.toml").write_text('[pool.providers.a]\nurl = "nowhere"\n')
     done = cli("schedule", "run", "sync-storage-stats", "--json")
     assert (done.code, done.document["status"]) == (1, "failed")
+    done = cli("schedule", "run", "sync-storage-stats", "--quiet")
+    assert (done.code, done.out, done.err) == (1, "", "sync-storage-stats: failed\n")
     assert cli("schedule", "export", "fax").code == 2

@@ -17,7 +17,7 @@ from trueup.api.gate import is_loopback
 from trueup.api.service import Service
 from trueup.config import Settings
 from trueup.errors import TrueupError, UsageError
-from trueup.jobs.config import ServerConfig
+from trueup.jobs.config import ServerConfig, service_url
 
 PATIENCE = 10
 """Seconds that a request may still take when the server is to stop."""
@@ -90,4 +90,4 @@ def _socket(config: ServerConfig) -> socket.socket:
 
 def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return service_url(host, port)

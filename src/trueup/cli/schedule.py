@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,10 +18,12 @@ from trueup.cli.ui import STATUSES, Ui
 from trueup.errors import UsageError
 
 if TYPE_CHECKING:
+    from trueup.jobs.config import Timetable
     from trueup.jobs.export import File
 
 _SHOWN = 3
 _CODES = {status: code for code, status in STATUSES.items()}
+_HOMES = {"TRUEUP_HOME", "XDG_STATE_HOME"}
 _FINE = {"ok", "dry-run"}
 
 
@@ -43,12 +47,16 @@ def ls(ui: Ui) -> int:
     from trueup.runs import stamped
 
     now = datetime.now(UTC)
+    planned = _planned(ui)
     rows: list[dict[str, object]] = []
     for name, cron in schedule_config(ui.settings()).items():
-        times = list(islice(cron.after(now), _SHOWN)) if cron is not None else []
+        active = planned.jobs.get(name)
+        times = list(islice(active.after(now), _SHOWN)) if active is not None else []
         line = cron.text if cron is not None else OFF
-        ui.out(f"{name:<26}", f"{line:<14}", ("  ".join(f"{time:%Y-%m-%d %H:%M}" for time in times), "dim"))
-        rows.append({"job": name, "cron": line, "next": [stamped(time) for time in times]})
+        why = planned.left_out.get(name, "")
+        said = f"left out: {why}" if why else "  ".join(f"{time:%Y-%m-%d %H:%M}" for time in times)
+        ui.out(f"{name:<26}", f"{line:<14}", (said, "dim"))
+        rows.append({"job": name, "cron": line, "next": [stamped(time) for time in times], "left_out": why})
     ui.document({"schedule": rows})
     return 0
 
@@ -66,7 +74,7 @@ def export(
 ) -> int:
     """Print ready files that start the jobs without a running service: a crontab, units and timers for systemd, batch
     files and tasks for Windows, curl lines for hosted cron such as Render's."""
-    from trueup.jobs.config import schedule_config, server_config
+    from trueup.jobs.config import server_config, service_url
     from trueup.jobs.export import KINDS, Machine
     from trueup.jobs.export import export as made
 
@@ -80,9 +88,18 @@ def export(
         folder=Path.cwd(),
         files=(into or Path()).resolve(),
         now=datetime.now().astimezone(),
-        url=f"http://{server.host}:{server.port}",
+        url=service_url(server.host, server.port),
+        # Elsewhere than on Windows these are words to put the names in for.
+        user="\\".join(os.environ.get(name, name) for name in ("USERDOMAIN", "USERNAME")),
+        # What a job would not find by itself. A home that the env file names comes with that file.
+        home=settings.home.absolute() if os.environ.keys() & _HOMES else None,
+        env_file=settings.env_file.absolute() if settings.env_file is not None else None,
+        variables=[ui.clean(name) for name in sorted(os.environ) if name.startswith("TRUEUP_") and "__" in name],
     )
-    files = made(kind, schedule_config(settings), machine)
+    planned = _planned(ui)
+    for name, why in planned.left_out.items():
+        ui.warn(f"{name} is left out, because {why}")
+    files = made(kind, planned, machine)
     if into is not None:
         _write(files, into)
     for file in files:
@@ -109,9 +126,18 @@ def run(
     name, arguments = scheduled(job)
     with ui.alone():
         done = run_job(name, settings=settings, **arguments)
-    ui.out(f"{job}: {done.status}")
+    # What went wrong is told with --quiet, too: cron mails nothing else.
+    (ui.out if done.status in _FINE else ui.say)(f"{job}: {done.status}")
     ui.document(dict(done.result))
     return 0 if done.status in _FINE else _CODES.get(done.status, 1)
+
+
+def _planned(ui: Ui) -> Timetable:
+    """The reasons in it are one line each: they become comments."""
+    from trueup.jobs.config import timetable
+
+    planned = timetable(ui.settings())
+    return replace(planned, left_out={name: ui.clean(why) for name, why in planned.left_out.items()})
 
 
 def _write(files: list[File], into: Path) -> None:

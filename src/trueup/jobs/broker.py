@@ -16,9 +16,8 @@ from trueup.catalog.tasks import Task
 from trueup.config import Settings
 from trueup.errors import ConfigError, TrueupError
 from trueup.jobs.beat import CronSchedule
-from trueup.jobs.config import schedule_config, scheduled, server_config
+from trueup.jobs.config import scheduled, server_config, timetable
 from trueup.jobs.queue import put
-from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE
 
 _VISIBLE: Final = 13 * 3600
@@ -57,19 +56,10 @@ def make_app(settings: Settings) -> Celery:
         beat_max_loop_interval=_TICK,
         beat_schedule={
             name: {"task": scheduled(name)[0], "kwargs": scheduled(name)[1], "schedule": CronSchedule(cron)}
-            for name, cron in schedule_config(settings).items()
-            if cron is not None and _has_work(name, settings)
+            for name, cron in timetable(settings).jobs.items()
         },
     )
     return app
-
-
-def _has_work(name: str, settings: Settings) -> bool:
-    try:
-        JOBS[scheduled(name)[0]].needs(settings)
-    except ConfigError:
-        return False
-    return True
 
 
 def send(app: Celery, task: Task, *, seconds: float = 0) -> None:
@@ -105,7 +95,7 @@ class Remote:
         self._settings = settings
         self._app = make_app(settings)
         self._tasks = catalog.tasks
-        self._schedule = schedule_config(settings)
+        self._schedule = timetable(settings).jobs
 
     def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
         """Queue a job. Raises `UsageError`, `Busy` with the id of the one that is under way, and `TrueupError` when the

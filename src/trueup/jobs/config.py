@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from trueup.config import Settings, check_names, resolve_secret, table_of
 from trueup.errors import ConfigError
 from trueup.jobs.cron import Cron, parse_cron
+from trueup.jobs.registry import JOBS
 
 _SERVER: Final = frozenset({"host", "port", "api_key", "broker", "rate_limit", "proxies"})
 _HOST: Final = "127.0.0.1"
@@ -71,6 +72,11 @@ def server_config(settings: Settings, *, host: str = "", port: int | None = None
     )
 
 
+def service_url(host: str, port: int) -> str:
+    """Where a service that listens there is found."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def schedule_config(settings: Settings) -> dict[str, Cron | None]:
     """When what runs, in UTC; None: never by itself. The names are those of `SCHEDULE`, and `sync-NAME` and
     `ingest-NAME` where there is a line for one. Raises `ConfigError` and `MissingExtra`."""
@@ -86,6 +92,31 @@ def schedule_config(settings: Settings) -> dict[str, Cron | None]:
             raise ConfigError(f"{where} = {line!r} is no cron line", cure='Write it like "0 3 * * *", or "off"')
         found[name] = None if line.strip().lower() == OFF else parse_cron(line, where=where)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timetable:
+    """What a clock starts, by name."""
+
+    jobs: Mapping[str, Cron]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Jobs with a line for which the settings have nothing to do, and why."""
+
+
+def timetable(settings: Settings) -> Timetable:
+    """The schedule without what is off or has nothing to do. Raises as `schedule_config` does."""
+    jobs: dict[str, Cron] = {}
+    left_out: dict[str, str] = {}
+    for name, cron in schedule_config(settings).items():
+        if cron is None:
+            continue
+        try:
+            JOBS[scheduled(name)[0]].needs(settings)
+        except ConfigError as error:
+            left_out[name] = error.message
+        else:
+            jobs[name] = cron
+    return Timetable(jobs=jobs, left_out=left_out)
 
 
 def scheduled(name: str) -> tuple[str, dict[str, Any]]:

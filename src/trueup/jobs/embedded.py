@@ -19,11 +19,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from trueup.catalog.base import Catalog
 from trueup.catalog.tasks import Task
 from trueup.config import Settings
-from trueup.errors import Busy, ConfigError, TrueupError
+from trueup.errors import Busy, TrueupError
 from trueup.jobs.clock import CronTrigger
-from trueup.jobs.config import schedule_config, scheduled
+from trueup.jobs.config import scheduled, timetable
 from trueup.jobs.queue import forget_old, put, queue_url
-from trueup.jobs.registry import JOBS
 from trueup.jobs.work import AT_ONCE, LEASE, Work
 from trueup.runs import new_run_id, run_lock
 
@@ -101,16 +100,11 @@ class Embedded:
         self._held.close()
 
     def _plan(self) -> None:
-        for name, cron in schedule_config(self._settings).items():
-            job, arguments = scheduled(name)
-            if cron is None:
-                continue
-            try:
-                JOBS[job].needs(self._settings)
-            except ConfigError as error:
-                log.info("%s is not run by the clock: %s", name, error)
-                continue
-            trigger, due = CronTrigger(cron), (job, arguments)
+        planned = timetable(self._settings)
+        for name, why in planned.left_out.items():
+            log.info("%s is not run by the clock: %s", name, why)
+        for name, cron in planned.jobs.items():
+            trigger, due = CronTrigger(cron), scheduled(name)
             self._clock.add_job(self._due, trigger, due, id=name, coalesce=True, misfire_grace_time=None)
 
     def _due(self, job: str, arguments: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -60,6 +60,17 @@ def _on_days(cron: Cron, times: tuple[int, ...], shift: int) -> Iterator[Rule]:
         yield Rule(times=times, days=cron.days, months=cron.months)
     if by_weekday:
         yield Rule(times=times, months=cron.months, weekdays=weekdays)
+
+
+def in_one(found: Iterable[Rule]) -> list[Rule]:
+    """For who takes days and weekdays in one rule as alternatives, as cron does: in two, both would start a job on a
+    day that is meant by either."""
+    by_times: dict[tuple[int, ...], Rule] = {}
+    for rule in found:
+        # Only alternatives have the same times.
+        first = by_times.get(rule.times)
+        by_times[rule.times] = replace(first, weekdays=rule.weekdays) if first is not None else rule
+    return list(by_times.values())
 
 
 def by_hour(times: tuple[int, ...]) -> dict[tuple[int, ...], tuple[int, ...]]:

@@ -22,7 +22,9 @@ _DAY: Final = 24 * 60
 _WEEKDAYS: Final = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split()
 _TASK: Final = """\
 <?xml version="1.0"?>
-<!-- schtasks /create /tn "trueup\\{name}" /xml "trueup-{name}.xml" -->
+<!-- As administrator: schtasks /create /tn "trueup\\{name}" /xml "trueup-{name}.xml" -->
+<!-- S4U: it runs also while nobody is logged on, no password is kept, and no shares of Windows can be reached.
+     InteractiveToken in its place: only while you are logged on, with shares, and without an administrator. -->
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
     <Description>trueup: {name}. Made for {cron} in UTC, with a clock at UTC{zone}.</Description>
@@ -33,7 +35,8 @@ _TASK: Final = """\
   </Triggers>
   <Principals>
     <Principal id="Author">
-      <LogonType>InteractiveToken</LogonType>
+      <UserId>{user}</UserId>
+      <LogonType>S4U</LogonType>
       <RunLevel>LeastPrivilege</RunLevel>
     </Principal>
   </Principals>
@@ -48,7 +51,8 @@ _TASK: Final = """\
   </Settings>
   <Actions Context="Author">
     <Exec>
-      <Command>{command}</Command>
+      <Command>%SystemRoot%\\System32\\cmd.exe</Command>
+      <Arguments>/d /c .\\{batch}</Arguments>
       <WorkingDirectory>{folder}</WorkingDirectory>
     </Exec>
   </Actions>
@@ -56,9 +60,10 @@ _TASK: Final = """\
 """
 
 
-def task_xml(name: str, cron: Cron, command: Path, now: datetime) -> str:
-    """The task that starts a file when a cron line says; `now` is the time by the machine's clock, with its offset.
-    Raises `UsageError` for more times than a task can have."""
+def task_xml(name: str, cron: Cron, batch: Path, now: datetime, user: str) -> str:
+    """The task that starts a batch file for a user when a cron line says; `now` is the time by the machine's clock,
+    with its offset. A moment that two triggers mean starts it once: `IgnoreNew`. Raises `UsageError` for more times
+    than a task can have."""
     triggers = [
         trigger for rule in rules(cron, now.utcoffset() or timedelta()) for trigger in _triggers(rule, now.date())
     ]
@@ -72,8 +77,10 @@ def task_xml(name: str, cron: Cron, command: Path, now: datetime) -> str:
         cron=cron.text,
         zone=now.isoformat()[-6:],
         triggers="\n".join(triggers),
-        command=escape(str(command)),
-        folder=escape(str(command.parent)),
+        user=escape(user),
+        # Without its folder: cmd would take an ampersand in there for the end of the command.
+        batch=batch.name,
+        folder=escape(str(batch.parent)),
     )
     # Without a declared encoding it is UTF-8; other letters than ASCII as references are right in any.
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii").replace("\n", "\r\n")
