@@ -117,6 +117,8 @@ class Gate:
             wait = self._limiter.wait((_household(client), right or signed_in))
             if wait:
                 raise _Refused(429, "too many requests", {"retry-after": str(max(1, round(wait + 0.5)))})
+        if "\0" in scope["path"]:
+            raise _Refused(404, "no name has a NUL in it")  # which some databases cannot even look for
         if self._sessions is None:
             _only_from_here(client, headers)
         elif signed_in or (self._pages and scope["path"] == SIGN_IN):

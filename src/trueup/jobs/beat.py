@@ -58,6 +58,8 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]  # the library has no typ
         # The last time that has come: an entry that was late is for that one as well.
         slot = entry.schedule.cron.until(now) or now
         entry.options["task_id"] = f"beat-{entry.name}-{slot:%Y%m%dT%H%MZ}"
+        # Nobody wants what is out of date: after a day without a worker, all of it would be done at once.
+        entry.options["expires"] = max(60.0, (entry.schedule.next_after(now) - now).total_seconds())
         return super().apply_async(entry, producer, advance, **options)
 
     def tick(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - Celery's signature

@@ -6,20 +6,26 @@ ended. When its input ends, it is to stop: somebody cancelled it, or whoever sta
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
+import pickle
 import signal
 import sys
 import threading
+import time
 from _thread import interrupt_main
-from typing import TextIO
+from contextlib import suppress
+from typing import Final, TextIO
 
 from trueup import events
-from trueup.config import load
 from trueup.errors import Busy, Interrupted, TrueupError
 from trueup.jobs.registry import During, job_of, run_job
 from trueup.runs import promise_run_id
+
+_LATEST: Final = 35.0
+"""Seconds after which it ends whatever it does. Whoever started it would have killed it before, and may be dead."""
 
 
 class _Speaker:
@@ -31,7 +37,7 @@ class _Speaker:
         os.dup2(2, 1)
 
     def say(self, value: object) -> None:
-        with self._lock:
+        with self._lock, suppress(BrokenPipeError):  # whoever listened is dead, and what runs is to stop
             self._file.write(json.dumps(value) + "\n")
             self._file.flush()
 
@@ -66,6 +72,7 @@ def main() -> None:
     ours = logging.getLogger("trueup")
     ours.addHandler(_ToParent(speaker))
     ours.setLevel(request["level"])
+    settings = pickle.loads(base64.b64decode(request["settings"]))  # noqa: S301 - our own parent's
     stop = threading.Event()
     heeds = job_of(request["job"]).heeds
 
@@ -74,19 +81,23 @@ def main() -> None:
         stop.set()
         if not heeds:
             _interrupt()
+        time.sleep(_LATEST)
+        os._exit(1)
 
     threading.Thread(target=watch, name="input", daemon=True).start()
     if request["run"]:
         promise_run_id(request["run"])
     try:
         during = During(listener=speaker.event, stopped=stop.is_set)
-        done = run_job(request["job"], settings=load(), during=during, **request["arguments"])
+        done = run_job(request["job"], settings=settings, during=during, **request["arguments"])
         speaker.say({"done": {"status": done.status, "result": dict(done.result)}})
     except (Interrupted, KeyboardInterrupt):
         speaker.say({"done": {"status": "interrupted", "result": None}})
     except TrueupError as error:
         status = "busy" if isinstance(error, Busy) else "failed"
-        speaker.say({"failed": {"status": status, "error": str(error), "again": error.retryable}})
+        # What a crash left may still be at it, for so long as it is let.
+        again = error.retryable or (status == "busy" and request["again"])
+        speaker.say({"failed": {"status": status, "error": str(error), "again": again}})
     except Exception as error:
         logging.getLogger("trueup.jobs").exception("unforeseen error in %s", request["job"])
         speaker.say({"failed": {"status": "failed", "error": f"{type(error).__name__}: {error}", "again": False}})

@@ -167,11 +167,20 @@ def _api_key(section: Mapping[str, Any], settings: Settings) -> str:
 
 def _broker(section: Mapping[str, Any], settings: Settings) -> str:
     url = _secret(section.get("broker", ""), settings)
-    scheme = urlsplit(url).scheme
-    if url and scheme not in _BROKERS:
+    if url and not _is_broker(url):
         # Without its words: they may hold a password.
         raise ConfigError("[server] broker is no URL of a broker", cure="Write it like redis://localhost:6379/0")
     return url
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises
+    except ValueError:
+        return False
+    numbered = parts.scheme not in {"redis", "rediss"} or re.fullmatch("/?[0-9]*", parts.path)
+    return parts.scheme in _BROKERS and bool(numbered)
 
 
 def _proxies(given: object) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
+import pickle
 import queue
 import re
 import subprocess
@@ -90,7 +92,7 @@ class Work:
         self._finish(process.returncode)
 
     def _begun(self) -> subprocess.Popen[str]:
-        # The child reads the same settings: the environment holds what was in an environment file.
+        # What a handler asks for by itself: the environment holds what was in an environment file.
         environ = dict(self._settings.environ) | {"TRUEUP_HOME": str(self._settings.home)}
         if self._settings.path is not None:
             environ["TRUEUP_CONFIG"] = str(self._settings.path)
@@ -109,7 +111,12 @@ class Work:
         plain = re.fullmatch(r"[\w-]{1,64}", self.task.id, re.ASCII)
         run = self.task.id if self.task.attempts == 1 and plain else ""
         level = logging.getLogger("trueup").getEffectiveLevel()
-        request = {"job": self.task.job, "arguments": dict(self.task.arguments), "run": run, "level": level}
+        request = {
+            "job": self.task.job, "arguments": dict(self.task.arguments), "run": run, "level": level,
+            "again": self.task.attempts > 1,
+            # As they were read at the start, not as their file is now.
+            "settings": base64.b64encode(pickle.dumps(self._settings)).decode(),
+        }  # fmt: skip
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(request) + "\n")

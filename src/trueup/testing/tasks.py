@@ -150,7 +150,7 @@ class TasksContract:
         assert [_state(catalog, name) for name in ("t1", "t2", "t3", "t4")] == [FAILURE, FAILURE, STARTED, PENDING]
         task = catalog.tasks.get("t1")
         assert task
-        assert task.error == "interrupted"
+        assert (task.status, task.error) == ("interrupted", "interrupted")
         assert not catalog.tasks.finish("t1", "dead", SUCCESS, result={})
         assert catalog.tasks.put("t5", "job", {}, "t1").state == PENDING
 

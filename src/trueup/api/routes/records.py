@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -25,13 +26,18 @@ from trueup.api.models import (
 from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here, queued
 from trueup.api.service import Service
-from trueup.catalog.tasks import UNDER_WAY
+from trueup.catalog.tasks import PENDING, UNDER_WAY
 from trueup.errors import TrueupError, UsageError
 from trueup.runs import stamped
 
 router = APIRouter()
 _LOOK: Final = 0.1
 """Seconds between two looks at whether a sync is over."""
+_LATER: Final = "With `wait=false`; where nobody has begun after 30 seconds, or it takes longer than 15 minutes"
+_UNBEGUN: Final = 30.0
+"""Seconds in which somebody begins with it, where there is a worker."""
+_LONGEST: Final = 900.0
+"""Seconds that a request stays open."""
 
 
 @router.post(
@@ -39,7 +45,7 @@ _LOOK: Final = 0.1
     tags=["admin", "records"],
     summary="Merge sheets with fresh numbers",
     response_model=SmartSync,
-    responses={202: {"model": Queued, "description": "With `wait=false`"}, **described(404, 409, 503)},
+    responses={202: {"model": Queued, "description": _LATER}, **described(404, 409, 503)},
 )
 async def smart_sync(
     service: Here,
@@ -48,17 +54,20 @@ async def smart_sync(
     wait: Annotated[bool, Query(description="Answer when it is over.")] = True,
 ) -> Any:  # noqa: ANN401 - one of two
     """Every active project, or one. Answers when it is over, unless `wait=false`."""
+    reader = service.reader  # which says that there is no [records]
     job, arguments = "smart_sync_all_projects", {}
     if project_id is not None:
         _known(service, project_id)
-        if project_id not in service.reader.active:
+        if project_id not in reader.active:
             raise UsageError(f"the project {project_id} is not active", cure="Write active = true")
         job, arguments = "smart_sync_single_project", {"project": project_id}
     told = await asyncio.to_thread(queued, service, job, "Records sync task queued successfully", **arguments)
     if not wait:
         return JSONResponse(told.model_dump(), 202)
+    began = time.monotonic()
     while (task := await asyncio.to_thread(service.task, told.task_id)).state in UNDER_WAY:
-        if service.closing.is_set():
+        waited = time.monotonic() - began
+        if service.closing.is_set() or waited > (_UNBEGUN if task.state == PENDING else _LONGEST):
             return JSONResponse(told.model_dump(), 202)
         await asyncio.sleep(_LOOK)
     if task.result is None:

@@ -91,7 +91,7 @@ class MongoTasks:
     @plainly()
     def interrupt(self, holder: str) -> list[str]:
         dead = {"$or": [{"holder": {"$eq": holder}}, {"$expr": _past("$lease_until")}]}
-        over = {"$set": {"state": FAILURE, "error": "interrupted", "finished_at": now()}}
+        over = {"$set": {"state": FAILURE, "status": "interrupted", "error": "interrupted", "finished_at": now()}}
         update = over | {"$unset": dict.fromkeys(_OVER, "")}
         gone: list[str] = []
         while found := self._tasks.find_one_and_update({"state": STARTED, **dead}, update):

@@ -95,7 +95,7 @@ class SqlTasks:
 
     def interrupt(self, holder: str) -> list[str]:
         dead = sa.or_(_c.holder == holder, _c.lease_until <= clock(self._engine))
-        values = {"state": FAILURE, "error": "interrupted", "finished_at": now(), **_OVER}
+        values = {"state": FAILURE, "status": "interrupted", "error": "interrupted", "finished_at": now(), **_OVER}
         with self._engine.begin() as db:
             gone = sa.select(_c.id).where(_c.state == STARTED, dead).order_by(_c.id)
             found = list(db.scalars(gone.with_for_update(skip_locked=True)))
