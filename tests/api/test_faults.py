@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -193,3 +193,25 @@ def test_without_its_broker_the_service_says_so_loses_nothing_and_goes_on_when_i
             again = server.over(server.post("/api/sync/site").json["task_id"])
             assert (again["state"], again["result"]["counts"]["copy_right"]) == ("SUCCESS", 1)
             assert server.get(f"/api/runs/{task}").json["attempts"] == 1
+
+
+def test_who_asks_a_server_that_says_nothing_keeps_nobody_else_waiting(tmp_path: Path):
+    folder = world(tmp_path)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent, ThreadPoolExecutor(50) as pool:
+        source = f"sftp://me@127.0.0.1:{silent.getsockname()[1]}/drop"
+        ours = f'[ingest.far]
+source = "{source}"
+into = "far"
+handler = "handlers:slow"
+'
+        (folder / "trueup.toml").write_text(SETTINGS + ours)
+        with serving(folder) as server:
+            for _ in range(45):
+                pool.submit(server.get, "/api/ingest/far/diagnose").add_done_callback(Future.exception)
+            for _ in range(3):
+                began = time.monotonic()
+                assert server.get("/api/storage/stats").status == 200
+                assert time.monotonic() - began < 3
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 20
