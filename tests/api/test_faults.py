@@ -199,11 +199,7 @@ def test_who_asks_a_server_that_says_nothing_keeps_nobody_else_waiting(tmp_path:
     folder = world(tmp_path)
     with socket.create_server(("127.0.0.1", 0), backlog=100) as silent, ThreadPoolExecutor(50) as pool:
         source = f"sftp://me@127.0.0.1:{silent.getsockname()[1]}/drop"
-        ours = f'[ingest.far]
-source = "{source}"
-into = "far"
-handler = "handlers:slow"
-'
+        ours = f'[ingest.far]\nsource = "{source}"\ninto = "far"\nhandler = "handlers:slow"\n'
         (folder / "trueup.toml").write_text(SETTINGS + ours)
         with serving(folder) as server:
             for _ in range(45):
