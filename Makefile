@@ -11,8 +11,9 @@ AZURITE := tests/servers/node_modules/.installed
 # The dashboard is tested in a browser; `CHROMIUM=/path make test` takes another one.
 export CHROMIUM ?= /usr/bin/chromium
 
-# As many test processes as cores, at most 8: the servers are shared, and more only queue in front of them.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; [ $$n -lt 2 ] && n=2; echo $$n)
+# One test process more than cores, as a test waits for a third of its time; at most 8: the servers are shared, and more
+# only queue in front of them.
+JOBS ?= $(shell n=$$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)); [ $$n -gt 8 ] && n=8; echo $$n)
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -82,7 +82,7 @@ def test_syncs_and_ingests_may_have_lines_by_their_names(cli: Cli, tmp_path: Pat
     pairs = "".join(f'[sync.{name}]\nleft = "left"\nright = "right"\n' for name in ("my_site", "storage-stats"))
     drop = '[ingest.stats]\nsource = "drop"\ninto = "taken"\n'
     lines = '[schedule]\nsync-my_site = "15 4 * * 0"\ningest-stats = "off"\n'
-    Path("trueup.toml").write_text(pairs + drop + lines)
+    Path("trueup.toml").write_text(POOL + pairs + drop + lines)
     monkeypatch.setenv("TRUEUP_SCHEDULE__INGEST_STATS", "*/5 * * * *")
     schedule = schedule_config(load())
     # A sync cannot take the name of a line that is there already.
