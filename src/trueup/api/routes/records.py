@@ -28,6 +28,7 @@ from trueup.api.routes.storage import Here, queued
 from trueup.api.service import Service
 from trueup.catalog.tasks import PENDING, UNDER_WAY
 from trueup.errors import TrueupError, UsageError
+from trueup.jobs.registry import JOBS
 from trueup.runs import stamped
 
 router = APIRouter()
@@ -54,11 +55,11 @@ async def smart_sync(
     wait: Annotated[bool, Query(description="Answer when it is over.")] = True,
 ) -> Any:  # noqa: ANN401 - one of two
     """Every active project, or one. Answers when it is over, unless `wait=false`."""
-    reader = service.reader  # which says that there is no [records]
     job, arguments = "smart_sync_all_projects", {}
+    JOBS[job].needs(service.settings)
     if project_id is not None:
         _known(service, project_id)
-        if project_id not in reader.active:
+        if project_id not in service.reader.active:
             raise UsageError(f"the project {project_id} is not active", cure="Write active = true")
         job, arguments = "smart_sync_single_project", {"project": project_id}
     told = await asyncio.to_thread(queued, service, job, "Records sync task queued successfully", **arguments)
