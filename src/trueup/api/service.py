@@ -12,6 +12,7 @@ from fastapi import Request
 
 from trueup.api.metrics import Metrics
 from trueup.api.problems import Missing
+from trueup.api.together import Together
 from trueup.catalog import open_catalog
 from trueup.catalog.base import Catalog
 from trueup.catalog.database import database_of, is_there
@@ -73,6 +74,7 @@ class Service:
         self.metrics = Metrics()
         self.closing = threading.Event()
         """Set when the server is to stop: streams end."""
+        self.together = Together()
         self._open = ExitStack()
         # Each has a connection of its own: who reads never waits behind who waits to write.
         self._pool = self._once(lambda: Pool.from_config(settings))

@@ -24,6 +24,8 @@ from trueup.errors import Busy, Interrupted, TrueupError
 from trueup.jobs.registry import During, job_of, run_job
 from trueup.runs import promise_run_id
 
+_BEHIND: Final = 10
+"""Whoever asks the server for something goes first."""
 _LATEST: Final = 35.0
 """Seconds after which it ends whatever it does. Whoever started it would have killed it before, and may be dead."""
 
@@ -67,6 +69,8 @@ def _interrupt() -> None:
 
 def main() -> None:
     """Do what the first line says."""
+    if sys.platform != "win32":
+        os.nice(_BEHIND)
     speaker = _Speaker()
     request = json.loads(sys.stdin.readline())
     ours = logging.getLogger("trueup")

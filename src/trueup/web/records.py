@@ -35,7 +35,7 @@ def projects(request: Request, service: Here) -> Response:
 @router.get("/records/{project_id}")
 def accounts(request: Request, project_id: str, service: Here) -> Response:
     """The merged values of a project."""
-    found: list[dict[str, Any]] = json.loads(bytes(api.accounts(project_id, service).body))["accounts"]
+    found: list[dict[str, Any]] = json.loads(api.listed(service, project_id))["accounts"]
     known: Any = records.status(service.settings)["projects"]
     [project] = [one for one in known if one["id"] == project_id]
     fields = [name for name in found[0] if name not in _OURS] if found else []

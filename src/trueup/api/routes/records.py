@@ -103,14 +103,10 @@ def projects(service: Here) -> Projects:
     response_model=Accounts,
     responses=described(404, 503),
 )
-def accounts(project_id: ProjectId, service: Here) -> Response:
+async def accounts(project_id: ProjectId, service: Here) -> Response:
     """With their merged values; those whose rows are gone are left out."""
-    _known(service, project_id)
-
-    def form(found: records.Listing) -> bytes:
-        return json.dumps({"project_id": project_id, "accounts": found.to_json()}, ensure_ascii=False).encode()
-
-    return Response(service.reader.accounts(project_id, form), media_type="application/json")
+    found = await service.together.answer(f"accounts {project_id}", lambda: listed(service, project_id))
+    return Response(found, media_type="application/json")
 
 
 @router.get(
@@ -145,6 +141,16 @@ def snapshots(
     except UsageError as error:
         raise Missing(error.message) from error
     return Snapshots(**found)
+
+
+def listed(service: Service, project_id: str) -> bytes:
+    """The accounts of a project as JSON. Raises `Missing`."""
+    _known(service, project_id)
+
+    def form(found: records.Listing) -> bytes:
+        return json.dumps({"project_id": project_id, "accounts": found.to_json()}, ensure_ascii=False).encode()
+
+    return service.reader.accounts(project_id, form)
 
 
 def _known(service: Service, project_id: str) -> None:

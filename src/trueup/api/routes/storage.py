@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 from trueup.api.models import Queued, RunId, StorageStats, TaskStatus
 from trueup.api.problems import Missing, described
@@ -28,9 +29,13 @@ def queued(service: Service, job: str, message: str, **arguments: Any) -> Queued
     response_model=StorageStats,
     responses=described(503),
 )
-def stats(service: Here) -> JSONResponse:
+async def stats(service: Here) -> Response:
     """Answered from the books alone. Needs no key."""
-    return JSONResponse(service.storage())  # typed already: validating it again would double the time
+
+    def look() -> bytes:
+        return json.dumps(service.storage()).encode()  # typed already: validating it again would double the time
+
+    return Response(await service.together.answer("storage", look), media_type="application/json")
 
 
 @router.post(

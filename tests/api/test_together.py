@@ -1,0 +1,58 @@
+"""Many who ask the same at the same time, and what each of them may be told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from trueup.api.together import Together
+
+
+def test_nobody_is_told_what_was_looked_up_before_he_asked():
+    begun, looks = 0, 0
+
+    def look() -> bytes:
+        nonlocal looks
+        looks += 1
+        at = begun
+        time.sleep(0.02)
+        return str(at).encode()
+
+    async def ask(together: Together, number: int) -> None:
+        nonlocal begun
+        await asyncio.sleep(number * 0.003)
+        begun = number
+        assert int(await together.answer("x", look)) >= number
+
+    async def main() -> None:
+        together = Together()
+        await asyncio.gather(*(ask(together, number) for number in range(50)))
+        assert not together._begun
+        assert not together._next
+
+    asyncio.run(main())
+    assert looks < 20
+
+
+def test_who_goes_takes_the_answer_from_nobody_and_errors_are_everybody_s():
+    go_on = threading.Event()
+
+    def fails() -> bytes:
+        assert go_on.wait(30)
+        raise ValueError("no")
+
+    async def main() -> None:
+        together = Together()
+        first, second = (asyncio.create_task(together.answer("x", fails)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        assert await together.answer("y", lambda: b"another") == b"another"
+        go_on.set()
+        with pytest.raises(ValueError, match="no"):
+            await second
+        assert await together.answer("x", lambda: b"fine") == b"fine"
+
+    asyncio.run(main())
