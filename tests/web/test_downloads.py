@@ -139,7 +139,7 @@ def test_whatever_files_are_called_is_text_and_stays_on_a_phone(browser: Browser
     with visit(browser, server.url, viewport={"width": 320, "height": 640}) as page:
         page.goto("/downloads")
         expect(rows(page)).to_have_count(3)
-        for said in ("the server answered 404", long[:100], f"/odd?<b>{ODD}</b>"):
+        for said in ("the server answered 404", long[:100], "/odd?…"):
             expect(rows(page).filter(has_text=said)).to_have_count(1)
         assert page.locator("main img, main b").count() == 0
         for path in (page.url, page.get_by_role("link", name=f"Delete {long[:100]}").get_attribute("href")):

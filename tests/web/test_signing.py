@@ -63,12 +63,34 @@ def opens(server: Server, cookie: str) -> bool:
 
 
 def test_whoever_has_no_key_is_led_to_where_one_signs_in(locked: Server):
-    assert ask(locked, "/runs/some%20run")[:3] == (303, "/sign-in?next=/runs/some%20run", "")
+    assert ask(locked, "/runs/some%20run")[:3] == (303, "/sign-in?next=%2Fruns%2Fsome%2520run", "")
+    assert ask(locked, "/reconcile?provider=%C3%BC").to == "/sign-in?next=%2Freconcile%3Fprovider%3D%25C3%25BC"
     assert ask(locked, "/", Accept="*/*").status == 401
-    assert ask(locked, "/start/sync_storage_stats", {}).status == 401
-    assert ask(locked, "/sign-out", {}).status == 401
+    # A button that was pressed after the cookie ended.
+    assert ask(locked, "/start/sync_storage_stats", {})[:2] == (303, "/sign-in?next=%2F")
+    assert ask(locked, "/start/sync_storage_stats", {}, Accept="*/*").status == 401
     assert ask(locked, "/sign-in").status == 200
     assert ask(locked, "/static/style.css").status == 200
+
+
+@pytest.mark.parametrize("beside", ['prefs={"a":1}', "a=b c", "bad cookie", "x[y]=1", '"', "=x", "foo", "é=1"])
+def test_cookies_of_other_applications_are_in_nobody_s_way(locked: Server, beside: str):
+    value = Sessions(KEY).new()
+    for cookie in (f"{beside}; {COOKIE}={value}", f"{COOKIE}={value}; {beside}"):
+        assert ask(locked, "/runs", Cookie=cookie.encode().decode("latin-1")).status == 200
+
+
+def test_what_is_refused_is_a_page_for_a_browser_and_a_problem_for_a_program(locked: Server):
+    signed_in = f"{COOKIE}={Sessions(KEY).new()}"
+    for path, status in (("/nosuch", 404), ("/runs/%00", 404), ("/start/nosuch", 405)):
+        told = ask(locked, path, Cookie=signed_in)
+        assert (told.status, "To the overview" in told.text) == (status, True)
+        assert '"status":' in ask(locked, path, Cookie=signed_in, Accept="*/*").text.replace('": ', '":')
+    foreign = ask(locked, "/start/sync_storage_stats", {}, Cookie=signed_in, Origin="https://example.com")
+    assert (foreign.status, "this comes from a page of another origin" in foreign.text) == (403, True)
+    assert "That did not work" in sign_in(locked, key="x" * 70_000).text
+    for job, field in (("sync_files", "name"), ("ingest_files", "name"), ("smart_sync_single_project", "project")):
+        assert ask(locked, f"/start/{job}", {field: "nope"}, Cookie=signed_in).status == 404
 
 
 def test_the_right_key_gives_a_cookie_that_scripts_and_other_sites_cannot_use(locked: Server):

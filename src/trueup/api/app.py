@@ -15,6 +15,7 @@ from trueup import __version__
 from trueup.api import problems
 from trueup.api.description import describe
 from trueup.api.gate import Gate
+from trueup.api.problems import Pages
 from trueup.api.routes import downloads, health, jobs, records, runs, storage
 from trueup.api.service import Service
 
@@ -50,11 +51,12 @@ def create_app(service: Service) -> FastAPI:
     for router in routers:
         app.include_router(router)
     problems.install(app, [route for router in routers for route in router.routes])
-    pages = find_spec("jinja2") is not None
-    if pages:
+    pages: Pages | None = None
+    if find_spec("jinja2") is not None:
         from trueup.web import mount
 
-        mount(app)
+        pages = mount(app)
+    app.state.pages = pages
     app.add_middleware(Gate, config=service.config, metrics=service.metrics, pages=pages)
 
     def described() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import MutableMapping
-from http.cookies import CookieError, SimpleCookie
+from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trueup.api.metrics import Metrics
-from trueup.api.problems import MEDIA_TYPE, document
+from trueup.api.problems import MEDIA_TYPE, Pages, document, wants_page
 from trueup.api.session import COOKIE, Sessions
 from trueup.jobs.config import Rate, ServerConfig
 
@@ -49,9 +49,10 @@ class _Refused(Exception):
 
 
 class Gate:
-    """Wraps the application. With `pages`, whoever has no key is led to where one can sign in."""
+    """Wraps the application. With `pages`, whoever has no key is led to where one can sign in, and is told on a page
+    what is refused."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics, *, pages: bool) -> None:
+    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics, *, pages: Pages | None) -> None:
         self._app = app
         self._sessions = Sessions(config.api_key) if config.api_key else None
         self._pages = pages
@@ -76,7 +77,7 @@ class Gate:
                 more = [
                     (b"x-request-id", scope["request_id"].encode()),
                     (b"x-content-type-options", b"nosniff"),
-                    (b"cache-control", b"no-store"),
+                    (b"cache-control", b"no-cache" if scope["path"].startswith(STATIC) else b"no-store"),
                 ]
                 message = {**message, "headers": [*message.get("headers", ()), *more]}
             await send(message)
@@ -86,6 +87,11 @@ class Gate:
             receive = await _limited(receive, headers)
             await self._app(scope, receive, answer)
         except _Refused as refused:
+            if self._pages and refused.status != HTTPStatus.SEE_OTHER and wants_page(scope["path"], headers):
+                await self._pages(scope["path"], refused.status, refused.detail, refused.headers)(
+                    scope, receive, answer
+                )
+                return
             body = json.dumps(document(refused.status, refused.detail, scope["request_id"])).encode()
             told = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **refused.headers}
             pairs = [(name.encode(), value.encode()) for name, value in told.items()]
@@ -125,14 +131,14 @@ class Gate:
             if scope["method"] not in _SAFE:
                 _only_from_our_pages(headers)
         elif not right and not self._is_open(scope):
-            if self._pages and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-                raise _Refused(303, "sign in first", {"location": f"{SIGN_IN}?next={quote(scope['path'])}"})
+            if self._pages and wants_page(scope["path"], headers):
+                raise _Refused(303, "sign in first", {"location": f"{SIGN_IN}?next={quote(_way_back(scope), safe='')}"})
             said = "this needs the API key: Authorization: Bearer KEY, or X-API-Key"
             raise _Refused(401, said, {"www-authenticate": "Bearer"})
 
     def _is_open(self, scope: Scope) -> bool:
         asked = (scope["method"], scope["path"])
-        return asked in OPEN or (self._pages and asked[0] == "GET" and asked[1].startswith(STATIC))
+        return asked in OPEN or (self._pages is not None and asked[0] == "GET" and asked[1].startswith(STATIC))
 
 
 class Limiter:
@@ -189,6 +195,15 @@ def _only_from_our_pages(headers: MutableMapping[str, str]) -> None:
         raise _Refused(403, "this comes from a page of another origin")
 
 
+def _way_back(scope: Scope) -> str:
+    """What was asked for, as it was written; after a form, the overview."""
+    if scope["method"] not in _SAFE:
+        return "/"
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    query = scope.get("query_string", b"")
+    return str((raw + b"?" + query if query else raw).decode("latin-1"))
+
+
 def _hostname(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
@@ -202,11 +217,9 @@ def _given_key(headers: MutableMapping[str, str]) -> str:
 
 
 def _cookie(headers: MutableMapping[str, str]) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """Whatever stands beside it: every application of a host has its cookies sent to all of them."""
+    pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), "")
 
 
 def _headers(scope: Scope) -> dict[str, str]:

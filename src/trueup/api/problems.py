@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
@@ -42,6 +42,10 @@ MEANINGS: Final = {
     503: "a database, the broker or a place cannot be reached or used; nothing was queued",
 }
 """What the statuses of problems mean."""
+
+
+Pages = Callable[[str, int, str, Mapping[str, str]], Response]
+"""Says on a page, for a path, with a status and further headers, why something is refused."""
 
 
 class Problem(BaseModel):
@@ -103,7 +107,7 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
     known = list(routes)
 
     @app.exception_handler(HTTPException)
-    def refused(request: Request, error: HTTPException) -> JSONResponse:
+    def refused(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             # The framework names the methods of one route alone; a path may have several.
@@ -114,18 +118,18 @@ def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
         return _answer(request, error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid(request: Request, error: RequestValidationError) -> Response:
         # Without the input: it may hold what nobody else should read.
         found = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
         return _answer(request, 422, "; ".join(found))
 
     @app.exception_handler(TrueupError)
-    def failed(request: Request, error: TrueupError) -> JSONResponse:
+    def failed(request: Request, error: TrueupError) -> Response:
         more: dict[str, Any] = {"run": error.run} if isinstance(error, Busy) and error.run else {}
         return _answer(request, status_of(error), str(error), **more)
 
     @app.exception_handler(Exception)
-    def broken(request: Request, error: Exception) -> JSONResponse:
+    def broken(request: Request, error: Exception) -> Response:
         request_id = request.scope.get("request_id", "")
         log.error("unforeseen error, request %s", request_id, exc_info=error, extra={"told": {"request": request_id}})
         return _answer(request, 500, "an unforeseen error; the server's log has it under the request's id")
@@ -136,8 +140,16 @@ def status_of(error: TrueupError) -> int:
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
 
 
+def wants_page(path: str, headers: Mapping[str, str]) -> bool:
+    """Whether a person asks with a browser, and not a program."""
+    return "text/html" in headers.get("accept", "") and not path.startswith("/api/")
+
+
 def _answer(
     request: Request, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
-) -> JSONResponse:
+) -> Response:
+    pages: Pages | None = request.app.state.pages
+    if pages is not None and wants_page(request.url.path, request.headers):
+        return pages(request.url.path, status, detail, headers or {})
     body = document(status, detail, request.scope.get("request_id", ""), **more)
     return JSONResponse(body, status, headers=dict(headers) if headers else None, media_type=MEDIA_TYPE)

@@ -32,18 +32,22 @@ _templates: Final = Environment(
 )
 _templates.filters |= {
     "size": words.size, "moment": words.moment, "state": words.state, "value": words.value, "said": words.said,
-    "files": words.files, "display": keys.display,
+    "files": words.files, "display": keys.display, "without_query": words.without_query,
 }  # fmt: skip
 _templates.globals |= {"job_words": words.job, "seconds": words.seconds, "surplus": words.surplus}
 
 
 def page(request: Request, template: str, *, status: int = 200, **known: object) -> HTMLResponse:
     """A page of a template."""
-    service: Service = request.app.state.service
-    known |= {"here": request.url.path, "locked": bool(service.config.api_key), "sign_in": SIGN_IN}
-    written = _templates.get_template(template).render(known)
+    return written(request.app.state.service, request.url.path, template, status=status, **known)
+
+
+def written(service: Service, path: str, template: str, *, status: int = 200, **known: object) -> HTMLResponse:
+    """A page of a template, for a path."""
+    known |= {"here": path, "locked": bool(service.config.api_key), "sign_in": SIGN_IN}
+    text = _templates.get_template(template).render(known)
     # What a server or a file system calls its files may hold half a character.
-    return HTMLResponse(written.encode("utf-8", "backslashreplace"), status, _HEADERS)
+    return HTMLResponse(text.encode("utf-8", "backslashreplace"), status, _HEADERS)
 
 
 def go(path: str) -> RedirectResponse:

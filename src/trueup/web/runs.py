@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from trueup.api.problems import Missing
 from trueup.api.routes import runs as api
 from trueup.api.routes.storage import Here
+from trueup.api.service import Service
 from trueup.catalog.tasks import UNDER_WAY
 from trueup.errors import Busy
 from trueup.jobs.config import SCHEDULE
@@ -82,6 +83,7 @@ async def start(request: Request, job: str, service: Here) -> Response:
     if job not in _STARTED_HERE:
         raise Missing(f"no job '{job}' is started here")
     given = await form(request)
+    _known(service, job, given)
     dry = {"dry_run": True} if given.pop("dry_run", "") else {}
     try:
         return go(f"/runs/{service.queue.submit(job, {**given, **dry}).id}")
@@ -89,6 +91,18 @@ async def start(request: Request, job: str, service: Here) -> Response:
         if not busy.run:
             raise
         return go(f"/runs/{busy.run}")
+
+
+def _known(service: Service, job: str, given: Mapping[str, str]) -> None:
+    """Raise `Missing` for a name that the settings do not have."""
+    names: dict[str, Collection[str]] = {
+        "sync_files": service.settings.jobs,
+        "ingest_files": service.settings.sections.get("ingest", {}),
+        "smart_sync_single_project": service.reader.projects if job == "smart_sync_single_project" else (),
+    }
+    name = given.get("project" if job == "smart_sync_single_project" else "name", "")
+    if job in names and name not in names[job]:
+        raise Missing(f"there is no '{name}' to start")
 
 
 def _outcome(result: Mapping[str, Any]) -> Outcome | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -63,9 +64,15 @@ def value(given: object) -> str:
     return f"{given:,}" if isinstance(given, int) and not isinstance(given, bool) else str(given)
 
 
+def without_query(text: str) -> str:
+    """A URL as it is shown: its query may hold a secret. What is no URL stays as it is."""
+    plain = re.sub(r"[?#].*", "", text, flags=re.DOTALL) if "://" in text else text
+    return plain if plain == text else f"{plain}?…"
+
+
 def job(name: str, arguments: Mapping[str, Any]) -> str:
     """A job with what it is about: `sync_files site (dry run)`."""
-    about = " ".join(str(given) for given in arguments.values() if not isinstance(given, bool))
+    about = " ".join(without_query(str(given)) for given in arguments.values() if not isinstance(given, bool))
     flags = "".join(f" ({flag.replace('_', ' ')})" for flag, given in arguments.items() if given is True)
     return f"{name} {about}".rstrip() + flags
 

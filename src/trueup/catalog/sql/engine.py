@@ -86,7 +86,8 @@ def unusable(engine: sa.Engine, error: BaseException) -> TrueupError:
     """What a database said that cannot be used."""
     said = str(getattr(error, "orig", None) or error).partition("\n")[0]
     name = engine.url.render_as_string(hide_password=True)
-    return TrueupError(f"the database {name} cannot be used: {said}", cure="Check [database] url")
+    cure = "Others are writing there: try again" if said == "database is locked" else "Check [database] url"
+    return TrueupError(f"the database {name} cannot be used: {said}", cure=cure)
 
 
 def reading(engine: sa.Engine) -> sa.Connection:
