@@ -18,7 +18,7 @@ from tests.servers.kinds import s3_client, s3_options
 
 FILES = 10_000
 ACCOUNTS = 100
-CONNECTIONS = 8
+CONNECTIONS = 4
 """Clients at once, each with its next request as soon as it has its answer."""
 A_SECOND = 500
 P99_MS = 30.0
