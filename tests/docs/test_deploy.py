@@ -212,7 +212,7 @@ def test_the_proxy_lets_through_what_the_server_takes_where_it_is(tmp_path: Path
     assert f"client_max_body_size  {LARGEST >> 10}k;" in NGINX
     assert NGINX.count("{") == NGINX.count("}")
     assert "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;" in NGINX
-    assert "proxy_set_header Host $host;" in NGINX
+    assert "proxy_set_header Host $http_host;" in NGINX  # $host has no port
     settings = load()
     paths = create_app(Service(settings, server_config(settings))).openapi()["paths"]
     places = dict(re.findall(r"location (.+?) \{(.*?)\n    \}", NGINX, re.DOTALL))
