@@ -138,6 +138,12 @@ def test_the_compose_file_s_variables_are_settings(monkeypatch: pytest.MonkeyPat
     assert set(load(tmp_path / "trueup.toml").sections) >= {"pool", "records", "ingest"} <= set(tomllib.loads(shown))
 
 
+def test_a_proxy_is_believed_from_wherever_in_the_network_of_the_containers_it_asks():
+    [network] = [one["subnet"] for one in composed()["networks"]["default"]["ipam"]["config"]]
+    assert not any("networks" in one or "network_mode" in one for one in composed()["services"].values())
+    assert server_config(load(DEPLOY / "trueup.toml")).proxies == (network,)
+
+
 def test_only_this_machine_reaches_the_containers():
     published = {name: one["ports"] for name, one in composed()["services"].items() if "ports" in one}
     assert published == {"api": [f"127.0.0.1:{PORT}:{PORT}"]}
@@ -212,7 +218,7 @@ def test_the_proxy_lets_through_what_the_server_takes_where_it_is(tmp_path: Path
     assert f"client_max_body_size  {LARGEST >> 10}k;" in NGINX
     assert NGINX.count("{") == NGINX.count("}")
     assert "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;" in NGINX
-    assert "proxy_set_header Host $host;" in NGINX
+    assert "proxy_set_header Host $http_host;" in NGINX  # $host has no port
     settings = load()
     paths = create_app(Service(settings, server_config(settings))).openapi()["paths"]
     places = dict(re.findall(r"location (.+?) \{(.*?)\n    \}", NGINX, re.DOTALL))
