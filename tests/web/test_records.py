@@ -12,6 +12,8 @@ from trueup import sync_records
 from trueup.config import Settings
 from trueup.runs import RunLog, RunRecord
 
+HEAD = "profile_url,followers,likes,comments,videos,views\n"
+
 
 def synced(page: Page) -> None:
     page.goto("/records/odd")
@@ -20,7 +22,7 @@ def synced(page: Page) -> None:
 
 def test_a_sync_that_took_no_row_says_why(page: Page, server: Server):
     sheet = server.folder / "Odd.csv"
-    sheet.write_text("profile_url,followers\n" + "<b>nobody</b>,5\n" * 120)
+    sheet.write_text(HEAD + "<b>nobody</b>,5\n" * 120)
     synced(page)
     expect(page.get_by_role("status")).to_have_text("done")
     project = page.get_by_role("region", name="Projects").get_by_role("row").nth(1)
@@ -42,15 +44,15 @@ def test_a_sync_that_took_no_row_says_why(page: Page, server: Server):
     expect(project).to_have_text(re.compile(rf"Odd\s*{why}\s*failed"))
     project.get_by_role("link", name="Odd").click()
     expect(page.get_by_role("region", name="Last sync")).to_contain_text(why)
-    rows = "".join(f"https://x.com/{name},{count}\n" for name, count in (("nasa", 5), ("esa", "many"), ("nasa", 6)))
-    sheet.write_text(f"profile_url,followers\n{rows}")
+    rows = "".join(f"https://x.com/{name},{count}\n" for name, count in (("jaxa", 5), ("csa", "many"), ("jaxa", 6)))
+    sheet.write_text(HEAD + rows)
     synced(page)
     expect(issues).to_have_text([
-        re.compile(r"^B3, x.com/esa, followers\s*cannot be read: 'many' is no"),
-        re.compile(r"^x.com/nasa\s*rows 2, 4 are of one account; the first counts"),
+        re.compile(r"^B3, x.com/csa, followers\s*cannot be read: 'many' is no"),
+        re.compile(r"^x.com/jaxa\s*rows 2, 4 are of one account; the first counts"),
     ])  # fmt: skip
     project.get_by_role("link", name="Odd").click()
-    expect(page.get_by_role("link", name="x.com/nasa")).to_be_visible()
+    expect(page.get_by_role("link", name="x.com/jaxa")).to_be_visible()
     expect(issues.first).to_be_hidden()
     page.get_by_text("2 issues").click()
     expect(issues.first).to_be_visible()
@@ -59,9 +61,12 @@ def test_a_sync_that_took_no_row_says_why(page: Page, server: Server):
 def test_many_accounts_come_by_pages_and_one_is_found(browser: Browser, server: Server, settings: Settings):
     rows = "".join(f"https://x.com/name{number:03},{number}\n" for number in range(401))
     (server.folder / "Big.csv").write_text(f"profile_url,followers\n{rows}")
-    sync_records("big", settings=settings)
+    by_hand = sync_records("big", settings=settings)
     with visit(browser, server.url, java_script_enabled=False) as page:
-        page.goto("/records/big")
+        page.goto(f"/runs/{by_hand.run}")
+        expect(page.get_by_role("row", name="Big ok 401 401 401 401")).to_be_visible()
+        expect(page.get_by_text("4: of a sync that somebody started on a command line their")).to_be_visible()
+        page.get_by_role("link", name="Big").click()
         accounts = page.get_by_role("rowheader")
         back, on = (page.get_by_role("link", name=name, exact=True) for name in ("Previous", "Next"))
         for first, last in ((0, 199), (200, 399), (400, 400)):
@@ -93,7 +98,8 @@ def test_older_runs_are_a_page_further(page: Page, settings: Settings):
     log = RunLog(settings.home)
     for number in range(101):
         started = f"2020-01-01T00:{number // 60:02}:{number % 60:02}.000Z"
-        log.add(RunRecord(f"old-{number}", "sync", f"old {number}", "ok", started, 1.0, {}))
+        about = {"run": f"old-{number}", "job": "sync", "name": f"old {number}"}
+        log.add(RunRecord(**about, status="ok", started=started, seconds=1.0, summary={}))
     page.goto("/runs")
     expect(page.get_by_role("link", name="sync old 100")).to_be_visible()
     expect(page.get_by_role("link", name="Newer")).to_have_count(0)

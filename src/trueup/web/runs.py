@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 @router.get("/runs")
 def runs(request: Request, service: Here, number: Annotated[int, Query(alias="page", ge=1, le=_PAGES)] = 1) -> Response:
     """The newest, or a page of older ones."""
-    # One more says whether there is another page.
+    # One more than is shown says whether there is another page.
     found = api.runs(service, number * _SHOWN + 1).runs[(number - 1) * _SHOWN :]
     return page(
         request, "runs.html", runs=found[:_SHOWN], number=number, more=len(found) > _SHOWN, last=number == _PAGES
