@@ -33,7 +33,7 @@ def test_a_sync_that_took_no_row_says_why(page: Page, server: Server):
     expect(page.get_by_text("20 are not shown.")).to_be_visible()
     run = page.url
     project.get_by_role("link", name="Odd").click()
-    expect(page.get_by_text("The last sync merged no account. Press Sync")).to_be_visible()
+    expect(page.get_by_text("The last sync merged no account. Mend the sheet, and press Sync")).to_be_visible()
     expect(issues.first).to_be_visible()  # unfolded, as there is nothing else to see
     page.get_by_role("link", name="Last sync").click()
     expect(page).to_have_url(run)
