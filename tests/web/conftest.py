@@ -19,6 +19,12 @@ workers = 1
 bwlimit = "100KiB"
 [schedule]
 smart-sync-all-projects = "off"
+[[records.projects]]
+id = "odd"
+name = "Odd"
+[[records.projects]]
+id = "big"
+name = "Big"
 """
 
 
@@ -56,4 +62,4 @@ def grow(settings: Settings, followers: dict[str, int]) -> None:
     for day, number in followers.items():
         rows = f"https://x.com/nasa,{number}\nhttps://x.com/esa,7\n"
         Path("Project A.csv").write_text(f"profile_url,followers\n{rows}")
-        sync_records(settings=settings, at=f"{day}T10:00:00Z")
+        sync_records("p1", settings=settings, at=f"{day}T10:00:00Z")

@@ -14,7 +14,7 @@ from tests.web.conftest import grow
 from trueup import Pool, records
 from trueup.config import Settings
 
-PAGES = ("/", "/sync", "/reconcile", "/runs", "/records", "/records/p1", "/runs/nonsense")
+PAGES = ("/", "/sync", "/reconcile", "/runs", "/records", "/records/p1", "/records/odd", "/runs/nonsense")
 
 
 def test_the_overview_shows_how_full_each_provider_is(page: Page, settings: Settings):

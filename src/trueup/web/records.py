@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import date
-from typing import Any, Final
+from datetime import date, datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from trueup import records
 from trueup.api.problems import Missing
@@ -14,10 +15,13 @@ from trueup.api.routes import records as api
 from trueup.api.routes.storage import Here
 from trueup.errors import ConfigError, UsageError
 from trueup.web.chart import Chart, chart
+from trueup.web.merged import told
 from trueup.web.page import Page, page
 
 router = APIRouter(route_class=Page)
 _DAYS: Final = 90
+_SHOWN: Final = 200
+"""Accounts on one page."""
 _OURS: Final = {"id", "project_id", "key", "profile_url", "deleted_at"}
 """What an account has beside its fields."""
 
@@ -33,13 +37,41 @@ def projects(request: Request, service: Here) -> Response:
 
 
 @router.get("/records/{project_id}")
-def accounts(request: Request, project_id: str, service: Here) -> Response:
-    """The merged values of a project."""
+def accounts(
+    request: Request,
+    project_id: str,
+    service: Here,
+    find: str = "",
+    number: Annotated[int, Query(alias="page", ge=1)] = 1,
+) -> Response:
+    """The merged values of a project, a page of them; with `find` only of accounts whose key or URL holds it. Above
+    them what a person should look at since the last sync."""
     found: list[dict[str, Any]] = json.loads(api.listed(service, project_id))["accounts"]
     known: Any = records.status(service.settings)["projects"]
     [project] = [one for one in known if one["id"] == project_id]
     fields = [name for name in found[0] if name not in _OURS] if found else []
-    return page(request, "accounts.html", project=project, accounts=found, fields=fields)
+    word, last = find.strip().casefold(), project["last"]
+    wanted = [one for one in found if word in f"{one['key']}\n{one['profile_url']}".casefold()]
+    first = (number - 1) * _SHOWN
+    if first and first >= len(wanted):
+        raise Missing(f"there is no page {number:,} of these accounts")
+    return page(
+        request,
+        "accounts.html",
+        project=project,
+        last=last,
+        synced=datetime.fromisoformat(last["timestamp"]) if last else None,
+        issues=told(last["issues"]) if last else [],
+        fields=fields,
+        anything=bool(found),
+        find=find.strip(),
+        accounts=wanted[first : first + _SHOWN],
+        first=first + 1,
+        count=len(wanted),
+        number=number,
+        more=first + _SHOWN < len(wanted),
+        filter=urlencode({"find": find.strip()}) + "&" if word else "",
+    )
 
 
 @router.get("/records/{project_id}/{account_id}")

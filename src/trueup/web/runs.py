@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from trueup.api.problems import Missing
 from trueup.api.routes import runs as api
@@ -14,11 +14,15 @@ from trueup.api.service import Service
 from trueup.catalog.tasks import UNDER_WAY
 from trueup.errors import Busy
 from trueup.jobs.config import SCHEDULE
+from trueup.web.merged import merged
 from trueup.web.page import Page, form, go, page
 from trueup.web.words import pretty, said
 
 router = APIRouter(route_class=Page)
-_NEWEST: Final = 100
+_SHOWN: Final = 100
+"""Runs on one page."""
+_PAGES: Final = 10
+"""The log knows runs by the newest: the further back, the more of them are read."""
 LINES: Final = 200
 """Of a run's log; `run.js` keeps as many."""
 _ITEMS: Final = 100
@@ -47,9 +51,13 @@ class Outcome(NamedTuple):
 
 
 @router.get("/runs")
-def runs(request: Request, service: Here) -> Response:
-    """The newest."""
-    return page(request, "runs.html", runs=api.runs(service, _NEWEST).runs)
+def runs(request: Request, service: Here, number: Annotated[int, Query(alias="page", ge=1, le=_PAGES)] = 1) -> Response:
+    """The newest, or a page of older ones."""
+    # One more than is shown says whether there is another page.
+    found = api.runs(service, number * _SHOWN + 1).runs[(number - 1) * _SHOWN :]
+    return page(
+        request, "runs.html", runs=found[:_SHOWN], number=number, more=len(found) > _SHOWN, last=number == _PAGES
+    )
 
 
 @router.get("/runs/{run_id}")
@@ -66,6 +74,7 @@ def run(request: Request, run_id: str, service: Here) -> Response:
         events=events[-LINES:],
         left_out=max(0, len(events) - LINES),
         outcome=_outcome(found.result or {}),
+        merged=merged(found.result or {}),
         told=told if len(told) <= _SHORT else "",
     )
 
