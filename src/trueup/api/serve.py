@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,6 +20,8 @@ from trueup.config import Settings
 from trueup.errors import TrueupError, UsageError
 from trueup.jobs.config import ServerConfig, service_url
 
+_TURN = 0.0005
+"""Seconds."""
 PATIENCE = 10
 """Seconds that a request may still take when the server is to stop."""
 
@@ -31,6 +34,8 @@ def serve(settings: Settings, config: ServerConfig, told: Callable[[str], None])
             f"without an API key only this machine is served, and {config.host} is more than that",
             cure="Set TRUEUP_API_KEY, or use --host 127.0.0.1",
         )
+    # Threads that hear what jobs say would hold up the answers for Python's 5 ms, each time.
+    sys.setswitchinterval(_TURN)
     with _socket(config) as listening:
         service = Service(settings, config)
         service.open()
