@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trueup.cli import words
@@ -22,7 +23,7 @@ def looks(settings: Settings) -> dict[str, Callable[[], Iterator[Check]]]:
         asked |= {"server": _server, "queue": _queue, "broker": _broker, "beat": _beat}
     if "records" in settings.sections:
         asked["records sheet"] = _sheet
-    return {name: lambda look=look: look(settings) for name, look in asked.items()}  # type: ignore[misc]
+    return {name: partial(look, settings) for name, look in asked.items()}
 
 
 def _server(settings: Settings) -> Iterator[Check]:
