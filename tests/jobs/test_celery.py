@@ -99,6 +99,8 @@ def test_two_clocks_that_tick_for_the_same_time_start_a_job_once(catalog: Catalo
         assert "smart-sync-all-projects" not in clock.schedule
         for entry in clock.schedule.values():
             clock.apply_async(entry, advance=False)
+            # Until the next time: a day without a worker is not made up for.
+            assert 60 <= entry.options["expires"] <= 24 * 3600
     with celery("worker"):
         wait_for(lambda: sum(task.finished_at is not None for task in catalog.tasks.latest()) == 3)
         wait_for(lambda: len(re.findall("is over, or another worker has it|is under way already", log())) == 3)

@@ -143,6 +143,8 @@ def test_the_key_is_found_in_its_variable_and_an_empty_one_opens_no_door(monkeyp
         ('[schedule]\nsync-storage = "off"', r"\[schedule\] sync-storage is unknown. Known: cleanup-failed-"),
         ("[server]\nport = 65536", "port = 65536 is unusable"),
         ('[server]\nbroker = "http://u:secret@x"', "broker is no URL of a broker. Write it like redis:"),
+        ('[server]\nbroker = "redis://:secret@x:port/0"', "broker is no URL of a broker. Write it like redis:"),
+        ('[server]\nbroker = "redis://:secret@x/jobs"', "broker is no URL of a broker. Write it like redis:"),
         ('[server]\nrate_limit = "fast"', "rate_limit = 'fast' is unusable"),
         ('[server]\napi_key = "two words"', "the API key cannot be sent in a header"),
         ('[server]\ncolour = "red"', r"\[server\] colour is unknown"),
