@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from trueup.api.together import Together
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """In another thread: a browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def test_nobody_is_told_what_was_looked_up_before_he_asked():
@@ -33,7 +42,7 @@ def test_nobody_is_told_what_was_looked_up_before_he_asked():
         assert not together._begun
         assert not together._next
 
-    asyncio.run(main())
+    run(main())
     assert looks < 20
 
 
@@ -55,4 +64,4 @@ def test_who_goes_takes_the_answer_from_nobody_and_errors_are_everybody_s():
             await second
         assert await together.answer("x", lambda: b"fine") == b"fine"
 
-    asyncio.run(main())
+    run(main())

@@ -25,9 +25,9 @@ _USER: Final = re.compile(r"://[^/?#\s]*@")
 
 
 def open_queue(settings: Settings, *, patience: float | None = None) -> Catalog:
-    """The database that holds the queue: the shared one, unless that is a file. Then it is another file
-    beside it, as `trueup.jobs.db`: a handler that works for minutes shuts everybody else out of writing to its own.
-    `patience` as in `open_catalog`. Raises `ConfigError` and `TrueupError`."""
+    """The database that holds the queue: the shared one, unless that is a file. Then it is another file beside it, as
+    `trueup.jobs.db`: a handler that works for minutes shuts everybody else out of writing to its own. `patience` as in
+    `open_catalog`. Raises `ConfigError` and `TrueupError`."""
     return open_catalog(queue_url(settings), {}, patience=patience)
 
 

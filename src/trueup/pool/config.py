@@ -49,7 +49,7 @@ class PoolConfig:
 def has_pool(settings: Settings) -> bool:
     """Whether the settings, or the environment alone, name a provider. Raises `ConfigError`."""
     section = table_of(settings.sections.get("pool", {}), "[pool]")
-    return bool(table_of(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ))
+    return bool(_tables(section, settings))
 
 
 def pool_config(settings: Settings) -> PoolConfig:
@@ -59,7 +59,7 @@ def pool_config(settings: Settings) -> PoolConfig:
     placement = str(section.get("placement", "random"))
     if placement not in PLACEMENTS:
         raise ConfigError(f"[pool] placement = {placement!r} is unknown", cure=f"Use one of: {', '.join(PLACEMENTS)}")
-    tables = table_of(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ)
+    tables = _tables(section, settings)
     if not tables:
         raise ConfigError(
             "the pool has no provider", cure="Write a [pool.providers.NAME] with a url, or set GCS_BUCKET_NAME"
@@ -74,6 +74,10 @@ def pool_config(settings: Settings) -> PoolConfig:
         signed_url_ttl=_age(section, "signed_url_ttl", "24h"),
         keep=None if keep == "forever" else _age(section, "keep", keep),
     )
+
+
+def _tables(section: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+    return table_of(section.get("providers", {}), "[pool.providers]") or _found_in(settings.environ)
 
 
 def _provider(name: str, given: object, pool: Mapping[str, Any], settings: Settings) -> ProviderConfig:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urldefrag
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from trueup.api.models import Wanted
@@ -18,10 +18,9 @@ from trueup.catalog.tasks import FAILURE, STARTED, SUCCESS, UNDER_WAY, Task
 from trueup.downloads import downloads_config
 from trueup.downloads.fetch import recorded_name
 from trueup.errors import Busy, ConfigError, UsageError
-from trueup.web.page import Page, form, go, page
+from trueup.web.page import Form, Page, go, page
 
 router = APIRouter(route_class=Page)
-Form = Annotated[dict[str, str], Depends(form)]
 _LOOKED: Final = 200
 """Newest fetches among which those that are under way are looked for."""
 _LONGEST: Final = 4096

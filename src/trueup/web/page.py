@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
@@ -58,6 +58,10 @@ def go(path: str) -> RedirectResponse:
 async def form(request: Request) -> dict[str, str]:
     """What a form sent."""
     return dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+
+
+Form = Annotated[dict[str, str], Depends(form)]
+"""For a route that is no coroutine: whatever waits for a database or a broker must not hold up everybody else."""
 
 
 class Page(APIRoute):

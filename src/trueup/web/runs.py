@@ -15,7 +15,7 @@ from trueup.catalog.tasks import UNDER_WAY
 from trueup.errors import Busy
 from trueup.jobs.config import SCHEDULE
 from trueup.web.merged import merged
-from trueup.web.page import Page, form, go, page
+from trueup.web.page import Form, Page, go, page
 from trueup.web.words import pretty, said
 
 router = APIRouter(route_class=Page)
@@ -87,11 +87,10 @@ def cancel(run_id: str, service: Here) -> Response:
 
 
 @router.post("/start/{job}")
-async def start(request: Request, job: str, service: Here) -> Response:
+def start(job: str, service: Here, given: Form) -> Response:
     """Queue a job, and follow it; where it is under way already, follow that one."""
     if job not in _STARTED_HERE:
         raise Missing(f"no job '{job}' is started here")
-    given = await form(request)
     _known(service, job, given)
     dry = {"dry_run": True} if given.pop("dry_run", "") else {}
     try:
@@ -104,14 +103,18 @@ async def start(request: Request, job: str, service: Here) -> Response:
 
 def _known(service: Service, job: str, given: Mapping[str, str]) -> None:
     """Raise `Missing` for a name that the settings do not have."""
-    names: dict[str, Collection[str]] = {
-        "sync_files": service.settings.jobs,
-        "ingest_files": service.settings.sections.get("ingest", {}),
-        "smart_sync_single_project": service.reader.projects if job == "smart_sync_single_project" else (),
-    }
-    name = given.get("project" if job == "smart_sync_single_project" else "name", "")
-    if job in names and name not in names[job]:
-        raise Missing(f"there is no '{name}' to start")
+    names: Collection[str]
+    match job:
+        case "sync_files":
+            field, names = "name", service.settings.jobs
+        case "ingest_files":
+            field, names = "name", service.settings.sections.get("ingest", {})
+        case "smart_sync_single_project":
+            field, names = "project", service.reader.projects
+        case _:
+            return
+    if given.get(field, "") not in names:
+        raise Missing(f"there is no '{given.get(field, '')}' to start")
 
 
 def _outcome(result: Mapping[str, Any]) -> Outcome | None:
