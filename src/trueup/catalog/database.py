@@ -14,6 +14,8 @@ from trueup.errors import ConfigError, MissingExtra
 from trueup.runs import RunRecord
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from trueup.catalog.sql.processed import Processed
 
 _DEFAULT: Final = "sqlite:///trueup.db"
@@ -67,6 +69,24 @@ def open_processed(url: str, source: str) -> Processed:
     from trueup.catalog.sql.processed import open_sql
 
     return open_sql(url, source)
+
+
+def may_share(url: str) -> bool:
+    """Whether a database is there in which `open_shared` may find something."""
+    return not _is_mongo(url) and is_there(url)
+
+
+def open_shared(url: str) -> Engine:
+    """The SQL database in which workers share what is remembered of a pair. Raises `ConfigError`, `MissingExtra` and
+    `TrueupError`."""
+    if _is_mongo(url):
+        raise ConfigError(
+            "what many machines remember of a pair is kept in a SQL database",
+            cure='Name one: [database] url = "postgresql://…"',
+        )
+    from trueup.catalog.sql import open_engine
+
+    return open_engine(url)
 
 
 def check_processed(url: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +15,11 @@ from typer.models import OptionInfo
 from trueup.cli.command import command
 from trueup.cli.live import Listener, StopSwitch, replacing
 from trueup.cli.ui import Failure, Ui
-from trueup.errors import Interrupted, Refused, StoreError, UsageError
+from trueup.errors import Interrupted, MissingExtra, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:
     from trueup.config import Settings, SyncConfig
+    from trueup.jobs.spread import Spread
     from trueup.sync.outputs import Outputs
     from trueup.sync.report import SyncRun
 
@@ -59,6 +60,7 @@ def register(app: typer.Typer) -> None:
         "trueup sync ./backup gs://bucket/backup --push --delete --max-delete 100",
         "trueup sync site --check",
         "trueup sync site --watch --poll 1m",
+        "trueup sync archive --on celery",
     )(sync)
     command(app, "trueup apply plan.jsonl")(apply)
     command(app, "trueup undo 20261121T103400Z-3f9c1a")(undo)
@@ -121,6 +123,15 @@ def sync(
     bwlimit: Annotated[
         str | None, _value(_SPEED, "--bwlimit", metavar="RATE", text="Bytes a second over all transfers, like 2MiB.")
     ] = None,
+    on: Annotated[
+        str | None,
+        _value(
+            _SPEED,
+            "--on",
+            metavar="celery",
+            text="Let the workers of the broker do it, each a range of keys at a time; both places must be buckets.",
+        ),
+    ] = None,
     preserve: Annotated[
         str | None,
         _value(
@@ -158,6 +169,7 @@ def sync(
     ui.failure_document = _failed("sync", listener, left, right or "", "two-way")
     _check_outputs(plan_out, items_out)
     _check_watch(given)
+    _check_on(given)
     settings = ui.settings()
     left, right, config = _pair(settings, left, right, given)
     ui.failure_document = _failed("sync", listener, left, right, config.mode)
@@ -167,8 +179,10 @@ def sync(
         return _watch(ui, listener, settings, left, right, config, poll)
     from trueup.sync import verbs
 
-    with running(ui, listener, plan_out, items_out) as outputs:
-        run = verbs.sync(left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs)
+    with _hands(on, settings) as hands, running(ui, listener, plan_out, items_out) as outputs:
+        run = verbs.sync(
+            left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs, hands=hands
+        )
     _report(ui, run, undoable=config.trash)
     return 5 if check and run.differences and run.exit_code == 0 else run.exit_code
 
@@ -241,6 +255,27 @@ def _check_watch(given: Mapping[str, Any]) -> None:
     for name in ("dry_run", "check", "explain", "plan_out", "items_out"):
         if given[name]:
             raise UsageError(f"--{name.replace('_', '-')} and --watch cannot go together", cure="Leave one of them out")
+
+
+def _check_on(given: Mapping[str, Any]) -> None:
+    if given["on"] is None:
+        return
+    if given["on"] != "celery":
+        raise UsageError(f"--on {given['on']} is nothing that could do a sync", cure="Known: celery")
+    for name in ("watch", "explain"):
+        if given[name]:
+            raise UsageError(f"--on and --{name} cannot go together", cure="Leave one of them out")
+
+
+def _hands(on: str | None, settings: Settings) -> AbstractContextManager[Spread | None]:
+    """Who does the work; None: this process."""
+    if on is None:
+        return nullcontext()
+    try:
+        from trueup.jobs.spread import Spread
+    except ModuleNotFoundError as error:
+        raise MissingExtra("a sync on many machines", "celery") from error
+    return Spread(settings)
 
 
 def _watch(

@@ -117,6 +117,10 @@ class Remote:
         cron = self._schedule.get(job.replace("_", "-"))
         return next(cron.after(datetime.now(UTC)), None) if cron is not None else None
 
+    def workers(self) -> dict[str, list[str]]:
+        """The jobs that each worker knows which answers, by the worker's name. Raises `TrueupError`."""
+        return registered(self._app)
+
     def check(self) -> None:
         """Raise `TrueupError` when the broker does not answer."""
         reach(self._app)

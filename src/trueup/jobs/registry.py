@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trueup import events
 from trueup.config import Settings, load
-from trueup.errors import ConfigError, UsageError
+from trueup.errors import ConfigError, Refused, UsageError
 
 if TYPE_CHECKING:
     from trueup.downloads import Cleaned
@@ -149,6 +149,28 @@ def _sync_files(settings: Settings, during: During, name: str, dry_run: bool = F
     return Done(done.status, done.to_json())
 
 
+def _plan_range(settings: Settings, during: During, pair: str, run: str, number: int) -> Done:
+    """Plan one key range of a sync that another process leads."""
+    from trueup.sync.outputs import Outputs
+    from trueup.sync.ranged import plan_range
+
+    outputs = Outputs(listener=during.listener, stopped=during.stopped)
+    try:
+        return Done("ok", plan_range(settings, pair, run, number, outputs))
+    except Refused as error:  # a listing that did not finish, above all: whoever leads refuses the whole
+        return Done("refused", {"reason": str(error)})
+
+
+def _apply_range(settings: Settings, during: During, pair: str, run: str, stage: str, number: int) -> Done:
+    """Apply one part of a sync that another process leads."""
+    from trueup.sync.outputs import Outputs
+    from trueup.sync.ranged import apply_range
+
+    outputs = Outputs(listener=during.listener, stopped=during.stopped)
+    done = apply_range(settings, pair, run, stage, number, outputs)
+    return Done("interrupted" if done["interrupted"] else "ok", done)
+
+
 def _ingest_files(settings: Settings, during: During, name: str) -> Done:
     """Take each new file of an `[ingest.NAME]` once."""
     from trueup.ingest import ingest
@@ -233,6 +255,8 @@ _ALL: Final = (
     (_cleanup_failed_downloads, _needs_pool, nobody),
     (_fetch_url, _needs_pool, nobody),
     (_sync_files, anything, _syncing),
+    (_plan_range, anything, nobody),
+    (_apply_range, anything, nobody),
     (_ingest_files, anything, nobody),
     (_diagnose_files, anything, nobody),
 )

@@ -15,7 +15,7 @@ from itertools import islice, repeat
 from typing import Final
 
 from trueup import events, keys
-from trueup.errors import NotFound, StoreError
+from trueup.errors import NotFound, StoreError, TrueupError
 from trueup.sync.content import Contents
 from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
@@ -61,8 +61,10 @@ def apply(
     application = _Application(plan, sides, state, listener, stopped)
     try:
         application.run()
-    except sqlite3.DatabaseError as error:
-        log.debug("the state file failed", exc_info=True)
+    except StoreError:
+        raise
+    except (sqlite3.DatabaseError, TrueupError) as error:  # of the shared database the latter
+        log.debug("what is remembered of the pair could not be written", exc_info=True)
         application.applied.broken = str(error)
     return application.applied
 

@@ -87,6 +87,27 @@ class Part:
                     _require_absent(sides[side], above)
 
 
+class KeyRange(Part):
+    """All keys from `start` to before `end` (normal forms; empty: no end), each as if there were no others: whoever
+    looks at every range puts together what this cannot see, which is renames, and what guards compare with."""
+
+    def __init__(self, start: str, end: str) -> None:
+        super().__init__()
+        self.start, self.end = start, end
+
+    def entries(self, store: Store, *, ordered: bool = True) -> Generator[Entry]:
+        """See `Part`."""
+        with closing(store.list(self.start, ordered=ordered)) as found:
+            for entry in found:
+                if self.end and keys.normal(entry.key) >= self.end:
+                    return
+                yield entry
+
+    def agreed(self, state: PairState) -> Iterator[Agreed]:
+        """See `Part`."""
+        yield from state.baseline(self.start, self.end)
+
+
 def _ranges(tops: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Ascending and apart, the ranges of keys (the end not in it) that hold all of these and what lies below them."""
     start = end = ""

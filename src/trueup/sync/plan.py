@@ -27,6 +27,8 @@ from trueup.sync.decide import Action
 from trueup.sync.item import HIDDEN, PHASES, Item, Phase
 
 FORMAT: Final = 1
+_NO_PLAN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, TrueupError)
+"""What reading something else as a plan raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ _SIDE_COLUMNS: Final = ", ".join(
     f"{side}_etag text"
     for side in ("left", "right")
 )
+_ALL: Final = (0, (1 << 63) - 1)
 _ABSENT: Final = (None, None, None, None, None)
 
 
@@ -146,17 +149,18 @@ class Plan:
 
     # Reading
 
-    def items(self, *phases: Phase, hidden: bool = True) -> Iterator[Item]:
-        """Rows in order of phase and key order, of these phases or all."""
+    def items(self, *phases: Phase, hidden: bool = True, bounds: tuple[int, int] = _ALL) -> Iterator[Item]:
+        """Rows in order of phase and key order, of these phases or all, with sequences from the first bound to the
+        last."""
         self.flush()
         listed = ", ".join(f"'{action}'" for action in HIDDEN)
         shown = "" if hidden else f"and action not in ({listed})"
         # In the order of the table's own key, so that all pages of a phase together read the table once.
-        page = f"select * from items where phase = ? and seq > ? {shown} order by seq limit 1000"
+        page = f"select * from items where phase = ? and seq > ? and seq <= ? {shown} order by seq limit 1000"
         for phase in sorted(phases) or Phase:
-            after = -1
+            after = bounds[0] - 1
             while True:  # pages, not one long cursor: rows may be updated meanwhile
-                rows = self.db.execute(page, (phase, after)).fetchall()
+                rows = self.db.execute(page, (phase, after, bounds[1])).fetchall()
                 for row in rows:
                     yield _item(row)
                 if len(rows) < 1000:
@@ -183,6 +187,17 @@ class Plan:
         self.flush()
         return int(self.db.execute("select count(*) from items where phase <= 3").fetchone()[0])
 
+    def shares(self, phases: Iterable[Phase], *, parts: int, least: int) -> list[tuple[int, int]]:
+        """Up to `parts` parts of nearly as many items of these phases each, and of at least so many: the first and the
+        last sequence of each."""
+        self.flush()
+        listed = ", ".join(str(int(phase)) for phase in phases)
+        total = self.db.execute(f"select count(*) from items where phase in ({listed})").fetchone()[0]
+        size = max(least, -(-total // parts))
+        numbered = f"select seq, row_number() over (order by seq) - 1 as place from items where phase in ({listed})"
+        found = self.db.execute(f"select min(seq), max(seq) from ({numbered}) group by place / ? order by 1", (size,))
+        return found.fetchall()
+
     def makes(self, side: str) -> bool:
         """Whether it copies something to a side that has nothing under that key yet."""
         self.flush()
@@ -199,15 +214,24 @@ class Plan:
 
     def save(self, file: TextIO) -> None:
         """Write the plan as JSON lines: a header, then an item a line. It holds no credentials."""
-        header = asdict(self.header)
-        file.write(json.dumps({"trueup_plan": FORMAT, **header}) + "\n")
-        for item in self.items():
-            row = item._asdict() | {"phase": int(item.phase), "action": item.action.value}
-            for side in ("left", "right"):
-                entry = row[side]
-                row[side] = entry and dict(zip(_ENTRY, entry[1:6], strict=True))
-            del row["seq"], row["outcome"]
+        file.write(json.dumps(saved_header(self.header)) + "\n")
+        for row in self.saved():
+            del row["seq"]  # the reader counts anew
             file.write(json.dumps(row) + "\n")
+
+    def saved(self, *phases: Phase, bounds: tuple[int, int] = _ALL) -> Iterator[dict[str, Any]]:
+        """Items as they are saved; which, as in `items`."""
+        return map(_saved, self.items(*phases, bounds=bounds))
+
+    def take(self, rows: Iterable[Mapping[str, Any]], *, numbered: bool = False) -> None:
+        """Append saved items; `numbered` ones keep their sequences. They are checked as those of a file. Raises
+        `UsageError`."""
+        try:
+            for row in rows:
+                self._insert_loaded(row, _number(row["seq"]) if numbered else None)
+        except _NO_PLAN as error:
+            raise UsageError(f"what was saved of a plan cannot be used: {error}") from error
+        self.flush()
 
     @classmethod
     def load(cls, lines: Iterable[str], *, folder: Path | None = None, run: str = "") -> Plan:
@@ -219,10 +243,10 @@ class Plan:
             for number, line in enumerate(lines, 1):  # noqa: B007 - used in the message
                 row = json.loads(line)
                 if plan is None:
-                    plan = cls(_header(row, run), folder=folder)
+                    plan = cls(loaded_header(row, run), folder=folder)
                 else:
                     plan._insert_loaded(row)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, TrueupError) as error:
+        except _NO_PLAN as error:
             if plan is not None:
                 plan.close()
             raise UsageError(f"line {number} is not part of a trueup plan: {error}") from error
@@ -232,7 +256,7 @@ class Plan:
         plan.stale = True
         return plan
 
-    def _insert_loaded(self, row: Mapping[str, Any]) -> None:
+    def _insert_loaded(self, row: Mapping[str, Any], seq: int | None = None) -> None:
         action = Action(row["action"])
         phase = Phase(row["phase"])
         frees = phase is Phase.FREE and action in (Action.DELETE_LEFT, Action.DELETE_RIGHT)
@@ -243,7 +267,7 @@ class Plan:
         entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
         self._buffer.append(
             (
-                *(None, phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
+                *(seq, phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
                 *_columns(entries["left"], _string(row["left_key"])),
                 *_columns(entries["right"], _string(row["right_key"])),
                 *(_string(row[name]) for name in ("md5", "source", "source_key")),
@@ -302,7 +326,23 @@ def _item(row: tuple[Any, ...]) -> Item:
     )  # fmt: skip
 
 
-def _header(row: Mapping[str, Any], run: str) -> Header:
+def _saved(item: Item) -> dict[str, Any]:
+    row = item._asdict() | {"phase": int(item.phase), "action": item.action.value}
+    for side in ("left", "right"):
+        entry = row[side]
+        row[side] = entry and dict(zip(_ENTRY, entry[1:6], strict=True))
+    del row["outcome"]
+    return row
+
+
+def saved_header(header: Header) -> dict[str, Any]:
+    """A header as it is saved."""
+    return {"trueup_plan": FORMAT, **asdict(header)}
+
+
+def loaded_header(row: Mapping[str, Any], run: str) -> Header:
+    """A saved header again, of a plan to be applied under an id; empty for a new one. Raises `ValueError`, `TypeError`,
+    `KeyError` and `UsageError`."""
     if row.get("trueup_plan") != FORMAT:
         raise ValueError("the first line is not the header of a plan this version can read")
     config = row["config"]

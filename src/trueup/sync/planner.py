@@ -24,7 +24,7 @@ from trueup.sync.decide import Action, Decision, State, decide
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
-from trueup.sync.part import Part
+from trueup.sync.part import KeyRange, Part
 from trueup.sync.plan import Header, Plan
 from trueup.sync.state import Held, PairState
 
@@ -174,7 +174,7 @@ class _Builder:
             self._clashes.mend(self._plan)
             for casing in self._casings:
                 casing.mend()
-            if self._config.delete:
+            if self._config.delete and not isinstance(self._view.part, KeyRange):
                 find_moves(self._plan, self._contents.md5, pool, touches_clash=self._clashes.touches)
         self._contents.save()
         tally = self._tally

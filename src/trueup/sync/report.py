@@ -51,6 +51,8 @@ class SyncRun:
     """Whether the plan had anything to do: what `--check` asks."""
     items: tuple[Mapping[str, object], ...] = ()
     items_truncated: bool = False
+    parts: tuple[Mapping[str, object], ...] = ()
+    """How the parts went of a run that many workers did."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "counts", {name: self.counts.get(name, 0) for name in COUNTS})
@@ -76,6 +78,7 @@ class SyncRun:
             "counts": dict(self.counts),
             "bytes": {"right": self.bytes_right, "left": self.bytes_left},
             "seconds": round(self.seconds, 3),
+            **({"parts": list(self.parts)} if self.parts else {}),
         }
 
     def to_json(self) -> dict[str, object]:

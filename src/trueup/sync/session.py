@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from trueup.config import Settings
 from trueup.errors import UsageError
@@ -15,6 +16,12 @@ from trueup.stores import open_store
 from trueup.sync.planner import Sides
 from trueup.sync.state import PairState, pair_id, said_plainly
 from trueup.sync.without import without
+
+if TYPE_CHECKING:
+    from trueup.sync.shared import SharedState
+
+SHARED: Final = "shared"
+"""The note in a state file whose contents moved to the shared database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +66,49 @@ def under_way(left: str, right: str, settings: Settings) -> str:
 
 @contextmanager
 def session(
-    left: str, right: str, settings: Settings, *, run: str, lock: bool = True, sides: Sides | None = None
+    left: str,
+    right: str,
+    settings: Settings,
+    *,
+    run: str,
+    lock: bool = True,
+    killed: str | None = None,
+    sides: Sides | None = None,
+    shared: bool = False,
 ) -> Iterator[Session]:
-    """Open both places and their shared state. `sides` that are open already stay so. Raises `Busy` when another run
-    works on this pair, and what `opened_sides` raises."""
+    """Open both places and their state. `sides` that are open already stay so. A `shared` state is in the database
+    which all workers reach, and stays there for later runs. Raises `Busy` when another run works on this pair, and what
+    `opened_sides` raises.
+
+    A caller that has the lock of this machine says which run was `killed` that held it before; empty for none.
+    """
     with ExitStack() as stack:
         if sides is None:
             sides = stack.enter_context(opened_sides(left, right, settings))
-        if lock:
-            stack.enter_context(run_lock(_lock(sides, settings), run=run))
+        if lock and killed is None:
+            killed = stack.enter_context(run_lock(_lock(sides, settings), run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
         stack.enter_context(said_plainly(state.path))
+        if shared or state.note(SHARED):
+            ours = stack.enter_context(_shared(sides, settings))
+            if lock:
+                stack.enter_context(ours.locked(run, instead_of=killed or ""))
+            if shared and not state.note(SHARED):
+                ours.move_in(state)
+                state.set_note(SHARED, "yes")
+            state = ours
         yield Session(
             left=left, right=right, sides=sides, state=state, folder=settings.home / "plans", settings=settings
         )
+
+
+@contextmanager
+def _shared(sides: Sides, settings: Settings) -> Iterator[SharedState]:
+    from trueup.catalog.database import database_of
+    from trueup.sync.shared import SharedState
+
+    with closing(SharedState.of(database_of(settings), sides.left.url, sides.right.url, settings.home)) as state:
+        yield state
 
 
 def refuse_overlap(left_url: str, right_url: str) -> None:

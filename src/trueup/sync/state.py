@@ -165,6 +165,14 @@ class PairState:
                     self._db.execute(statement)
                 self._db.execute(f"pragma user_version={SCHEMA_VERSION}")
 
+    def require_lock(self) -> None:
+        """Called before a step that changes something. Raises `Busy` when the pair is somebody else's by now; the lock
+        of this machine cannot be lost."""
+
+    def trouble(self, why: str) -> str:
+        """What the database said, in a sentence for people."""
+        return unusable(self.path, why)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing."""
@@ -229,6 +237,12 @@ class PairState:
         """Remember (side, raw key, fingerprint, size, MD5)."""
         found = ((self._side(side), *rest) for side, *rest in rows)
         sql.insert(self._db, "insert or replace into hashes (side, key, print, size, md5)", found)
+
+    def hashes(self) -> Iterator[tuple[str, str, str, int, str]]:
+        """All of it: (`left` or `right`, raw key, fingerprint, size, MD5)."""
+        sides = {self.left_side: "left", self.right_side: "right"}
+        for side, *rest in self._db.execute("select side, key, print, size, md5 from hashes"):
+            yield sides[side], *rest
 
     def _side(self, side: str) -> str:
         return self.left_side if side == "left" else self.right_side
@@ -322,6 +336,10 @@ class PairState:
         """A remembered fact about the pair, or empty."""
         row = self._db.execute("select value from meta where name = ?", (name,)).fetchone()
         return str(row[0]) if row else ""
+
+    def notes(self) -> dict[str, str]:
+        """Every such fact."""
+        return dict(self._db.execute("select name, value from meta"))
 
     def set_note(self, name: str, value: str) -> None:
         """Remember a fact about the pair."""

@@ -33,11 +33,15 @@ class TrashRun:
 def list_trash(settings: Settings | None = None, *, warn: Callable[[str], None] = log.warning) -> list[TrashRun]:
     """Every run whose replaced or deleted versions are still kept, oldest first. Contacts no store. `warn` is told of
     each state file that cannot be read; the trash of that pair is not in the list."""
-    settings = settings or load()
-    found, problems = read_each(settings.home, _kept)
+    return [kept for kept, _ in _listed(settings or load(), warn)]
+
+
+def _listed(settings: Settings, warn: Callable[[str], None]) -> list[tuple[TrashRun, bool]]:
+    """The same, with whether the pair is remembered in the shared database."""
+    found, problems = read_each(settings, _kept)
     for problem in problems:
         warn(problem)
-    return sorted((kept for _, pair in found for kept in pair), key=lambda kept: kept.run)
+    return sorted(((kept, known.shared) for known, pair in found for kept in pair), key=lambda row: row[0].run)
 
 
 def _kept(state: PairState) -> list[TrashRun]:
@@ -66,9 +70,9 @@ def empty_trash(settings: Settings | None = None) -> tuple[int, list[str]]:
     settings = settings or load()
     removed = 0
     problems: list[str] = []
-    for kept in list_trash(settings, warn=problems.append):
+    for kept, shared in _listed(settings, problems.append):
         try:
-            with session(kept.left, kept.right, settings, run=new_run_id()) as opened:
+            with session(kept.left, kept.right, settings, run=new_run_id(), shared=shared) as opened:
                 stores = {opened.state.left_side: opened.sides.left, opened.state.right_side: opened.sides.right}
                 gone, failed = trash.empty(opened.state, kept.run, stores)
         except TrueupError as error:

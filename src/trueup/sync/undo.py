@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from trueup import events, keys
@@ -20,7 +19,7 @@ from trueup.sync.apply import recover
 from trueup.sync.content import Contents
 from trueup.sync.outputs import Outputs
 from trueup.sync.pair import Agreed
-from trueup.sync.pairs import read_each
+from trueup.sync.pairs import Known, read_each
 from trueup.sync.plan import Header
 from trueup.sync.recording import Recording
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
@@ -43,7 +42,7 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
     """
     settings = settings or load()
     outputs = outputs or Outputs()
-    row, path, problems = find_run(run, settings.home)
+    row, known, problems = find_run(run, settings)
     if row.trash != "kept":
         why = "was made with --no-trash" if row.trash == "none" else "is older than the trash is kept"
         raise UsageError(f"the run {row.run} cannot be undone: it {why}")
@@ -60,8 +59,8 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
     # The pair is known by its file, so its lock is taken before any store is opened.
     with (
         Recording(header, settings, outputs, job="undo") as record,
-        run_lock(path.with_suffix(".lock"), run=header.run),
-        session(row.left_spec, row.right_spec, settings, run=header.run, lock=False) as opened,
+        run_lock(known.path.with_suffix(".lock"), run=header.run) as killed,
+        session(row.left_spec, row.right_spec, settings, run=header.run, killed=killed, shared=known.shared) as opened,
     ):
         if (row.left_url, row.right_url) != (opened.sides.left.url, opened.sides.right.url):
             raise UsageError(
@@ -75,27 +74,27 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
         return record(_Undoing(opened, row, header, outputs).run())
 
 
-def find_run(run: str, home: Path) -> tuple[RunRow, Path, list[str]]:
-    """The journal's row of a run, the state file it is in, and what is wrong with state files that cannot be read.
-    Raises `UsageError`, or `TrueupError` when the answer may lie in such a file."""
-    pairs, problems = read_each(home, PairState.runs)
-    found = [(row, path) for path, rows in pairs for row in rows if run and row.run.startswith(run)]
+def find_run(run: str, settings: Settings) -> tuple[RunRow, Known, list[str]]:
+    """The journal's row of a run, where its pair is remembered, and what is wrong with places that cannot be read.
+    Raises `UsageError`, or `TrueupError` when the answer may lie in such a place."""
+    pairs, problems = read_each(settings, PairState.runs)
+    found = [(row, known) for known, rows in pairs for row in rows if run and row.run.startswith(run)]
     exact = [match for match in found if match[0].run == run]
     if len(exact or found) == 1:
-        row, path = (exact or found)[0]
+        row, where = (exact or found)[0]
         if problems and not exact:
             raise TrueupError(
                 f"a run that begins with {run} may also be where this machine cannot look: {problems[0]}",
                 cure=f"Write the whole id if it is this one: {row.run}",
             )
-        return row, path, problems
+        return row, where, problems
     if found:
         raise UsageError(f"{run} is the beginning of {len(found)} runs", cure="Write more of the id: trueup runs")
     if problems and run:
         raise TrueupError(f"the run {run} is in no state file that can be read; {'; '.join(problems)}")
     known = None
     with suppress(TrueupError):  # a broken history knows no more than none
-        known = RunLog(home).get(run)
+        known = RunLog(settings.home).get(run)
     if known is not None:
         raise UsageError(f"the run {run} changed nothing that could be undone")
     raise UsageError(f"no run {run or 'without an id'} is known here", cure="See the ids: trueup runs")

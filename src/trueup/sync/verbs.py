@@ -18,15 +18,15 @@ from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.sync import guards, trash
 from trueup.sync.apply import Applied, recover
-from trueup.sync.apply import apply as apply_items
+from trueup.sync.hands import Hands, Here
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan
-from trueup.sync.planner import Sides, View, build
+from trueup.sync.planner import Sides, View
 from trueup.sync.recording import Recording, finished
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
-from trueup.sync.state import RunRow, unusable
+from trueup.sync.state import RunRow
 
 log = logging.getLogger("trueup.sync")
 
@@ -56,7 +56,7 @@ def plan(
     settings = settings or load()
     run = new_run_id()
     with session(left, right, settings, run=run, lock=False) as opened:
-        return _build(opened, run, sync_config(options), outputs or Outputs())
+        return _build(opened, run, sync_config(options), outputs or Outputs(), Here())
 
 
 def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
@@ -81,7 +81,7 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
             )
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
-        return record(_apply(opened, plan, outputs))
+        return record(_apply(opened, plan, outputs, Here()))
 
 
 def sync(
@@ -93,40 +93,43 @@ def sync(
     dry_run: bool = False,
     outputs: Outputs | None = None,
     watched: Watched | None = None,
+    hands: Hands | None = None,
 ) -> SyncRun:
     """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
 
     Returns a run with status ok, partial, interrupted or dry-run; a dry run that a guard would refuse has status
     refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the `StoreError` of a place that cannot be
-    listed; nothing was done then.
+    listed; nothing was done then. `hands` do the work, this process without any.
     """
     settings = settings or load()
+    hands = hands or Here()
     outputs = outputs or Outputs()
     watched = watched or Watched()
     header = Header(run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig())
     if dry_run:
-        with session(left, right, settings, run=header.run, lock=False) as opened:
-            return _dry_run(opened, header, outputs)
+        # Workers do nothing for a run that does not hold the pair.
+        with session(left, right, settings, run=header.run, lock=hands.shared, shared=hands.shared) as opened:
+            return _dry_run(opened, header, outputs, hands)
     with (
         Recording(header, settings, outputs, is_news=watched.is_news) as record,
-        session(left, right, settings, run=header.run, sides=watched.sides) as opened,
+        session(left, right, settings, run=header.run, sides=watched.sides, shared=hands.shared) as opened,
     ):
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         if header.config.release:
             opened.state.release()
-        with _build_clearly(opened, header, outputs, watched.view) as planned:
+        with _build_clearly(opened, header, outputs, watched.view, hands) as planned:
             if outputs.plan_out is not None:
                 planned.save(outputs.plan_out)
             watched.left_for_later(planned.unsettled)
-            return record(_apply(opened, planned, outputs, part=not watched.view.part.whole))
+            return record(_apply(opened, planned, outputs, hands, part=not watched.view.part.whole))
 
 
-def _build_clearly(opened: Session, header: Header, outputs: Outputs, view: View) -> Plan:
+def _build_clearly(opened: Session, header: Header, outputs: Outputs, view: View, hands: Hands) -> Plan:
     """The plan of a part if the part can be judged by itself and no guard objects, else that of the whole."""
     if not view.part.whole:
         try:
-            planned = _build(opened, header.run, header.config, outputs, view)
+            planned = _build(opened, header.run, header.config, outputs, hands, view)
         except (Unclear, Refused):
             pass
         else:
@@ -140,10 +143,12 @@ def _build_clearly(opened: Session, header: Header, outputs: Outputs, view: View
                 raise
             else:
                 return planned
-    return _build(opened, header.run, header.config, outputs, replace(view, part=Part()))
+    return _build(opened, header.run, header.config, outputs, hands, replace(view, part=Part()))
 
 
-def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs, view: View | None = None) -> Plan:
+def _build(
+    opened: Session, run: str, config: SyncConfig, outputs: Outputs, hands: Hands, view: View | None = None
+) -> Plan:
     header = Header(
         run=run,
         left=opened.left,
@@ -152,20 +157,12 @@ def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs, view
         right_url=opened.sides.right.url,
         config=config,
     )
-    return build(
-        opened.sides,
-        opened.state,
-        header,
-        folder=opened.folder,
-        listener=outputs.listener,
-        stopped=outputs.stopped,
-        view=view,
-    )
+    return hands.build(opened, header, outputs, view)
 
 
-def _dry_run(opened: Session, header: Header, outputs: Outputs) -> SyncRun:
+def _dry_run(opened: Session, header: Header, outputs: Outputs, hands: Hands) -> SyncRun:
     began = time.monotonic()
-    with _build(opened, header.run, header.config, outputs) as planned:
+    with _build(opened, header.run, header.config, outputs, hands) as planned:
         outputs.listener(_planned(planned))
         if outputs.plan_out is not None:
             planned.save(outputs.plan_out)
@@ -191,6 +188,7 @@ def _dry_run(opened: Session, header: Header, outputs: Outputs) -> SyncRun:
             differences=_differs(planned),
             items=items,
             items_truncated=truncated,
+            parts=tuple(hands.parts),
         )
     outputs.listener(finished(run))
     return run
@@ -201,7 +199,7 @@ def _differs(planned: Plan) -> bool:
     return planned.size() > 0 or bool(counts["conflict"] or counts["unknown"])
 
 
-def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = False) -> SyncRun:
+def _apply(opened: Session, planned: Plan, outputs: Outputs, hands: Hands, *, part: bool = False) -> SyncRun:
     """Guards, journal, effects, trash, result: the same for a plan of this minute and for a saved one."""
     header = planned.header
     outputs.listener(_planned(planned))
@@ -221,7 +219,8 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = Fal
                 trash="kept" if header.config.trash else "none",
             )
         )
-    applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
+    opened.state.require_lock()
+    applied = hands.apply(opened, planned, outputs)
     if not applied.broken:
         if not applied.interrupted and not part:
             _forget_out_of_scope(opened, header.config)
@@ -230,11 +229,12 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = Fal
     _write_items(planned, outputs.items_out)
     reason = None
     if applied.broken:
-        reason = f"{unusable(opened.state.path, applied.broken)}; what was not written down by then is not counted"
+        reason = f"{opened.state.trouble(applied.broken)}; what was not written down by then is not counted"
     elif applied.untried:
         reason = f"{applied.untried:,} of {planned.size():,} changes were left undone: {applied.why}"
         outputs.warn(header.run, reason)
-    return replace(_result(planned, applied, notes, differences=differences), reason=reason)
+    result = _result(planned, applied, notes, differences=differences)
+    return replace(result, reason=reason, parts=tuple(hands.parts))
 
 
 def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differences: bool) -> SyncRun:

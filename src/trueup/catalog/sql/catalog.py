@@ -49,19 +49,24 @@ class SqlCatalog:
 def open_sql(url: str, limits: Mapping[str, Limits], patience: float = PATIENCE) -> Catalog:
     """The catalog in a SQL database. A SQLite file is made, and brought up to date; elsewhere `upgrade` does that when
     somebody asks. Raises `ConfigError`, `MissingExtra` and `TrueupError`."""
+    return SqlCatalog(open_engine(url, patience), limits)
+
+
+def open_engine(url: str, patience: float = PATIENCE) -> sa.Engine:
+    """A SQL database whose tables are up to date. Raises as `open_sql` does."""
     engine = engine_of(url, patience=patience)
     try:
         if engine.dialect.name == "sqlite":
             migrate.upgrade(engine)
         else:
             migrate.require(engine)
-        return SqlCatalog(engine, limits)
     except SQLAlchemyError as error:
         engine.dispose()
         raise unusable(engine, error) from error
     except BaseException:
         engine.dispose()
         raise
+    return engine
 
 
 def upgrade(url: str) -> str:

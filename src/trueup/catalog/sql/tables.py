@@ -217,3 +217,95 @@ job_events = sa.Table(
     # A JSON list.
     sa.Column("events", sa.Text, nullable=False),
 )
+
+_Key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""A key, in the order of its UTF-8 bytes."""
+
+pair_baseline = sa.Table(
+    "pair_baseline",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("key", _Key, primary_key=True),
+    sa.Column("a_key", sa.Text, nullable=False),
+    sa.Column("b_key", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("md5", sa.Text, nullable=False),
+    sa.Column("a_print", sa.Text, nullable=False),
+    sa.Column("b_print", sa.Text, nullable=False),
+)
+
+pair_hashes = sa.Table(
+    "pair_hashes",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("side", sa.Text, primary_key=True),
+    sa.Column("key", _Key, primary_key=True),
+    sa.Column("print", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("md5", sa.Text, nullable=False),
+)
+
+pair_held = sa.Table(
+    "pair_held",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("key", _Key, primary_key=True),
+    sa.Column("a_print", sa.Text, nullable=False),
+    sa.Column("b_print", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+)
+
+pair_journal = sa.Table(
+    "pair_journal",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("side", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("trashed", sa.Integer, nullable=False),
+    sa.Column("wrote_print", sa.Text, nullable=False),
+    sa.Column("wrote_size", sa.BigInteger, nullable=False),
+    sa.Column("wrote_md5", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    # A JSON list.
+    sa.Column("before", sa.Text, nullable=False),
+)
+
+pair_runs = sa.Table(
+    "pair_runs",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("left_url", sa.Text, nullable=False),
+    sa.Column("right_url", sa.Text, nullable=False),
+    sa.Column("left_spec", sa.Text, nullable=False),
+    sa.Column("right_spec", sa.Text, nullable=False),
+    sa.Column("started_ns", sa.BigInteger, nullable=False),
+    sa.Column("trash", sa.Text, nullable=False),
+)
+
+pair_notes = sa.Table(
+    "pair_notes",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+pair_pages = sa.Table(
+    "pair_pages",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    # What the pages hold, for which run and key range, by which try.
+    sa.Column("heap", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    # JSON lines, compressed.
+    sa.Column("lines", sa.LargeBinary, nullable=False),
+)

@@ -1,0 +1,232 @@
+"""One key range of a run that another process leads: planned here, and later applied here or elsewhere.
+
+What leader and workers hand to each other lies in the pair's memory in the shared database. A range whose worker was
+lost is taken again from the beginning: planning changes nothing, and what had been applied is in the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from trueup.catalog.database import database_of
+from trueup.config import Settings
+from trueup.errors import Interrupted, StoreError, UsageError
+from trueup.runs import new_run_id
+from trueup.sync.apply import apply, recover
+from trueup.sync.decide import Action
+from trueup.sync.item import HIDDEN, Phase
+from trueup.sync.outputs import Outputs
+from trueup.sync.part import KeyRange, Part, Unclear
+from trueup.sync.plan import Header, Plan, loaded_header, saved_header
+from trueup.sync.planner import Sides, View, build
+from trueup.sync.session import opened_sides
+from trueup.sync.shared import SharedState
+from trueup.sync.state import JournalRow, RunRow
+
+STAGES: Final[Mapping[str, tuple[Phase, ...]]] = {
+    "copy": (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.RECORD),
+    "delete": (Phase.DELETE,),
+}
+"""Nothing is deleted in any range before everything was copied in all."""
+_DELETES: Final = (Action.DELETE_LEFT, Action.DELETE_RIGHT)
+
+
+class Outcome(NamedTuple):
+    """What became of one item of the plan."""
+
+    outcome: str
+    error: str
+    bytes: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a leader asks for."""
+
+    header: Header
+    ranges: list[tuple[str, str]]
+    """Of normal keys, from the first to before the second; empty: no end."""
+
+    def give(self, state: SharedState) -> None:
+        """Let workers find it."""
+        told = {"header": saved_header(self.header), "ranges": self.ranges}
+        state.set_note(f"order {self.header.run}", json.dumps(told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What a worker works with."""
+
+    order: Order
+    sides: Sides
+    state: SharedState
+    settings: Settings
+
+    def empty_plan(self, header: Header) -> Plan:
+        """A plan to be filled."""
+        return Plan(header, folder=self.settings.home / "plans")
+
+
+@contextmanager
+def _workplace(settings: Settings, pair: str, run: str) -> Iterator[Workplace]:
+    """Raises `Interrupted` when nobody leads the run any more."""
+    with closing(SharedState(database_of(settings), pair, home=settings.home)) as any_side:
+        told = any_side.note(f"order {run}")
+        if not told or any_side.leader() != run:
+            raise Interrupted(f"nobody leads the run {run} any more")
+    found = json.loads(told)
+    header = loaded_header(found["header"], run)
+    order = Order(header=header, ranges=[(start, end) for start, end in found["ranges"]])
+    with opened_sides(header.left, header.right, settings) as sides:
+        here = (sides.left.url, sides.right.url)
+        if here != (header.left_url, header.right_url):
+            raise UsageError(
+                f"{header.left} and {header.right} mean other places to this worker: {' and '.join(here)}",
+                cure="Give every worker the same settings file",
+            )
+        with closing(SharedState.of(database_of(settings), *here, settings.home)) as state:
+            yield Workplace(order=order, sides=sides, state=state, settings=settings)
+
+
+def plan_range(settings: Settings, pair: str, run: str, number: int, outputs: Outputs) -> dict[str, Any]:
+    """Observe, pair and decide one key range, and keep its items. The totals, and the name of the heap they are in.
+
+    Raises what `planner.build` does, and `Interrupted` when nobody leads the run any more.
+    """
+    with _workplace(settings, pair, run) as here:
+        start, end = here.order.ranges[number]
+        with build(
+            here.sides,
+            here.state,
+            here.order.header,
+            folder=settings.home / "plans",
+            listener=outputs.listener,
+            stopped=outputs.stopped,
+            view=View(part=KeyRange(start, end)),
+        ) as planned:
+            heap = f"planned {run} {number} {uuid.uuid4().hex}"  # a worker thought lost may still write, to its own
+            here.state.keep(heap, planned.saved())
+            header = planned.header
+            return {
+                "heap": heap,
+                "left": header.left_entries,
+                "right": header.right_entries,
+                "baseline": header.baseline_rows,
+                "unchanged": header.unchanged,
+                "started_ns": header.started_ns,
+                "released": planned.released,
+            }
+
+
+def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int, outputs: Outputs) -> dict[str, Any]:
+    """Apply one part of a plan that passed the guards, and keep what became of each item.
+
+    What an earlier try had done is done; what it had begun is decided anew, as by the run after a crash.
+    """
+    with _workplace(settings, pair, run) as here, here.empty_plan(here.order.header) as planned:
+        state = here.state
+        planned.take(state.kept(part_of(run, stage, number)), numbered=True)
+        seqs = planned.db.execute("select min(seq), max(seq) from items").fetchone()
+        state.only(*seqs)
+        recover(here.sides, state, warn=lambda message: outputs.warn(run, message))
+        doubtful = _settle_earlier(planned, state.journal_of(run, *seqs))
+        applied = apply(planned, here.sides, state, listener=outputs.listener, stopped=outputs.stopped)
+        if doubtful and not (applied.interrupted or applied.broken):
+            planned.settle(_continue(here, doubtful, outputs))
+        heap = f"applied {run} {stage} {number} {uuid.uuid4().hex}"
+        state.keep(heap, _outcomes(planned))
+        return {
+            "heap": heap,
+            "interrupted": applied.interrupted,
+            "untried": applied.untried,
+            "why": applied.why,
+            "broken": applied.broken,
+        }
+
+
+def part_of(run: str, stage: str, number: int) -> str:
+    """The heap of the items that one worker is to apply."""
+    return f"todo {run} {stage} {number}"
+
+
+def _settle_earlier(planned: Plan, rows: Iterable[JournalRow]) -> list[JournalRow]:
+    """Leave to nobody what an earlier try has settled. The rows of what it had only begun."""
+    doubtful, settled = [], []
+    for row in rows:
+        if row.state == "interrupted":
+            doubtful.append(row)
+        if row.state in {"done", "failed", "drifted", "interrupted"}:
+            outcome = "skipped" if row.state == "interrupted" else row.state
+            settled.append(Outcome(outcome, row.error, row.bytes, row.seq))
+    planned.settle(settled)
+    planned.db.execute("update items set phase = ? where outcome <> ''", (Phase.NOTE,))
+    return doubtful
+
+
+def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> Iterator[Outcome]:
+    """Decide anew about what an earlier try had begun, and do that, as a run of its own: what the first one put into
+    the trash stays as it is. Nothing is deleted there but what was to be deleted or moved."""
+    settings, header = here.settings, replace(here.order.header, run=new_run_id())
+    keys = {key for row in doubtful for key in (row.key, row.source) if key}
+    doomed = {row.source or row.key for row in doubtful if row.action.startswith(("delete", "move"))}
+    done: dict[str, tuple[str, str, int]] = {}
+    try:
+        with build(
+            here.sides,
+            here.state,
+            header,
+            folder=settings.home / "plans",
+            stopped=outputs.stopped,
+            view=View(part=Part(keys)),
+        ) as again:
+            for item in list(again.items()):
+                strange = item.key not in keys or (item.source and item.source not in keys)
+                if strange or (item.action in _DELETES and item.key not in doomed):
+                    again.db.execute("delete from items where seq = ?", (item.seq,))
+            if again.size():
+                here.state.start_run(_run_row(header))
+                outputs.warn(here.order.header.run, f"what a lost worker had begun was continued as run {header.run}")
+            applied = apply(again, here.sides, here.state, stopped=outputs.stopped)
+            for item in again.items():
+                if item.action not in HIDDEN:
+                    said = ("failed", applied.broken, 0) if applied.broken else (item.outcome, item.error, item.bytes)
+                    done[item.key] = said
+    except (StoreError, Unclear) as problem:
+        said = ("failed", f"a worker was lost while it worked at it: {problem}", 0)
+        done = dict.fromkeys(keys, said)
+    for row in doubtful:
+        outcome, error, size = done.get(row.key, ("done", "", row.bytes))
+        yield Outcome(outcome or "drifted", error, size, row.seq)
+
+
+def _run_row(header: Header) -> RunRow:
+    specs = (header.left, header.right)
+    trash = "kept" if header.config.trash else "none"
+    return RunRow(header.run, header.left_url, header.right_url, *specs, header.started_ns or 1, trash)
+
+
+def _outcomes(planned: Plan) -> Iterator[Outcome]:
+    return (Outcome(item.outcome, item.error, item.bytes, item.seq) for item in planned.items() if item.outcome)
+
+
+def counted(planned: Plan) -> tuple[Counter[str], int, int]:
+    """What was done, by action, and what was not, by outcome, as `Applied` counts it; bytes that went to the right, and
+    to the left."""
+    counts: Counter[str] = Counter()
+    moved = {Action.COPY_RIGHT: 0, Action.COPY_LEFT: 0}
+    rows = planned.db.execute("select action, outcome, count(*), total(bytes) from items group by action, outcome")
+    for action, outcome, number, size in rows:
+        if outcome == "done" and action not in HIDDEN:
+            counts[action] += number
+        if outcome == "done" and action in moved:
+            moved[action] += int(size)
+        if outcome in {"failed", "drifted"} and action not in HIDDEN:
+            counts[outcome] += number
+    return counts, moved[Action.COPY_RIGHT], moved[Action.COPY_LEFT]
