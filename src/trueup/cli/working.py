@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Final
@@ -47,7 +48,9 @@ def worker(
     heard: set[str] = set()
     signals.worker_ready.connect(lambda **_: heard.add("ready"), weak=False)
     signals.worker_shutting_down.connect(lambda **_: heard.add("stop"), weak=False)
-    running = app.Worker(concurrency=concurrency, quiet=True, loglevel="WARNING")
+    # Several on one machine are several workers: who asks which there are counts names.
+    name = f"trueup-{os.getpid()}@{socket.gethostname()}"
+    running = app.Worker(hostname=name, concurrency=concurrency, quiet=True, loglevel="WARNING")
     running.start()
     if running.exitcode and heard == {"ready"}:
         # A broker that goes away while a task is under way takes Celery's worker with it (kombu cannot give the message
