@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from opendal.file import File
 
     from trueup.stores.leftovers import Leftovers
+    from trueup.stores.ranges import Sample
 
 _READ: Final = 4 << 20
 """Bytes in one ranged request of a large download."""
@@ -88,6 +89,10 @@ class CloudStore:
         # At a bucket's root, names that begin with "/" need the listing from below them.
         on_server = start if self._starts_on_server and (place.prefix or start > "/\U0010ffff") else ""
         return _from(start, listing.entries(place, start=on_server))
+
+    def sampling(self) -> AbstractContextManager[Sample]:
+        """For `trueup.stores.ranges`: one helper process answers all samples."""
+        return listing.sampling(self._client.place)
 
     def stat(self, key: str) -> Entry:
         self._client.check(key)

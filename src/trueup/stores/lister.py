@@ -5,8 +5,12 @@ can be killed. Here too its answers are distrusted. It takes an HTML page for th
 in circles when a continuation token repeats, and says "no more" when asked again after an error. So keys must ascend,
 the end is asked for a second time, and only the frame `finished` ends a listing.
 
+Or it tells what follows a key, again and again, for as long as its parent asks.
+
 The request: a marshalled dict. Frames: four bytes of length, then a marshalled tuple: `("rows", [row, ...])` with rows
 in the order of `Entry`'s fields, `("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
+For samples, after the request: start keys in UTF-8, each after four bytes of length; each is answered by one frame,
+`("rows", [key, ...])`.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -198,6 +203,39 @@ class Listing:
             self.page.clear()
 
 
+class Sampler:
+    """Answers what follows a key, as often as it is asked. See `trueup.stores.ranges`."""
+
+    def __init__(self, operator: Operator, request: dict[str, Any]) -> None:
+        self._operator = operator
+        self._prefix: str = request["prefix"]
+
+    def run(self) -> None:
+        """Answer until the parent closes the pipe."""
+        while length := receive(0, 4):
+            start = receive(0, int.from_bytes(length, "big")).decode("utf-8", "surrogatepass")
+            send(("rows", self._following(start)))
+
+    def _following(self, start: str) -> list[str]:
+        """The normal forms of the keys that follow a start, a page of them."""
+        if not self._prefix:
+            start = max(start, "0")  # a bucket's names that begin with "/" look as if they did not
+        low = below(start) if start else ""
+        if low:
+            answer = self._operator.list("/", recursive=True, start_after=low, limit=PAGE)
+        else:
+            answer = self._operator.list("/", recursive=True, limit=PAGE)
+        found = []
+        for entry in islice(answer, PAGE):
+            key = entry.path
+            if key in {"/", ""} or keys.is_reserved(key):
+                continue
+            normal = keys.normal(key)
+            if normal >= start or key <= low:  # a key at or below where it should begin is told: it is a fault
+                found.append(normal)
+        return found
+
+
 def below(start: str) -> str:
     """A key such that nothing worth mentioning lies between it and `start`, which shall be included. A decomposed
     spelling sorts before the composed one, so the start is decomposed first."""
@@ -241,12 +279,16 @@ def _die_with_parent() -> None:
 def main() -> None:
     """List, and tell the parent how it went."""
     request = marshal.loads(receive(0, int.from_bytes(receive(0, 4), "big")))  # noqa: S302 - from our parent
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    if not request["sample"]:
+        threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         from trueup.stores.operators import build
 
         options, timeout, retries = request["options"], request["timeout"], request["retries"]
         operator = build(request["service"], options, timeout=timeout, retries=retries)
+        if request["sample"]:
+            Sampler(operator, request).run()
+            os._exit(0)
         listing: Listing | TreeListing
         if request["tree"]:
             from trueup.stores.tree_lister import TreeListing

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import IO, Any, Final
 
 from trueup.errors import ListingUnfinished
@@ -41,26 +42,51 @@ def entries(place: Place, *, start: str = "", ordered: bool = True) -> Generator
                     yield from map(Entry._make, frame[1])
                 case "finished":
                     return
-                case "order":
-                    raise OutOfOrder(frame[1])
-                case "broken":
-                    raise ListingUnfinished(f"the listing of {place.url} broke off: {frame[1]}", cure=_AGAIN)
                 case _:
-                    error = faults.translate(frame[1], frame[2], place, doing="list")
-                    if not count:
-                        raise error
-                    raise ListingUnfinished(
-                        f"the listing of {place.url} broke off after {count} objects: {error.message}",
-                        cure=error.cure or _AGAIN,
-                    )
+                    raise _trouble(place, frame, count)
     finally:
         helper.close()
+
+
+@contextmanager
+def sampling(place: Place) -> Iterator[Callable[[str], list[str]]]:
+    """Asks for the first 1,000 keys, in normal form, from a start on; as often as wanted, of one helper. The function
+    raises as `entries` does."""
+    helper = _Helper(place, sample=True)
+
+    def sample(start: str) -> list[str]:
+        helper.ask(start)
+        frame = helper.frame()
+        if frame[0] != "rows":
+            raise _trouble(place, frame, 0)
+        found: list[str] = frame[1]
+        return found
+
+    try:
+        yield sample
+    finally:
+        helper.close()
+
+
+def _trouble(place: Place, frame: tuple[Any, ...], count: int) -> Exception:
+    """What a last frame means, after so many entries."""
+    match frame[0]:
+        case "order":
+            return OutOfOrder(frame[1])
+        case "broken":
+            return ListingUnfinished(f"the listing of {place.url} broke off: {frame[1]}", cure=_AGAIN)
+    error = faults.translate(frame[1], frame[2], place, doing="list")
+    if not count:
+        return error
+    return ListingUnfinished(
+        f"the listing of {place.url} broke off after {count} objects: {error.message}", cure=error.cure or _AGAIN
+    )
 
 
 class _Helper:
     """One helper process, and the thread that reads from it a few pages ahead."""
 
-    def __init__(self, place: Place, *, start: str, ordered: bool) -> None:
+    def __init__(self, place: Place, *, start: str = "", ordered: bool = True, sample: bool = False) -> None:
         self._place = place
         # A silent helper is one that waits for the server: its own timeouts come first, this is for when they fail.
         self._patience = place.timeout * (place.retries + 1) + 10.0 * place.retries + _SLACK
@@ -84,19 +110,27 @@ class _Helper:
                 "tree": place.tree,
                 "timeout": place.timeout,
                 "retries": place.retries,
+                "sample": sample,
                 "start": start,
                 "ordered": ordered,
                 "byte_ordered": place.byte_ordered,
             }
         )
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with contextlib.suppress(OSError):  # a helper that died at once is noticed by its missing frames
-            self._process.stdin.write(len(request).to_bytes(4, "big") + request)
+        self._write(request)
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), name="trueup-listing", daemon=True
         )
         self._reader.start()
+
+    def ask(self, start: str) -> None:
+        """Ask for a sample from this key on."""
+        self._write(start.encode("utf-8", "surrogatepass"))
+
+    def _write(self, message: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # a helper that died is noticed by its missing frames
+            self._process.stdin.write(len(message).to_bytes(4, "big") + message)
 
     def frame(self) -> tuple[Any, ...]:
         """The next frame. Raises `Interrupted` when a stop comes first."""
