@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 
 from tests.jobs.celery_process import celery
 from tests.jobs.world import wait_for
-from tests.servers import Bucket
 from tests.servers.kinds import make_s3_bucket, s3_client
 from trueup.config import Settings, SyncConfig, load
 from trueup.jobs import spread
@@ -122,7 +120,7 @@ def workers(number: int) -> Iterator[list]:
 
 def edited(pairs: Pairs) -> None:
     """Two trees that agreed, and what people did to both since."""
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     keys = [f"{folder}/{number}" for folder in "aekstz" for number in range(10)]
     for key in keys:
         pairs.put("left", key, f"{key} as it was")

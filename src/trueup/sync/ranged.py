@@ -6,7 +6,6 @@ lost is taken again from the beginning: planning changes nothing, and what had b
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,7 +56,7 @@ class Order:
     def give(self, state: SharedState) -> None:
         """Let workers find it."""
         told = {"header": saved_header(self.header), "ranges": self.ranges}
-        state.set_note(f"order {self.header.run}", json.dumps(told))
+        state.heaps.keep(f"order {self.header.run}", [told])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +77,9 @@ class Workplace:
 def _workplace(settings: Settings, pair: str, run: str) -> Iterator[Workplace]:
     """Raises `Interrupted` when nobody leads the run any more."""
     with closing(SharedState(database_of(settings), pair, home=settings.home)) as any_side:
-        told = any_side.note(f"order {run}")
-        if not told or any_side.leader() != run:
+        found = next(any_side.heaps.kept(f"order {run}"), None)
+        if found is None or any_side.leader() != run:
             raise Interrupted(f"nobody leads the run {run} any more")
-    found = json.loads(told)
     header = loaded_header(found["header"], run)
     order = Order(header=header, ranges=[(start, end) for start, end in found["ranges"]])
     with opened_sides(header.left, header.right, settings) as sides:
@@ -112,7 +110,7 @@ def plan_range(settings: Settings, pair: str, run: str, number: int, outputs: Ou
             view=View(part=KeyRange(start, end)),
         ) as planned:
             heap = f"planned {run} {number} {uuid.uuid4().hex}"  # a worker thought lost may still write, to its own
-            here.state.keep(heap, planned.saved())
+            here.state.heaps.keep(heap, planned.saved())
             header = planned.header
             return {
                 "heap": heap,
@@ -132,7 +130,7 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
     """
     with _workplace(settings, pair, run) as here, here.empty_plan(here.order.header) as planned:
         state = here.state
-        planned.take(state.kept(part_of(run, stage, number)), numbered=True)
+        planned.take(state.heaps.kept(part_of(run, stage, number)), numbered=True)
         seqs = planned.db.execute("select min(seq), max(seq) from items").fetchone()
         state.only(*seqs)
         recover(here.sides, state, warn=lambda message: outputs.warn(run, message))
@@ -141,7 +139,7 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
         if doubtful and not (applied.interrupted or applied.broken):
             planned.settle(_continue(here, doubtful, outputs))
         heap = f"applied {run} {stage} {number} {uuid.uuid4().hex}"
-        state.keep(heap, _outcomes(planned))
+        state.heaps.keep(heap, _outcomes(planned))
         return {
             "heap": heap,
             "interrupted": applied.interrupted,

@@ -1,11 +1,8 @@
-"""The memory of one pair in the shared database, where every worker reaches it: all that a state file keeps, and what
-the parts of a run over many machines hand to each other."""
+"""The memory of one pair in the shared database, where every worker reaches it: all that a state file keeps."""
 
 from __future__ import annotations
 
-import json
 import threading
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -18,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from trueup.catalog.database import open_shared
 from trueup.catalog.held import Hold, held
 from trueup.catalog.sql.engine import reading
+from trueup.catalog.sql.heaps import Heaps
 from trueup.catalog.sql.locks import SqlLocks
 from trueup.catalog.sql.tables import (
     pair_baseline,
@@ -25,7 +23,6 @@ from trueup.catalog.sql.tables import (
     pair_held,
     pair_journal,
     pair_notes,
-    pair_pages,
     pair_runs,
 )
 from trueup.sync.pair import Agreed
@@ -33,15 +30,12 @@ from trueup.sync.state import Held, JournalRow, PairState, RunRow, pair_id
 
 _MANY: Final = 1000
 """Rows in one statement."""
-_LINES: Final = 1000
-"""Lines in one page."""
 _BASE: Final = pair_baseline.c
 _HASH: Final = pair_hashes.c
 _HELD: Final = pair_held.c
 _ROW: Final = pair_journal.c
 _RUN: Final = pair_runs.c
 _NOTE: Final = pair_notes.c
-_PAGE: Final = pair_pages.c
 
 
 class SharedState(PairState):
@@ -55,6 +49,7 @@ class SharedState(PairState):
         self.path = home / "pairs" / f"{pair}.db"
         self._engine = open_shared(url)
         self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self.heaps = Heaps(self._engine, pair)
         self._locks = SqlLocks(self._engine)
         self._lock = f"sync {pair}"
         self._hold: Hold | None = None
@@ -315,39 +310,6 @@ class SharedState(PairState):
 
     def set_note(self, name: str, value: str) -> None:
         self._put(pair_notes, [{"name": name, "value": value}])
-
-    def drop_note(self, name: str) -> None:
-        """Forget a fact about the pair."""
-        with self._writing() as db:
-            db.execute(pair_notes.delete().where(_NOTE.pair == self.pair, _NOTE.name == name))
-
-    # What the parts of a run hand to each other
-
-    def keep(self, heap: str, rows: Iterable[object]) -> int:
-        """Keep rows (JSON) under a name that has none yet; how many they are."""
-        count = number = 0
-        rest = iter(rows)
-        while page := list(islice(rest, _LINES)):
-            lines = zlib.compress("\n".join(map(json.dumps, page)).encode(), 1)
-            self._put(pair_pages, [{"heap": heap, "number": number, "lines": lines}])
-            count, number = count + len(page), number + 1
-        return count
-
-    def kept(self, heap: str) -> Iterator[Any]:
-        """The rows of that name, in their order."""
-        number = 0
-        while True:
-            there = (_PAGE.pair == self.pair, _PAGE.heap == heap, _PAGE.number == number)
-            page = self._scalar(sa.select(_PAGE.lines).where(*there))
-            if page is None:
-                return
-            yield from map(json.loads, zlib.decompress(page).decode().split("\n"))
-            number += 1
-
-    def drop_pages(self) -> None:
-        """Forget every such row: nobody works at a run of this pair."""
-        with self._writing() as db:
-            db.execute(pair_pages.delete().where(_PAGE.pair == self.pair))
 
     def _scalar(self, query: sa.Select[Any]) -> Any:  # noqa: ANN401 - whatever the column holds
         with self._reading() as db:

@@ -299,11 +299,10 @@ pair_notes = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
-pair_pages = sa.Table(
-    "pair_pages",
+job_heaps = sa.Table(
+    "job_heaps",
     metadata,
-    sa.Column("pair", sa.Text, primary_key=True),
-    # What the pages hold, for which run and key range, by which try.
+    sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("heap", sa.Text, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     # JSON lines, compressed.

@@ -1,4 +1,4 @@
-"""What is remembered of pairs that many machines sync."""
+"""What is remembered of pairs that many machines sync, and what parts of a job hand to each other."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ down_revision = "0006"
 
 def upgrade() -> None:
     """Make the tables."""
-    tables = ("baseline", "hashes", "held", "journal", "runs", "notes", "pages")
-    refuse_strangers(*(f"pair_{name}" for name in tables))
+    tables = ("baseline", "hashes", "held", "journal", "runs", "notes")
+    refuse_strangers("job_heaps", *(f"pair_{name}" for name in tables))
     key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     op.create_table(
         "pair_baseline",
@@ -57,8 +57,8 @@ def upgrade() -> None:
         *_columns("value"),
     )
     op.create_table(
-        "pair_pages",
-        sa.Column("pair", sa.Text, primary_key=True),
+        "job_heaps",
+        sa.Column("owner", sa.Text, primary_key=True),
         sa.Column("heap", sa.Text, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("lines", sa.LargeBinary, nullable=False),

@@ -1,0 +1,196 @@
+"""Parts of one job that workers do: handed in, watched, stopped. Whoever leads the job waits here for all of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from trueup import events
+from trueup.catalog.sql.heaps import Heaps
+from trueup.catalog.tasks import PENDING, RETRY, STARTED, SUCCESS, UNDER_WAY, Task, Tasks
+from trueup.config import Settings
+from trueup.errors import TrueupError
+from trueup.jobs.broker import Remote
+from trueup.jobs.queue import open_queue
+from trueup.jobs.work import AT_ONCE
+
+log = logging.getLogger("trueup.jobs")
+
+PARTS: Final = ("plan_range", "apply_range")
+"""The jobs that are parts of another one: nobody asks for them by themselves."""
+_EACH: Final = 4
+"""Parts for each task that workers do at once: so one that is longer than others keeps nobody waiting for long."""
+_MOST: Final = 1000
+_LOOK: Final = 0.25
+"""Seconds between two looks at how far the parts are."""
+_LOOKS: Final = 500
+"""Parts looked at in a second, at most."""
+_OTHERS: Final = 100
+"""Parts that other runs may hand in meanwhile."""
+_LEAVE: Final = 60.0
+"""Seconds in which parts that are to stop have stopped."""
+_TASKS: Final = "tasks"
+
+
+class Watching(NamedTuple):
+    """Who hears how far the parts are, and whether they are still wanted."""
+
+    run: str
+    listener: events.Listener
+    stopped: Callable[[], bool]
+    actions: int = 0
+    """Actions and bytes of them all, where they act."""
+    bytes: int = 0
+
+
+class Parts:
+    """Hands in parts, and waits for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `ConfigError` without a broker, and `TrueupError` where the broker, or every worker, is silent."""
+        self._catalog = open_queue(settings)
+        try:
+            self._remote = Remote(settings, self._catalog)
+            try:
+                self.enough = min(_MOST, _EACH * AT_ONCE * self._workers())
+                """How many parts are enough for all workers there are."""
+            except BaseException:
+                self._remote.close()
+                raise
+        except BaseException:
+            self._catalog.close()
+            raise
+        self.told: list[Mapping[str, object]] = []
+        """How each part went, for the record of the run."""
+
+    def close(self) -> None:
+        """Let broker and queue go."""
+        self._remote.close()
+        self._catalog.close()
+
+    def _workers(self) -> int:
+        self._remote.check()
+        able = [name for name, jobs in self._remote.workers().items() if set(PARTS) <= set(jobs)]
+        if not able:
+            raise TrueupError(
+                "no worker answers that could take a part", cure="Start some, with these settings: trueup worker"
+            )
+        return len(able)
+
+    def carry_out(
+        self,
+        job: str,
+        arguments: Sequence[Mapping[str, Any]],
+        heaps: Heaps,
+        watching: Watching,
+        *,
+        all_or_none: bool = False,
+    ) -> list[Task | None]:
+        """Have a part done for each of these arguments, and wait; the tasks as they ended, None for one that does not.
+        When they are to stop, and where one failed if it is `all_or_none`, the others are cancelled."""
+        tasks = [self._remote.submit(job, each).id for each in arguments]
+        heaps.keep(_TASKS, tasks)
+        watched = _Watched(self._catalog.tasks, job, tasks)
+        stopped_at = None
+        while not watched.over:
+            time.sleep(max(_LOOK, len(tasks) / _LOOKS))
+            watched.look()
+            watched.say(watching)
+            useless = all_or_none and any(task.state not in {*UNDER_WAY, SUCCESS} for task in watched.found.values())
+            if stopped_at is None and (useless or watching.stopped()):
+                stopped_at = time.monotonic()
+                for task in tasks:
+                    self._remote.cancel(task)
+            if stopped_at is not None and time.monotonic() > stopped_at + _LEAVE:
+                break
+        self.told += [watched.told(task, each) for task, each in zip(tasks, arguments, strict=True)]
+        return [watched.found.get(task) for task in tasks]
+
+    def stop_earlier(self, heaps: Heaps) -> None:
+        """Stop what may still be at work for somebody who was killed while it led them."""
+        tasks = self._catalog.tasks
+        left = list(heaps.kept(_TASKS))
+        for task in left:
+            self._remote.cancel(task)
+        deadline = time.monotonic() + _LEAVE
+        while any((found := tasks.get(task)) and found.state == STARTED for task in left):
+            if time.monotonic() > deadline:
+                log.warning("a worker of an earlier run does not answer: its lease ends by itself")
+                return
+            time.sleep(_LOOK)
+
+
+class _Watched:
+    """Parts under way, and how far they are."""
+
+    def __init__(self, tasks: Tasks, job: str, ids: Sequence[str]) -> None:
+        self._tasks = tasks
+        self._job = job
+        self._ids = ids
+        self._said: dict[str, tuple[int, Mapping[str, Any]]] = dict.fromkeys(ids, (0, {}))
+        self._states: dict[str, Task] = {}
+        self.found: dict[str, Task] = {}
+        """Those that are over."""
+
+    @property
+    def over(self) -> bool:
+        """Whether all are."""
+        return len(self.found) == len(self._ids)
+
+    def look(self) -> None:
+        """See how far they are."""
+        brief = self._tasks.latest(len(self._ids) + _OTHERS, job=self._job, brief=True)
+        self._states |= {task.id: task for task in brief if task.id in self._said}
+        for task in self._ids:
+            known = self._states.get(task)
+            if task in self.found or (known is not None and known.state in {PENDING, RETRY}):
+                continue
+            whole = self._tasks.get(task) if known is None or known.finished_at is not None else None
+            if whole is not None and whole.finished_at is not None:
+                self.found[task] = whole
+            self._hear(task)
+
+    def _hear(self, task: str) -> None:
+        """What it said last of its progress."""
+        after, _ = self._said[task]
+        for number, told in self._tasks.said(task, after):
+            passing = [event for event in told if event["event"] in {"listing", "progress"}]
+            self._said[task] = (number, passing[-1] if passing else self._said[task][1])
+
+    def say(self, watching: Watching) -> None:
+        """Tell the listener how far all are together."""
+
+        def total(name: str) -> int:
+            return sum(event.get(name, 0) for _, event in self._said.values())
+
+        if watching.actions:
+            told: events.Event = events.Progress(
+                run=watching.run,
+                actions_done=total("actions_done"),
+                actions=watching.actions,
+                bytes_done=total("bytes_done"),
+                bytes=watching.bytes,
+            )
+        else:
+            left, right = total("left_entries"), total("right_entries")
+            told = events.Listing(run=watching.run, left_entries=left, right_entries=right)
+        watching.listener(told)
+
+    def told(self, task: str, arguments: Mapping[str, Any]) -> dict[str, object]:
+        """How a part went, for the record of the run."""
+        found = self.found.get(task) or self._states.get(task)
+        if found is None:
+            found = Task(task, self._job, arguments, PENDING)
+        began, ended = found.started_at, found.finished_at
+        return {
+            "task": task,
+            "stage": arguments.get("stage", "plan"),
+            "number": arguments["number"],
+            "state": found.state,
+            "attempts": found.attempts,
+            "worker": found.holder.partition(",")[0],
+            "seconds": round((ended - began).total_seconds(), 3) if began and ended else None,
+            "error": found.error or None,
+        }
