@@ -2,134 +2,222 @@
 
 from __future__ import annotations
 
-import random
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from tests.jobs.celery_process import celery
 from tests.jobs.world import wait_for
-from tests.servers.kinds import make_s3_bucket, s3_client
-from trueup.config import Settings, SyncConfig, load
+from tests.servers.faulty_s3 import FaultyS3, Request
+from trueup.config import SyncConfig, load
 from trueup.jobs import spread
 from trueup.jobs.broker import make_app, registered
 from trueup.jobs.spread import Spread
 from trueup.sync import sync
+from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
 from trueup.sync.session import session
 
 STORE = """
 [stores.{name}]
-url = "{bucket.url}/tree"
-endpoint = "{endpoint}"
+url = "{server.url}/tree"
+endpoint = "{server.endpoint}"
 region = "us-east-1"
 byte_ordered = true
-access_key_id = "{options[access_key_id]}"
-secret_access_key = "{options[secret_access_key]}"
+access_key_id = "AKTEST"
+secret_access_key = "not-a-secret"
 """
+SIDES = ("left", "right")
 
 
 class Pairs:
-    """The same two trees twice: what one machine syncs, and what many do."""
+    """The same two trees twice: the first is synced on one machine, the second on many."""
 
-    def __init__(self, server: dict[str, str], settings: Callable[[], Settings]) -> None:
-        self.client = s3_client(server["endpoint"])
-        self.buckets = {name: make_s3_bucket(server) for name in ("left1", "right1", "left4", "right4")}
-        self.settings = settings
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.servers = {f"{side}{pair}": stack.enter_context(FaultyS3()) for side in SIDES for pair in "14"}
+        self.workers: list[subprocess.Popen[bytes]] = []
 
-    def put(self, side: str, key: str, body: str) -> None:
-        for pair in "14":
-            self.client.put_object(Bucket=self.buckets[side + pair].name, Key=f"tree/{key}", Body=body.encode())
+    def write(self, file: Path) -> None:
+        stores = (STORE.format(name=name, server=server) for name, server in self.servers.items())
+        file.write_text("".join(stores) + '[sync.many]\nleft = "left4"\nright = "right4"\n')
 
-    def remove(self, side: str, key: str) -> None:
-        for pair in "14":
-            self.client.delete_object(Bucket=self.buckets[side + pair].name, Key=f"tree/{key}")
+    def put(self, sides: str, key: str, body: str) -> None:
+        for side in sides.split():
+            for pair in "14":
+                self.servers[side + pair].objects[f"tree/{key}"] = body.encode()
+
+    def remove(self, side: str, *keys: str) -> None:
+        for key in keys:
+            for pair in "14":
+                del self.servers[side + pair].objects[f"tree/{key}"]
+
+    def start(self, number: int) -> None:
+        """Start workers, and wait until they take parts."""
+        self.workers += [self.stack.enter_context(celery("worker")) for _ in range(number)]
+        alive = sum(worker.poll() is None for worker in self.workers)
+        with closing(make_app(load())) as app:
+            wait_for(lambda: len(registered(app)) == alive, 90)
 
     def alone(self, **options: object) -> SyncRun:
-        return sync("left1", "right1", config=SyncConfig(**options), settings=self.settings())
+        return sync("left1", "right1", config=SyncConfig(**options), settings=load())
 
-    def together(self, *, dry_run: bool = False, **options: object) -> SyncRun:
-        settings = self.settings()
+    def together(self, *, dry_run: bool = False, outputs: Outputs | None = None, **options: object) -> SyncRun:
+        settings, config = load(), SyncConfig(**options)
         with Spread(settings) as hands:
             return sync(
-                "left4", "right4", config=SyncConfig(**options), settings=settings, hands=hands, dry_run=dry_run
+                "left4", "right4", config=config, settings=settings, hands=hands, dry_run=dry_run, outputs=outputs
             )
 
     def tree(self, name: str) -> dict[str, bytes]:
-        found = {}
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.buckets[name].name)
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                if "/.trueup/" not in entry["Key"]:
-                    body = self.client.get_object(Bucket=self.buckets[name].name, Key=entry["Key"])["Body"]
-                    found[entry["Key"]] = body.read()
-        return found
+        return {key: body for key, body in self.servers[name].objects.items() if "/.trueup/" not in key}
 
     def baseline(self, pair: str) -> list[tuple[object, ...]]:
-        with session(f"left{pair}", f"right{pair}", self.settings(), run="looks", lock=False) as opened:
+        with session(f"left{pair}", f"right{pair}", load(), run="looks", lock=False) as opened:
             return [tuple(row) for row in opened.state.baseline()]
 
-    def are_the_same(self) -> bool:
-        return all(
-            one == four
-            for one, four in (
-                (self.tree("left1"), self.tree("left4")),
-                (self.tree("right1"), self.tree("right4")),
-                (self.baseline("1"), self.baseline("4")),
-            )
-        )
+    def require_same(self) -> None:
+        for side in SIDES:
+            assert self.tree(f"{side}4") == self.tree(f"{side}1")
+        assert self.baseline("4") == self.baseline("1")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def pairs(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    moto_server: dict[str, str],
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Pairs]:
+@pytest.fixture
+def pairs(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pairs]:
     monkeypatch.setenv("TRUEUP_SERVER__BROKER", redis_url)
-    if request.param == "postgresql":
-        from trueup.catalog.database import upgrade
-
-        url = request.getfixturevalue("postgres_url")
-        upgrade(url)
-        monkeypatch.setenv("TRUEUP_DATABASE__URL", url)
-    made = Pairs(moto_server, load)
-    stores = (
-        STORE.format(name=name, bucket=bucket, endpoint=bucket.options["endpoint"], options=bucket.options)
-        for name, bucket in made.buckets.items()
-    )
-    (tmp_path / "trueup.toml").write_text("".join(stores) + '[sync.many]\nleft = "left4"\nright = "right4"\n')
-    monkeypatch.setattr(spread, "cut", lambda _store, _parts: ["d", "k", "k/5", "s"])
-    monkeypatch.setattr(spread, "_ITEMS", 10)
-    with closing(made.client):
+    monkeypatch.setattr(spread, "cut", lambda _store, _parts: ["k/5", "s"])
+    monkeypatch.setattr(spread, "_ITEMS", 20)
+    with ExitStack() as stack:
+        made = Pairs(stack)
+        made.write(tmp_path / "trueup.toml")
         yield made
 
 
-@contextmanager
-def workers(number: int) -> Iterator[list]:
-    with ExitStack() as stack:
-        started = [stack.enter_context(celery("worker")) for _ in range(number)]
-        with closing(make_app(load())) as app:
-            wait_for(lambda: len(registered(app)) == number, 60)
-        yield started
+def told(run: SyncRun) -> dict[str, object]:
+    """What a run says that does not depend on when and by whom it was done."""
+    own = {"run", "left", "right", "seconds", "parts"}
+    return {name: value for name, value in run.to_json().items() if name not in own}
 
 
-def edited(pairs: Pairs) -> None:
-    """Two trees that agreed, and what people did to both since."""
-    chance = random.Random(7)
-    keys = [f"{folder}/{number}" for folder in "aekstz" for number in range(10)]
-    for key in keys:
-        pairs.put("left", key, f"{key} as it was")
+def agreed(pairs: Pairs) -> None:
+    for folder in "aekstz":
+        for number in range(8):
+            pairs.put("left", f"{folder}/{number}", f"{folder} {number} as it was")
+    pairs.put("right", "m/theirs", "from the right")
+    pairs.put("left right", "k/equal", "on both sides")
 
 
-def test_four_workers_do_what_one_machine_does(pairs: Pairs):
-    edited(pairs)
-    with workers(2):
-        first = pairs.together(delete=True)
-        assert pairs.alone(delete=True).counts == first.counts
-        assert pairs.are_the_same()
-        print(first.to_json())
+def edited(pairs: Pairs, again: str) -> None:
+    """What people did to both since."""
+    pairs.put("left", f"a/new {again}", f"left {again}")
+    pairs.put("right", f"t/new {again}", f"right {again}")
+    pairs.put("left right", f"k/same {again}", f"same {again}")
+    pairs.put("left", f"k/both {again}", f"left {again}")
+    pairs.put("right", f"k/both {again}", f"right! {again}")
+    for side in SIDES:
+        pairs.put(side, f"e/{'12'[side == 'left']}", f"{side} changed {again}")
+        pairs.put(side, "z/1", f"both changed: {side} {again}")
+    pairs.put("left right", "z/2", f"both changed alike {again}")
+
+
+def removed(pairs: Pairs) -> None:
+    pairs.remove("left", "a/1", "s/1")
+    pairs.remove("right", "t/1", "z/3")
+    pairs.remove("left", "e/3")
+    pairs.put("right", "e/3", "an edit beats a delete")
+    for side in SIDES:
+        pairs.remove(side, "k/3")
+    # Renamed from one range into another, and within one.
+    pairs.put("left", "t/moved", "a 2 as it was")
+    pairs.remove("left", "a/2")
+    pairs.put("right", "s/moved", "s 5 as it was")
+    pairs.remove("right", "s/5")
+
+
+class Held:
+    """One request that is not answered until the test says so."""
+
+    def __init__(self, server: FaultyS3, fits: Callable[[Request], bool]) -> None:
+        self.came, self.go = threading.Event(), threading.Event()
+        self.waits = self.lost = False
+        self._fits = fits
+        server.faults.before = self
+
+    def __call__(self, request: Request) -> None:
+        if not self.came.is_set() and self._fits(request):
+            self.waits = True
+            self.came.set()
+            self.go.wait(60)
+            if self.lost:
+                raise ConnectionAbortedError
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    found = (task / "children" for task in Path(f"/proc/{process.pid}/task").iterdir())
+    return [int(child) for file in found for child in file.read_text().split()]
+
+
+def kill_whoever_waits(pairs: Pairs, held: Held, *, lost: bool) -> None:
+    """Kill the worker whose request is held, with its processes, as when its machine dies."""
+    assert held.came.wait(60)
+    wait_for(lambda: sum(len(children(worker)) for worker in pairs.workers if worker.poll() is None) == 1, 60)
+    assert held.waits, "the run ended before"
+    [(worker, child)] = [(w, child) for w in pairs.workers if w.poll() is None for child in children(w)]
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    os.kill(child, signal.SIGKILL)
+    held.lost = lost
+    held.go.set()
+    with closing(sqlite3.connect("trueup.jobs.db")) as db, db:  # as it would be a minute later
+        db.execute("update job_runs set lease_until = '2026-01-01 00:00:00.000000' where state = 'STARTED'")
+    pairs.start(1)
+
+
+@pytest.mark.timeout(280)
+def test_four_workers_do_what_one_machine_does_though_one_is_killed_in_each_phase(pairs: Pairs):
+    pairs.start(4)
+    agreed(pairs)
+    options = {"delete": True, "keep_loser": True}
+    assert told(pairs.together(**options)) == told(pairs.alone(**options))
+    pairs.require_same()
+
+    edited(pairs, "once")
+    removed(pairs)
+    looked = pairs.together(dry_run=True, **options)
+    one = pairs.alone(**options)
+    assert looked.counts == one.counts
+    many = pairs.together(**options)
+    assert told(many) == told(one)
+    assert all(many.counts[name] for name in ("move_right", "move_left", "delete_right", "delete_left"))
+    assert {part["stage"] for part in many.parts} == {"plan", "copy", "delete"}
+    pairs.require_same()
+    phases = {
+        "plan": ("left4", lambda request: request.page == 1 and request.query.get("start-after", "") > "tree/k"),
+        "copy": ("left4", lambda request: request.method == "PUT" and request.key == "tree/z/1"),
+        "delete": ("right4", lambda request: request.method == "DELETE" and request.key == "tree/s/4"),
+    }
+    for number, (phase, (server, fits)) in enumerate(phases.items()):
+        edited(pairs, phase)
+        pairs.remove("left", f"s/{number + 2}")
+        held = Held(pairs.servers[server], fits)
+        with ThreadPoolExecutor(1) as leader:
+            running: Future[SyncRun] = leader.submit(pairs.together, **options)
+            running.add_done_callback(lambda _, held=held: held.came.set())
+            try:
+                kill_whoever_waits(pairs, held, lost=phase == "delete")
+            finally:
+                held.go.set()
+            many = running.result(120)
+        one = pairs.alone(**options)
+        assert many.status == one.status == "ok", many.items
+        assert [part["stage"] for part in many.parts if part["attempts"] == 2] == [phase]
+        assert many.counts == one.counts
+        pairs.require_same()

@@ -93,8 +93,9 @@ class Tasks(Protocol):
         """One task."""
         ...
 
-    def latest(self, limit: int = 50, *, job: str = "", brief: bool = False) -> list[Task]:
-        """The newest first, of one job where that is named. `brief`: without their results, which may be long."""
+    def latest(self, limit: int = 50, *, job: str = "", but: Sequence[str] = (), brief: bool = False) -> list[Task]:
+        """The newest first: of one job where that is named, and of all `but` some. `brief`: without their results,
+        which may be long."""
         ...
 
     def say(self, task: str, number: int, events: Sequence[Mapping[str, Any]]) -> None:

@@ -14,12 +14,11 @@ from trueup.config import Settings
 from trueup.errors import TrueupError
 from trueup.jobs.broker import Remote
 from trueup.jobs.queue import open_queue
+from trueup.jobs.registry import PARTS
 from trueup.jobs.work import AT_ONCE
 
 log = logging.getLogger("trueup.jobs")
 
-PARTS: Final = ("plan_range", "apply_range")
-"""The jobs that are parts of another one: nobody asks for them by themselves."""
 _EACH: Final = 4
 """Parts for each task that workers do at once: so one that is longer than others keeps nobody waiting for long."""
 _MOST: Final = 1000
@@ -31,6 +30,8 @@ _OTHERS: Final = 100
 """Parts that other runs may hand in meanwhile."""
 _LEAVE: Final = 60.0
 """Seconds in which parts that are to stop have stopped."""
+_ASKED: Final = 3
+"""How often workers are asked who is there: one on a busy machine may be late."""
 _TASKS: Final = "tasks"
 
 
@@ -72,12 +73,13 @@ class Parts:
 
     def _workers(self) -> int:
         self._remote.check()
-        able = [name for name, jobs in self._remote.workers().items() if set(PARTS) <= set(jobs)]
-        if not able:
-            raise TrueupError(
-                "no worker answers that could take a part", cure="Start some, with these settings: trueup worker"
-            )
-        return len(able)
+        for _ in range(_ASKED):
+            able = [name for name, jobs in self._remote.workers().items() if set(PARTS) <= set(jobs)]
+            if able:
+                return len(able)
+        raise TrueupError(
+            "no worker answers that could take a part", cure="Start some, with these settings: trueup worker"
+        )
 
     def carry_out(
         self,

@@ -57,6 +57,8 @@ class Job:
     held: Callable[[Settings, Mapping[str, Any]], str] = nobody
     """Of the settings and its arguments: the id of the run that does it now, as far as can be seen here; empty
     where none does, or where several may."""
+    part: bool = False
+    """Whether it is a part of another one: nobody asks for it by itself."""
     tries: int = 3
     """How often it is started at most, when it fails for what may pass by itself."""
 
@@ -255,12 +257,11 @@ _ALL: Final = (
     (_cleanup_failed_downloads, _needs_pool, nobody),
     (_fetch_url, _needs_pool, nobody),
     (_sync_files, anything, _syncing),
-    (_plan_range, anything, nobody),
-    (_apply_range, anything, nobody),
     (_ingest_files, anything, nobody),
     (_diagnose_files, anything, nobody),
 )
 JOBS: Final[Mapping[str, Job]] = {
     run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs, held=held) for run, needs, held in _ALL
-}
+} | {run.__name__[1:]: Job(name=run.__name__[1:], run=run, part=True) for run in (_plan_range, _apply_range)}
 """By name."""
+PARTS: Final = tuple(name for name, job in JOBS.items() if job.part)

@@ -235,7 +235,7 @@ class Effects:
         stores = self._sides
         for number in range(1, 10_000):
             name = conflict_name(loser.key, side, number)
-            found = {where: _found(stores[where], name) for where in ("left", "right")}
+            found = {where: found_at(stores[where], name) for where in ("left", "right")}
             present = {where: entry for where, entry in found.items() if entry is not None}
             if any(entry.size != loser.size for entry in present.values()):
                 continue
@@ -271,7 +271,7 @@ class Effects:
 
     def _equal(self, side: str, key: str, other: str, entry: Entry) -> Entry | None:
         """What lies under a key on a side, if it holds the very bytes of `entry` on the `other` side."""
-        found = _found(self._sides[side], key)
+        found = found_at(self._sides[side], key)
         if found is None or found.size != entry.size:
             return None
         md5 = self._md5(side, found)
@@ -361,7 +361,8 @@ def conflict_name(key: str, side: str, number: int) -> str:
     return posixpath.join(folder, f"{stem}.conflict-{side}-{number}{extension}")
 
 
-def _found(store: Store, key: str) -> Entry | None:
+def found_at(store: Store, key: str) -> Entry | None:
+    """What lies under a key."""
     try:
         return store.stat(key)
     except NotFound:

@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 from trueup.catalog.database import database_of
 from trueup.config import Settings
 from trueup.errors import Interrupted, StoreError, UsageError
+from trueup.keys import normal
 from trueup.runs import new_run_id
 from trueup.sync.apply import apply, recover
 from trueup.sync.decide import Action
+from trueup.sync.effects import conflict_name, found_at
 from trueup.sync.item import HIDDEN, Phase
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import KeyRange, Part, Unclear
@@ -176,6 +179,7 @@ def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> 
     doomed = {row.source or row.key for row in doubtful if row.action.startswith(("delete", "move"))}
     done: dict[str, tuple[str, str, int]] = {}
     try:
+        keys |= {normal(name) for row in doubtful for name in _losers(here, row)}
         with build(
             here.sides,
             here.state,
@@ -202,6 +206,18 @@ def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> 
     for row in doubtful:
         outcome, error, size = done.get(row.key, ("done", "", row.bytes))
         yield Outcome(outcome or "drifted", error, size, row.seq)
+
+
+def _losers(here: Workplace, row: JournalRow) -> Iterator[str]:
+    """The copies of a conflict's loser that there are."""
+    if row.reason != "conflict" or not here.order.header.config.keep_loser:
+        return
+    side = "left" if row.side == here.state.left_side else "right"
+    for number in count(1):
+        name = conflict_name(row.target, side, number)
+        if not any(found_at(here.sides[where], name) for where in ("left", "right")):
+            return
+        yield name
 
 
 def _run_row(header: Header) -> RunRow:

@@ -17,6 +17,7 @@ from trueup.stores.base import Entry, Store
 from trueup.sync import trash
 from trueup.sync.apply import recover
 from trueup.sync.content import Contents
+from trueup.sync.effects import found_at
 from trueup.sync.outputs import Outputs
 from trueup.sync.pair import Agreed
 from trueup.sync.pairs import Known, read_each
@@ -222,15 +223,15 @@ class _Undoing:
         name, certain = keys.display(row.target), row.state == "done"
         begun = (row.side, row.target) in self._begun
         doubtful = begun or not certain
-        present = _found(store, row.target)
+        present = found_at(store, row.target)
         if row.action.startswith("move"):
-            origin = _found(store, row.source)
+            origin = found_at(store, row.source)
             if present is None and origin is not None and doubtful:
                 return (f"move_{side}" if begun else ""), 0
             present = self._as_left(row, present)
             self._bring(store, present, row.source, origin if doubtful else None)
             return f"move_{side}", 0
-        kept = _found(store, trash.trash_key(self._undone, row.target)) if row.trashed else None
+        kept = found_at(store, trash.trash_key(self._undone, row.target)) if row.trashed else None
         if row.trashed and kept is None:
             if begun and present is not None:
                 return f"copy_{side}", present.size
@@ -273,7 +274,7 @@ class _Undoing:
     def _source_md5(self, row: JournalRow) -> str:
         """What a killed run was writing, as far as the other side still shows it."""
         other = "b" if row.side == "a" else "a"
-        source = _found(self._stores[other], row.target)
+        source = found_at(self._stores[other], row.target)
         return self._md5(other, source) if source is not None else ""
 
     def _bring(self, store: Store, entry: Entry, target: str, twin: Entry | None) -> None:
@@ -302,7 +303,7 @@ class _Undoing:
             for side in (self._state.left_side, self._state.right_side):
                 agreed = spelled.get(key)
                 own = agreed and (agreed.left_key if side == self._state.left_side else agreed.right_key)
-                found = _found(self._stores[side], own or (row.target if key == row.key else key))
+                found = found_at(self._stores[side], own or (row.target if key == row.key else key))
                 prints.append(found.fingerprint if found else "")
             held.append((key, prints[0], prints[1], self._undone))
         self._state.hold(held)
@@ -312,10 +313,3 @@ def _turn(row: JournalRow) -> int:
     """What a run wrote is taken away before what it moved goes back, and that before what it deleted returns: a name
     may have been a file and a folder in turn."""
     return 2 if row.action.startswith("delete") else 1 if row.action.startswith("move") else 0
-
-
-def _found(store: Store, key: str) -> Entry | None:
-    try:
-        return store.stat(key)
-    except NotFound:
-        return None

@@ -64,6 +64,8 @@ class TasksContract:
         assert first
         assert (first.state, first.holder, first.attempts) == (STARTED, "me", 1)
         assert [task.id for task in catalog.tasks.latest(2)] == ["c", "a"]
+        catalog.tasks.put("d", "part", {}, "d")
+        assert [task.id for task in catalog.tasks.latest(2, but=("part",))] == ["c", "a"]
 
     def test_of_many_at_once_each_gets_another_one(self, catalog: Catalog) -> None:
         for number in range(6):

@@ -17,6 +17,7 @@ from trueup.api.problems import Missing, described
 from trueup.api.routes.storage import Here
 from trueup.api.service import Service
 from trueup.catalog.tasks import FAILURE, SUCCESS, UNDER_WAY
+from trueup.jobs.registry import PARTS
 from trueup.runs import RunLog, RunRecord
 
 router = APIRouter()
@@ -40,7 +41,7 @@ _STREAM: Final = {
 def runs(service: Here, limit: Annotated[int, Query(ge=1, le=_MOST, description="How many.")] = 50) -> Runs:
     """Those that were queued, and those that somebody started by hand on this machine or over the shared database."""
     found: dict[str, Run] = {record.run: _by_hand(record) for record in service.history(limit)}
-    found |= {task.id: run_of(task) for task in service.tasks.latest(limit, brief=True)}
+    found |= {task.id: run_of(task) for task in service.tasks.latest(limit, but=PARTS, brief=True)}
     newest = sorted(found.values(), key=lambda run: (run.created_at or datetime.min, run.id), reverse=True)  # noqa: DTZ901
     return Runs(runs=[Run(**{name: getattr(run, name) for name in Run.model_fields}) for run in newest[:limit]])
 

@@ -115,9 +115,10 @@ class MongoTasks:
         return _task(found) if found else None
 
     @plainly()
-    def latest(self, limit: int = 50, *, job: str = "", brief: bool = False) -> list[Task]:
+    def latest(self, limit: int = 50, *, job: str = "", but: Sequence[str] = (), brief: bool = False) -> list[Task]:
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        wanted, shown = {"job": {"$eq": job}} if job else {}, {"result": False} if brief else None
+        wanted: dict[str, object] = {"job": {"$nin": list(but)} | ({"$eq": job} if job else {})}
+        shown = {"result": False} if brief else None
         return [_task(found) for found in self._tasks.find(wanted, shown).sort(order).limit(limit)]
 
     @plainly()

@@ -120,8 +120,8 @@ class SqlTasks:
     def get(self, task: str) -> Task | None:
         return next(iter(self._select(_TASK.where(_c.id == task))), None)
 
-    def latest(self, limit: int = 50, *, job: str = "", brief: bool = False) -> list[Task]:
-        wanted = _BRIEF if brief else _TASK
+    def latest(self, limit: int = 50, *, job: str = "", but: Sequence[str] = (), brief: bool = False) -> list[Task]:
+        wanted = (_BRIEF if brief else _TASK).where(_c.job.not_in(but))
         if job:
             wanted = wanted.where(_c.job == job)
         return self._select(wanted.order_by(_c.created_at.desc(), _c.id.desc()).limit(limit))
