@@ -17,14 +17,18 @@ import pytest
 from tests.jobs.celery_process import celery
 from tests.jobs.world import wait_for
 from tests.servers.faulty_s3 import FaultyS3, Request
+from trueup.catalog.database import database_of, upgrade
 from trueup.config import SyncConfig, load
-from trueup.jobs import spread
+from trueup.errors import ConfigError, Refused, TrueupError, UsageError
+from trueup.jobs import parts, spread
 from trueup.jobs.broker import make_app, registered
 from trueup.jobs.spread import Spread
-from trueup.sync import sync
+from trueup.sync import sync, undo
 from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
 from trueup.sync.session import session
+from trueup.sync.shared import SharedState
+from trueup.sync.trash_can import list_trash
 
 STORE = """
 [stores.{name}]
@@ -221,3 +225,70 @@ def test_four_workers_do_what_one_machine_does_though_one_is_killed_in_each_phas
         assert [part["stage"] for part in many.parts if part["attempts"] == 2] == [phase]
         assert many.counts == one.counts
         pairs.require_same()
+
+
+@pytest.mark.timeout(200)
+def test_a_leader_may_be_killed_or_stopped_and_what_was_remembered_on_one_machine_goes_along(
+    pairs: Pairs, tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", postgres_url)
+    upgrade(postgres_url)
+    agreed(pairs)
+    pairs.alone()
+    assert sync("left4", "right4", settings=load()).status == "ok"
+    removed(pairs)
+    edited(pairs, "since")
+    pairs.start(1)
+
+    held = Held(pairs.servers["left4"], lambda request: request.method == "PUT" and request.key == "tree/z/1")
+    with celery("sync", "many", "--delete", "--on", "celery") as leader:
+        assert held.came.wait(90)
+        leader.kill()
+        leader.wait()
+        held.go.set()
+    held = Held(pairs.servers["right4"], lambda request: request.method == "DELETE" and request.key == "tree/s/1")
+    stopped = pairs.together(delete=True, outputs=Outputs(stopped=held.came.is_set))
+    assert stopped.status == "interrupted"
+    held.go.set()
+    assert pairs.together(delete=True).status == "ok"
+    pairs.alone(delete=True)
+    pairs.require_same()
+
+    pairs.put("left", "q/late", "to be undone")
+    made = pairs.together(delete=True)
+    assert made.counts["copy_right"] == 1
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TRUEUP_HOME", str(tmp_path / "another machine"))
+        back = undo(made.run, settings=load())
+        assert (back.status, back.counts["delete_right"]) == ("ok", 1)
+        assert [kept.run for kept in list_trash(load())][-1] == back.run
+    assert sync("left4", "right4", settings=load()).counts["held"] == 1
+
+
+def test_a_range_whose_listing_breaks_off_refuses_the_whole(pairs: Pairs):
+    agreed(pairs)
+    before = {name: dict(server.objects) for name, server in pairs.servers.items()}
+    faults = pairs.servers["left4"].faults
+    faults.page_size, faults.pages[2] = 5, "html"
+    pairs.start(1)
+    with pytest.raises(Refused, match=r"range \d: .*the listing of .* broke off"):
+        pairs.together()
+    assert {name: server.objects for name, server in pairs.servers.items()} == before
+
+
+def test_what_cannot_be_spread_is_said_in_a_line(pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(TrueupError, match="no worker answers that could take a part"):
+        pairs.together()
+    monkeypatch.setattr(parts.Parts, "_workers", lambda _self: 1)
+    config, settings = SyncConfig(), load()
+    for left, right in ((str(tmp_path / "folder"), "right4"), ("left4", str(tmp_path))):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        with Spread(settings) as hands, pytest.raises(UsageError, match="cannot be divided among workers"):
+            sync(left, right, config=config, settings=settings, hands=hands)
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", "mongodb://127.0.0.1:1/x")
+    with pytest.raises(ConfigError, match="is kept in a SQL database"):
+        SharedState(database_of(load()), "pair")
+    monkeypatch.delenv("TRUEUP_DATABASE__URL")
+    monkeypatch.delenv("TRUEUP_SERVER__BROKER")
+    with pytest.raises(ConfigError, match="no broker is named"):
+        Spread(load())

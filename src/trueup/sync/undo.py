@@ -25,7 +25,7 @@ from trueup.sync.plan import Header
 from trueup.sync.recording import Recording
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
 from trueup.sync.session import Session, session
-from trueup.sync.state import JournalRow, PairState, RunRow
+from trueup.sync.state import JournalRow, RunRow
 
 _UNDO: Final = "undo_"
 """What the actions of an undo begin with in the journal."""
@@ -78,7 +78,7 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
 def find_run(run: str, settings: Settings) -> tuple[RunRow, Known, list[str]]:
     """The journal's row of a run, where its pair is remembered, and what is wrong with places that cannot be read.
     Raises `UsageError`, or `TrueupError` when the answer may lie in such a place."""
-    pairs, problems = read_each(settings, PairState.runs)
+    pairs, problems = read_each(settings, lambda state: state.runs())
     found = [(row, known) for known, rows in pairs for row in rows if run and row.run.startswith(run)]
     exact = [match for match in found if match[0].run == run]
     if len(exact or found) == 1:
