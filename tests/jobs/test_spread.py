@@ -274,6 +274,13 @@ def test_a_range_whose_listing_breaks_off_refuses_the_whole(pairs: Pairs):
     pairs.start(1)
     with pytest.raises(Refused, match=r"range \d: .*the listing of .* broke off"):
         pairs.together()
+    faults.clear()
+    # Spelled so, it is listed below "s"; its normal form lies above.
+    before["left4"]["tree/r\u030c"] = pairs.servers["left4"].objects["tree/r\u030c"] = b"a caron"
+    with pytest.raises(Refused, match="does not list in the order of keys"):
+        pairs.together()
+    with pytest.raises(UsageError, match="cannot be divided among workers"):
+        pairs.together()
     assert {name: server.objects for name, server in pairs.servers.items()} == before
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from trueup import keys
 from trueup.errors import NotFound
-from trueup.stores.base import Entry, Store
+from trueup.stores.base import Entry, OutOfOrder, Store
 from trueup.sync.decide import Action
 from trueup.sync.pair import Agreed
 
@@ -100,6 +100,8 @@ class KeyRange(Part):
         with closing(store.list(self.start, ordered=ordered)) as found:
             for entry in found:
                 if self.end and keys.normal(entry.key) >= self.end:
+                    if entry.key < self.end:  # its spelling puts it before keys of this range that are still to come
+                        raise OutOfOrder(entry.key)
                     return
                 yield entry
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from trueup.catalog.database import database_of
 from trueup.config import Settings
-from trueup.errors import Interrupted, StoreError, UsageError
+from trueup.errors import Interrupted, Refused, StoreError, UsageError
 from trueup.keys import normal
 from trueup.runs import new_run_id
 from trueup.sync.apply import apply, recover
@@ -112,6 +112,7 @@ def plan_range(settings: Settings, pair: str, run: str, number: int, outputs: Ou
             stopped=outputs.stopped,
             view=View(part=KeyRange(start, end)),
         ) as planned:
+            _require_order(here)
             heap = f"planned {run} {number} {uuid.uuid4().hex}"  # a worker thought lost may still write, to its own
             here.state.heaps.keep(heap, planned.saved())
             header = planned.header
@@ -124,6 +125,14 @@ def plan_range(settings: Settings, pair: str, run: str, number: int, outputs: Ou
                 "started_ns": header.started_ns,
                 "released": planned.released,
             }
+
+
+def _require_order(here: Workplace) -> None:
+    """Where a key's spelling puts it elsewhere than its normal form, it may be in another range, or in none."""
+    for side in ("left", "right"):
+        url = here.sides[side].url
+        if here.state.note(f"unordered:{url}"):
+            raise Refused(f"{url} does not list in the order of keys", cure="Leave out --on celery")
 
 
 def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int, outputs: Outputs) -> dict[str, Any]:
