@@ -209,10 +209,8 @@ def test_workers_find_and_fix_what_one_machine_does_though_one_is_killed(world: 
     # A listing that breaks off in one range says nothing of its provider; in the other one a key is spelled so that it
     # lies in one range and belongs to the next.
     world.servers["b"].faults.before = None
-    b["j\u0301x"] = b"lists before k"
+    b["j\u030cx"] = b"listed before k, and above it"
     alone = trueup.reconcile(dry_run=True)
-    a_alone = alone.providers[0]
-    a_alone.verdicts, a_alone.mismatch, a_alone.actual = {}, False, None
 
     def cut_off(request: Request) -> None:
         if second_range(request):
@@ -225,13 +223,18 @@ def test_workers_find_and_fix_what_one_machine_does_though_one_is_killed(world: 
     [of_a, *others] = together.providers
     assert (of_a.state, of_a.actual, of_a.verdicts) == ("unknown", None, {})
     assert others == list(alone.providers[1:])
+    assert [(part["provider"], part["number"], part["state"]) for part in together.parts] == [
+        ("a", 0, "SUCCESS"), ("a", 1, "FAILURE"), ("b", 0, "SUCCESS"), ("b", 1, "SUCCESS"), ("b", 0, "SUCCESS"),
+    ]  # fmt: skip
     items = [item for item in alone.items if item["provider"] != "a"]
     assert list(together.items) == items
-    assert any(item["key"] == "j\u0301x" for item in items)
+    assert any(item["key"] == "j\u030cx" for item in items)
 
 
 @pytest.mark.timeout(120)
-def test_an_application_s_table_is_compared_too_and_ctrl_c_ends_what_has_begun(world: World):
+def test_an_application_s_table_is_compared_too_and_ctrl_c_ends_what_has_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
     server = world.servers["a"]
     with closing(sqlite3.connect("shop.db")) as db, db:
         db.execute("create table uploads (provider text, key text, size integer)")
@@ -243,6 +246,15 @@ def test_an_application_s_table_is_compared_too_and_ctrl_c_ends_what_has_begun(w
     assert told(together) == told(alone)
     assert [item["key"] for item in together.items] == ["c/lost", "m/orphan", "p/lost"]
     assert len(together.parts) == 2
+
+    # What the command means by a name, and the worker, which has read the settings before, does not.
+    settings, there = Path("trueup.toml").read_text(), world.servers["a"].url
+    Path("trueup.toml").write_text(settings.replace(f'"{there}"', f'"{there}/elsewhere"', 1))
+    monkeypatch.setattr(lookouts, "cut", lambda _store, _parts: [])
+    run = world.together("shop", dry_run=True)
+    assert (run.exit_code, run.items) == (1, ())
+    assert "a means another place to a worker" in str(run.providers[0].reason)
+    Path("trueup.toml").write_text(settings)
 
     def listed_by_a_worker(request: Request) -> bool:
         return request.page == 1 and any("process" in holder for holder in at_work())

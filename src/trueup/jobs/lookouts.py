@@ -25,6 +25,7 @@ from trueup.jobs.parts import Parts, Watching
 from trueup.reconcile.eyes import Lead, Look, Looked, Subject, Terms, look
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.ranged import Order, outcome
+from trueup.stores.base import Store
 from trueup.stores.ranges import cut
 
 COMPARE: Final = "compare_range"
@@ -111,18 +112,17 @@ class _Comparing:
     def _compared(self, subjects: Mapping[str, Subject], terms: Terms) -> _Results:
         """Have providers compared range by range; as a whole those that cannot be."""
         done: _Results = {}
-        ranges: dict[str, list[tuple[str, str]]] = {}
-        for provider, subject in subjects.items():
-            try:
-                cuts = cut(subject.store, self._parts.enough)
-            except TrueupError as error:
-                done[provider] = error
-            else:
-                ranges[provider] = list(zip(("", *cuts), (*cuts, ""), strict=True))
+        ranges = {provider: self._ranges(subject.store) for provider, subject in subjects.items()}
         while ranges:
             done |= self._carried_out({provider: subjects[provider] for provider in ranges}, terms, ranges)
             ranges = {provider: [("", "")] for provider in ranges if _indivisible(done[provider])}
         return done
+
+    def _ranges(self, store: Store) -> list[tuple[str, str]]:
+        cuts: list[str] = []
+        with suppress(TrueupError):  # whoever compares it says what is wrong, as on one machine
+            cuts = cut(store, self._parts.enough)
+        return list(zip(("", *cuts), (*cuts, ""), strict=True))
 
     def _carried_out(
         self, subjects: Mapping[str, Subject], terms: Terms, ranges: dict[str, list[tuple[str, str]]]
@@ -140,9 +140,8 @@ class _Comparing:
         about = {"books": self._books, "run": run}
         told = [about | {"provider": provider, "number": number} for provider, number in wanted]
         ended: dict[str, list[Task | None]] = {provider: [] for provider in ranges}
-        for (provider, _), task in zip(
-            wanted, self._parts.carry_out(COMPARE, told, self._heaps, self._watching), strict=True
-        ):
+        tasks = self._parts.carry_out(COMPARE, told, self._heaps, self._watching)
+        for (provider, _), task in zip(wanted, tasks, strict=True):
             ended[provider].append(task)
         return {provider: _results(tasks) for provider, tasks in ended.items()}
 
