@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueup.keys import normal
-from trueup.reconcile.compare import Believed, Match, judge, matched
-from trueup.stores.base import Entry
+from trueup.reconcile.compare import Believed, Match, Range, judge, matched
+from trueup.stores.base import Entry, OutOfOrder
 
 names = st.text(st.sampled_from("ab/-0é\u0301e"), min_size=1, max_size=5)
 
@@ -35,6 +35,21 @@ def test_every_key_comes_once_with_all_that_is_known_of_it(rows: set[str], entri
                 verdict
                 == {(True, True): "ok", (True, False): "missing", (False, True): "orphan"}[key in rows, key in entries]
             )
+
+
+@given(st.sets(st.text(st.sampled_from("aez\u0301\u030aKL\u212aé"), min_size=1, max_size=4)), names.map(normal))
+def test_two_ranges_hold_all_there_is_or_say_that_they_cannot(spelled: set[str], cut: str):
+    keys = sorted(spelled)
+    below, above = [key for key in keys if key < cut], [key for key in keys if key >= cut]
+    try:
+        first = [entry.key for entry in Range("", cut).held(map(Entry, keys))]
+        second = [entry.key for entry in Range(cut, "").held(map(Entry, above))]
+    except OutOfOrder:
+        assert any(key != normal(key) for key in keys)
+    else:
+        assert (first, second) == (below, above)
+        assert all(normal(key) < cut for key in first)
+        assert all(normal(key) >= cut for key in second)
 
 
 def test_what_is_known_decides():

@@ -71,17 +71,17 @@ def test_sums_that_others_have_written_are_made_true_and_put_back(world: World, 
 
 
 def test_sums_that_change_because_of_uploads_are_not_wrong(world: World, monkeypatch: pytest.MonkeyPatch):
-    from trueup.reconcile import work
+    from trueup.reconcile import eyes
 
-    real = work.first_look
+    real = eyes.first_look
 
     def busy(*arguments: object, **options: object) -> object:
         world.put("later")
-        monkeypatch.setattr(work, "first_look", real)
+        monkeypatch.setattr(eyes, "first_look", real)
         return real(*arguments, **options)
 
     world.put("x")
-    monkeypatch.setattr(work, "first_look", busy)
+    monkeypatch.setattr(eyes, "first_look", busy)
     run = trueup.reconcile()
     assert (run.status, run.findings) == ("ok", False)
     assert not any(report.fixed for report in run.providers)

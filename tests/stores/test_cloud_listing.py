@@ -70,6 +70,15 @@ def test_a_listing_that_breaks_off_is_never_taken_for_a_whole_one(
         assert found == [f"k{number}" for number in range(5)]
 
 
+def test_a_key_that_is_listed_above_a_start_and_belongs_below_it_is_not_passed_over(faulty_s3: FaultyS3) -> None:
+    kelvin = "\u212a"  # its normal form is K
+    faulty_s3.objects.update({f"p/{name}": b"x" for name in ("A", "M", kelvin)})
+    store = opened(faulty_s3, "p", byte_ordered="true")
+    assert [entry.key for entry in store.list("B", ordered=False)] == [kelvin, "M"]
+    with pytest.raises(OutOfOrder):
+        list(store.list("L"))
+
+
 def test_html_where_the_second_look_should_answer_is_found_out(five: FaultyS3) -> None:
     five.faults.pages[2] = "html"
     seen = []

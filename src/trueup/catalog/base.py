@@ -250,9 +250,9 @@ class Corrections(Protocol):
     restore as far as it got; a restore may then be asked for again.
     """
 
-    def rows(self, provider: str) -> Iterator[Stored]:
-        """Every row of a provider, the missing ones too, by key in the order of its UTF-8 bytes. Rows may change
-        meanwhile."""
+    def rows(self, provider: str, start: str = "", end: str = "") -> Iterator[Stored]:
+        """Every row of a provider, the missing ones too, by key in the order of its UTF-8 bytes: from the key `start`
+        to before `end` (empty: no end). Rows may change meanwhile."""
         ...
 
     def again(self, provider: str, keys: Sequence[str]) -> dict[str, Stored]:

@@ -77,11 +77,11 @@ def may_share(url: str) -> bool:
 
 
 def open_shared(url: str) -> Engine:
-    """The SQL database in which workers share what is remembered of a pair. Raises `ConfigError`, `MissingExtra` and
+    """The SQL database in which workers share what they work at together. Raises `ConfigError`, `MissingExtra` and
     `TrueupError`."""
     if _is_mongo(url):
         raise ConfigError(
-            "what many machines remember of a pair is kept in a SQL database",
+            "what many machines hand to each other is kept in a SQL database",
             cure='Name one: [database] url = "postgresql://…"',
         )
     from trueup.catalog.sql import open_engine

@@ -12,17 +12,22 @@ from trueup import keys
 from trueup.cli import words
 from trueup.cli.command import command, shared
 from trueup.cli.help import HelpfulGroup
+from trueup.cli.live import Listener
 from trueup.cli.pool import time_of
 from trueup.cli.ui import Ui
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from trueup.catalog.base import Catalog
+    from trueup.config import Settings
+    from trueup.jobs.lookouts import Lookouts
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "trueup reconcile --dry-run", "trueup reconcile shop --check")(reconcile)
+    command(app, "trueup reconcile --dry-run", "trueup reconcile shop --check", "trueup reconcile --on celery")(
+        reconcile
+    )
     backups = typer.Typer(help="What a reconcile replaced in the books.", epilog="trueup backups ls", cls=HelpfulGroup)
     shared(backups)
     command(backups, "trueup backups ls", name="ls")(backups_list)
@@ -58,6 +63,15 @@ def reconcile(
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Do it although that would refuse.")] = False,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="celery",
+            help="Let the workers of the broker compare the buckets, each a range of keys at a time.",
+            show_default=False,
+        ),
+    ] = "",
     history: Annotated[bool, typer.Option("--history", help="Show what earlier runs found.")] = False,
 ) -> int:
     """Compare the pool's books, or an application's own table, with what the clouds really hold, and make the pool's
@@ -65,17 +79,22 @@ def reconcile(
     from trueup.reconcile import reconcile as run
     from trueup.reconcile.wording import lines
 
+    if on not in {"", "celery"}:
+        raise UsageError(f"--on {on} is nothing that could compare", cure="Known: celery")
     if history:
         return _history(ui, name)
-    done = run(
-        name or "",
-        settings=ui.settings(),
-        dry_run=dry_run or check,
-        adopt_orphans=adopt_orphans,
-        quarantine_orphans=quarantine_orphans,
-        max_change=max_change,
-        force=force,
-    )
+    settings = ui.settings()
+    with _eyes(ui, on, settings) as eyes:
+        done = run(
+            name or "",
+            settings=settings,
+            dry_run=dry_run or check,
+            adopt_orphans=adopt_orphans,
+            quarantine_orphans=quarantine_orphans,
+            max_change=max_change,
+            force=force,
+            eyes=eyes,
+        )
     for line in lines(done):
         ui.out(*line)
     for warning in done.warnings:
@@ -84,6 +103,24 @@ def reconcile(
         ui.refuse(done.reason, status=done.status)
     ui.document(done.to_json())
     return done.check_code if check else done.exit_code
+
+
+@contextmanager
+def _eyes(ui: Ui, on: str, settings: Settings) -> Iterator[Lookouts | None]:
+    """Who looks; None: this process."""
+    if not on:
+        yield None
+        return
+    try:
+        from trueup.jobs.lookouts import Lookouts
+    except ModuleNotFoundError as error:
+        raise MissingExtra("a reconcile on many machines", "celery") from error
+    listener = Listener(ui)
+    try:
+        with Lookouts(settings, listener) as eyes:
+            yield eyes
+    finally:
+        listener.close()
 
 
 def backups_list(ui: Ui) -> int:

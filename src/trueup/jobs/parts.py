@@ -188,7 +188,8 @@ class _Watched:
         began, ended = found.started_at, found.finished_at
         return {
             "task": task,
-            "stage": arguments.get("stage", "plan"),
+            "stage": arguments.get("stage", self._job.partition("_")[0]),
+            **{name: arguments[name] for name in ("provider",) if name in arguments},
             "number": arguments["number"],
             "state": found.state,
             "attempts": found.attempts,

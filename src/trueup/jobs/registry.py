@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trueup import events
 from trueup.config import Settings, load
-from trueup.errors import ConfigError, Refused, UsageError
+from trueup.errors import ConfigError, Interrupted, Refused, TrueupError, UsageError
 
 if TYPE_CHECKING:
     from trueup.downloads import Cleaned
@@ -173,6 +173,19 @@ def _apply_range(settings: Settings, during: During, pair: str, run: str, stage:
     return Done("interrupted" if done["interrupted"] else "ok", done)
 
 
+def _compare_range(settings: Settings, during: During, books: str, run: str, provider: str, number: int) -> Done:
+    """Compare one key range of a provider with its books, for a reconcile that another process leads."""
+    from trueup.reconcile.ranged import compare_range
+
+    try:
+        done = compare_range(settings, books, run, provider, number, listener=during.listener, stopped=during.stopped)
+    except Interrupted:
+        raise
+    except TrueupError as error:  # nothing can be said of this provider: whoever leads tells why, and tries no more
+        return Done("failed", {"reason": str(error)})
+    return Done("ok", done)
+
+
 def _ingest_files(settings: Settings, during: During, name: str) -> Done:
     """Take each new file of an `[ingest.NAME]` once."""
     from trueup.ingest import ingest
@@ -249,6 +262,7 @@ def _merging(settings: Settings, arguments: Mapping[str, Any]) -> str:
     return under_way(arguments.get("project"), settings)
 
 
+_PARTS: Final = (_plan_range, _apply_range, _compare_range)
 _ALL: Final = (
     (_sync_storage_stats, _needs_pool, _reconciling),
     (_smart_sync_all_projects, _needs_records, _merging),
@@ -262,6 +276,6 @@ _ALL: Final = (
 )
 JOBS: Final[Mapping[str, Job]] = {
     run.__name__[1:]: Job(name=run.__name__[1:], run=run, needs=needs, held=held) for run, needs, held in _ALL
-} | {run.__name__[1:]: Job(name=run.__name__[1:], run=run, part=True) for run in (_plan_range, _apply_range)}
+} | {run.__name__[1:]: Job(name=run.__name__[1:], run=run, part=True) for run in _PARTS}
 """By name."""
 PARTS: Final = tuple(name for name, job in JOBS.items() if job.part)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trueup.catalog.base import MISSING, Catalog, Stored, Usage
-from trueup.reconcile.compare import Believed
+from trueup.reconcile.compare import Believed, Range
 from trueup.reconcile.observe import Reference
 from trueup.reconcile.report import Totals
 
@@ -52,8 +52,8 @@ class PoolBooks:
     def reference(self, provider: str) -> Reference:
         """See `Books`."""
 
-        def rows() -> Iterable[Believed]:
-            return map(_believed, self._corrections.rows(provider))
+        def rows(part: Range) -> Iterable[Believed]:
+            return map(_believed, self._corrections.rows(provider, part.start, part.end))
 
         def again(keys: Sequence[str]) -> dict[str, Believed]:
             return {key: _believed(row) for key, row in self._corrections.again(provider, keys).items()}

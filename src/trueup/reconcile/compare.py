@@ -43,6 +43,32 @@ class Believed(NamedTuple):
     """The books know already that it is not there."""
 
 
+_Item = TypeVar("_Item", Believed, Entry)
+
+
+class Range(NamedTuple):
+    """Keys from `start` to before `end`, both in normal form; empty: no end."""
+
+    start: str = ""
+    end: str = ""
+
+    def held(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """What of a stream that ascends by spelled keys lies in the range, which ends it. Raises `OutOfOrder` for one
+        that its spelling puts into this range and its normal form into another: nobody would meet it there."""
+        for item in items:
+            key = item.key if item.key.isascii() else normal(item.key)
+            if self.end and key >= self.end:
+                if item.key < self.end:
+                    raise OutOfOrder(item.key)
+                return
+            if key < self.start:
+                raise OutOfOrder(item.key)
+            yield item
+
+
+WHOLE: Final = Range()
+
+
 class Match(NamedTuple):
     """One key: what is believed of it, what is there, or both."""
 
@@ -92,9 +118,6 @@ def judge(row: Believed | None, entry: Entry | None, veil: Entry | None = None) 
     if row.md5 and entry.md5 and row.md5.lower() != entry.md5:
         return HASH_MISMATCH
     return OK
-
-
-_Item = TypeVar("_Item", Believed, Entry)
 
 
 def _ascending(items: Iterable[_Item]) -> Iterator[tuple[str, list[_Item]]]:

@@ -22,7 +22,9 @@ from trueup.reconcile.compare import (
     ORPHAN,
     UNADDRESSABLE,
     UNVERIFIABLE,
+    WHOLE,
     Believed,
+    Range,
     judge,
     matched,
 )
@@ -31,16 +33,19 @@ from trueup.reconcile.findings import Finding, Findings
 from trueup.reconcile.report import Totals
 from trueup.reconcile.sort import sorted_rows
 from trueup.stores.base import Entry, OutOfOrder, Store
+from trueup.stores.stopping import heed
 
 _LOOKS: Final = 16
 """Second looks at once."""
+_STEP: Final = 1000
+"""Keys between two times that it is told how many have passed."""
 
 
 class Reference(NamedTuple):
     """Somebody's books of one provider."""
 
-    rows: Callable[[], Iterable[Believed]]
-    """Every row, ascending by key."""
+    rows: Callable[[Range], Iterable[Believed]]
+    """Every row whose key as it is spelled is in a range, ascending by key."""
     again: Callable[[Sequence[str]], dict[str, Believed]]
     """The rows of some keys as they are now."""
     covered: Callable[[Sequence[str]], set[str]]
@@ -56,28 +61,51 @@ class Seen(NamedTuple):
     ok: int
 
 
-def first_look(provider: str, store: Store, reference: Reference, findings: Findings) -> Seen:
+def first_look(
+    provider: str,
+    store: Store,
+    reference: Reference,
+    findings: Findings,
+    part: Range = WHOLE,
+    passing: Callable[[int, int], None] = lambda _rows, _entries: None,
+) -> Seen:
     """Merge the books with the listing, and note what differs. Raises what listing raises: then nothing is known, and
-    nothing is noted."""
+    nothing is noted.
+
+    Of a `part` nothing is concluded for the rest. Raises `OutOfOrder` where the provider can only be looked at as a
+    whole. `passing` is told now and then how many rows and entries have passed.
+    """
     if not store.exists():
         raise NotFound(f"{store.url} is not there", cure="Check its URL; nothing is concluded from its absence")
     for ordered in (True, False):
         try:
-            return _merged(provider, store, reference, findings, ordered=ordered)
+            return _merged(provider, store, reference, findings, part, passing, ordered=ordered)
         except OutOfOrder:
             findings.drop(provider)
+            if part != WHOLE:
+                raise
         except BaseException:
             findings.drop(provider)
             raise
     raise AssertionError("a sorted listing is in order")
 
 
-def _merged(provider: str, store: Store, reference: Reference, findings: Findings, *, ordered: bool) -> Seen:
+def _merged(
+    provider: str,
+    store: Store,
+    reference: Reference,
+    findings: Findings,
+    part: Range,
+    passing: Callable[[int, int], None],
+    *,
+    ordered: bool,
+) -> Seen:
     files = size = rows_count = rows_size = ok = 0
 
     def listed() -> Iterator[Entry]:
         nonlocal files, size
-        for entry in store.list(ordered=ordered):
+        entries = store.list(part.start, ordered=ordered)
+        for entry in entries if part == WHOLE else part.held(entries):
             if not entry.fault or entry.fault == UNADDRESSABLE:
                 files += 1
                 size += entry.size
@@ -86,20 +114,25 @@ def _merged(provider: str, store: Store, reference: Reference, findings: Finding
 
     def told() -> Iterator[Believed]:
         nonlocal rows_count, rows_size
-        rows = reference.rows()
+        rows = reference.rows(part)
+        if part != WHOLE:
+            rows = part.held(rows)
         for row in rows if ordered else sorted_rows(rows):
             if not row.lost:
                 rows_count += 1
                 rows_size += row.size or 0
             yield row
 
-    for match in matched(told(), listed()):
+    for number, match in enumerate(matched(told(), listed())):
+        if not number % _STEP:
+            passing(rows_count, files)
         verdict = judge(match.row, match.entry, match.veil)
         if verdict == OK:
             ok += match.entry is not None
         else:
             detail = match.veil.detail if match.veil is not None else ""
             findings.put(Finding(provider, match.key, verdict, match.row, match.entry, detail=detail))
+    passing(rows_count, files)
     return Seen(Totals(rows_count, rows_size), Totals(files, size), ok)
 
 
@@ -123,6 +156,7 @@ def second_look(
     contents = Contents(store)
     with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as crew:
         for page in findings.pages(provider):
+            heed()
             open_ones = [found for found in page if found.verdict not in {UNVERIFIABLE, UNADDRESSABLE}]
             names = [found.key for found in open_ones]
             rows, covered = reference.again(names), reference.covered(names)

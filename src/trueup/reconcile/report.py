@@ -89,6 +89,8 @@ class ReconcileRun:
     findings: bool
     """Whether anything is not as it should be, in flight aside."""
     seconds: float
+    parts: tuple[Mapping[str, object], ...] = ()
+    """How the parts went of a run whose listings many workers compared."""
 
     @property
     def exit_code(self) -> int:
@@ -116,6 +118,7 @@ class ReconcileRun:
             "seconds": round(self.seconds, 3),
             "providers": [provider.to_json() for provider in self.providers],
             "warnings": list(self.warnings),
+            **({"parts": list(self.parts)} if self.parts else {}),
         }
 
     def to_json(self) -> dict[str, object]:

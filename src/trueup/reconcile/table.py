@@ -12,7 +12,7 @@ from typing import Final, TypeGuard
 
 from trueup.errors import ConfigError, TrueupError
 from trueup.keys import normal
-from trueup.reconcile.compare import Believed
+from trueup.reconcile.compare import Believed, Range
 from trueup.reconcile.observe import Reference
 from trueup.reconcile.report import Totals
 from trueup.reconcile.sort import believed, plain
@@ -67,8 +67,11 @@ class Table:
     def reference(self, provider: str) -> Reference:
         """The rows of one provider as books."""
 
-        def rows() -> Iterator[Believed]:
-            found = self._db.execute("select text from row where provider = ? order by normal, key", (provider,))
+        def rows(part: Range) -> Iterator[Believed]:
+            found = self._db.execute(
+                "select text from row where provider = ? and normal >= ? and (? or normal < ?) order by normal, key",
+                (provider, _blob(part.start), not part.end, _blob(part.end)),
+            )
             for (text,) in found:
                 row = believed(text)
                 assert row is not None
@@ -82,8 +85,7 @@ class Table:
 
     def _stored(self, given: Row) -> tuple[str, bytes, bytes, int | None, str]:
         provider, row = self._told(given)
-        key = row.key.encode("utf-8", "surrogatepass")
-        return provider, normal(row.key).encode("utf-8", "surrogatepass"), key, row.size, plain(row)
+        return provider, _blob(normal(row.key)), _blob(row.key), row.size, plain(row)
 
     def _told(self, given: Row) -> tuple[str, Believed]:
         """What one row says."""
@@ -100,6 +102,10 @@ class Table:
                 cure='Let it give a column provider, or write provider = "…"',
             )
         return provider, Believed(key, size, _hex(given.get("md5")), _moment(at))
+
+
+def _blob(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _is_size(size: object) -> TypeGuard[int | None]:

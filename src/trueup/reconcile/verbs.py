@@ -17,6 +17,7 @@ from trueup.pool.config import pool_config
 from trueup.reconcile.books import PoolBooks
 from trueup.reconcile.compare import IN_FLIGHT, ORPHAN, VERDICTS
 from trueup.reconcile.config import reconcile_config, share
+from trueup.reconcile.eyes import Eyes, Here, Lead
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.fix import Fixing, miscounted, too_many, too_much
 from trueup.reconcile.quarantine import Aside, Journal
@@ -44,6 +45,7 @@ def reconcile(
     force: bool = False,
     heard: Callable[[str], None] = lambda _: None,
     lease: timedelta = LEASE,
+    eyes: Eyes | None = None,
 ) -> ReconcileRun:
     """Compare books with what clouds hold: the pool's own, those of `[reconcile.references.NAME]`, or any `Source` of
     rows. The pool's books are made true; an application's own are only compared. Nothing in a cloud is changed, unless
@@ -52,7 +54,7 @@ def reconcile(
     With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books;
     `quarantine_orphans` moves it aside within its store, and `quarantine.undo` brings it back. A fix of
     more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
-    provider whose listing begins.
+    provider whose listing begins. `eyes` look at the providers, this process without any.
 
     One run at a time works on the books, over all machines that share them; one that is cut off from the database for
     longer than `lease` may find another in its place, and stops. Raises `ConfigError`, `Busy` when another one is at
@@ -62,10 +64,13 @@ def reconcile(
     settings = settings or load()
     if books:
         source = referenced(books, settings) if isinstance(books, str) else books
+        if eyes is not None and not isinstance(books, str):
+            said = f"workers cannot read {source.where}, which only this process knows"
+            raise UsageError(said, cure="Compare it here: leave out the eyes")
         if adopt_orphans or quarantine_orphans:
             said = f"the rows of {source.name} are an application's own"
             raise UsageError(said, cure="Leave out what is done with orphans")
-        return _compare(source, settings, dry_run=dry_run, heard=heard)
+        return _compare(source, settings, dry_run=dry_run, heard=heard, eyes=eyes or Here())
     if adopt_orphans and quarantine_orphans:
         raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
@@ -108,7 +113,9 @@ def reconcile(
                 fixing.fix(report.provider, usage, recount=recount)
                 report.fixed = report.provider in fixing.changed
 
-        work = Work(run, settings, among(places, "pool.providers"), ledger, findings, settle, heard)
+        lead = Lead(run=run, instead_of=killed, books=f"pool {pool.database}", reference="")
+        place = among(places, "pool.providers")
+        work = Work(lead, eyes or Here(), settings, place, ledger, findings, settle, heard)
         done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=moving)
         for report in done.providers:
             if report.provider in fixing.changed:
@@ -129,12 +136,14 @@ def under_way(settings: Settings) -> str:
     return holder.run if holder is not None else ""
 
 
-def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None]) -> ReconcileRun:
+def _compare(
+    source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None], eyes: Eyes
+) -> ReconcileRun:
     """An application's own books, which are not changed."""
     config, run = reconcile_config(settings), new_run_id()
     lock = _lock(settings, source.identity)
     with (
-        run_lock(lock, run=run, what="these books are being compared"),
+        run_lock(lock, run=run, what="these books are being compared") as killed,
         closing(Table(source)) as table,
         closing(Findings()) as findings,
         closing(Suspects(lock.with_suffix(".suspects"))) as suspects,
@@ -146,7 +155,8 @@ def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callab
             counts = findings.counts(report.provider)
             report.wanting = any(counts[verdict] for verdict in VERDICTS if verdict not in {ORPHAN, IN_FLIGHT})
 
-        work = Work(run, settings, source.place, table, findings, settle, heard)
+        lead = Lead(run=run, instead_of=killed, books=source.identity, reference=source.name)
+        work = Work(lead, eyes, settings, source.place, table, findings, settle, heard)
         done = work.run(source.name, dry_run=dry_run)
         if not dry_run:
             RunLog(settings.home).add(_record(done, work.started))

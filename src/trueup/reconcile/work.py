@@ -6,18 +6,19 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 
 from trueup.config import Settings, StoreConfig
 from trueup.errors import TrueupError
 from trueup.reconcile.books import Books
-from trueup.reconcile.clocks import difference, measured, young, young_by_either
+from trueup.reconcile.clocks import difference, measured
 from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS
 from trueup.reconcile.config import reconcile_config
+from trueup.reconcile.eyes import Eyes, Lead, Looked, Subject, Terms
 from trueup.reconcile.findings import Findings
 from trueup.reconcile.fix import items
-from trueup.reconcile.observe import Seen, first_look, look_across, second_look
+from trueup.reconcile.observe import Seen, look_across
 from trueup.reconcile.report import SHOWN, ProviderReport, ReconcileRun, Totals
 from trueup.stores import open_store
 from trueup.stores.base import Store
@@ -30,7 +31,8 @@ class Work:
 
     def __init__(
         self,
-        run: str,
+        lead: Lead,
+        eyes: Eyes,
         settings: Settings,
         place: Callable[[str], StoreConfig],
         books: Books,
@@ -40,7 +42,8 @@ class Work:
     ) -> None:
         self.started = datetime.now(UTC)
         self._began = time.monotonic()
-        self._run = run
+        self._lead = lead
+        self._eyes = eyes
         self._settings = settings
         self._place = place
         self._books = books
@@ -52,20 +55,23 @@ class Work:
         self.seen: dict[str, Seen] = {}
         """What the first looks at those counted."""
         self._well: dict[str, int] = {}
-        self._rows_ahead = timedelta()
         self._warnings: list[str] = []
 
     def run(self, name: str = "", *, dry_run: bool, adopting: bool = False, moving: bool = False) -> ReconcileRun:
         """Look at all, settle each, and tell. `adopting` or `moving` orphans, those are looked at twice as well."""
         log.info("Storage stats sync task started")
-        self._rows_ahead = measured(self._books.clock)
+        ahead = measured(self._books.clock)
+        terms = Terms(reconcile_config(self._settings).grace, adopting or moving, ahead)
         whose = f"the database of {name}" if name else "the pool's database"
-        self._warn(difference(whose, self._rows_ahead), "rows may be left in flight that much longer")
+        self._warn(difference(whose, ahead), "rows may be left in flight that much longer")
         names = self._books.providers()
         reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
         with ExitStack() as stack:
-            for report in reports:
-                self._look(report, stack, stat_orphans=adopting or moving)
+            by_name = {report.provider: report for report in reports}
+            subjects = [subject for report in reports if (subject := self._subject(report, stack)) is not None]
+            with self._eyes.led(self._lead) as look:
+                for provider, looked in look(subjects, terms, self._findings, self._heard):
+                    self._looked_at(by_name[provider], looked)
             references = {provider: self._books.reference(provider) for provider in names}
             look_across(references, self.stores, self._findings, adopting=adopting)
             for report in reports:
@@ -76,33 +82,30 @@ class Work:
         log.info("Storage sync complete: %d providers synced", len(self.seen))
         return done
 
-    def _look(self, report: ProviderReport, stack: ExitStack, *, stat_orphans: bool) -> None:
-        """Both looks at one provider. What goes wrong makes it unknown, and the others go on."""
-        name, findings = report.provider, self._findings
+    def _subject(self, report: ProviderReport, stack: ExitStack) -> Subject | None:
+        """One provider, opened; None, and it is unknown, where it cannot be."""
+        name = report.provider
         try:
-            store = open_store(self._place(name), self._settings.environ)
-            stack.callback(store.close)
-            self._heard(name)
-            reference = self._books.reference(name)
-            seen = first_look(name, store, reference, findings)
-            grace = reconcile_config(self._settings).grace
-            ahead = timedelta(microseconds=store.clock_ahead_ns() // 1000)
-            self._warn(difference(name, ahead), "its objects are judged by its own")
-            self._well[name] = second_look(
-                name,
-                store,
-                reference,
-                findings,
-                rows_young=young_by_either(grace, self._rows_ahead),
-                entries_young=young(grace, ahead),
-                stat_orphans=stat_orphans,
-            )
+            store = self.stores[name] = open_store(self._place(name), self._settings.environ)
         except TrueupError as error:
-            findings.drop(name)
-            report.state, report.reason = "unknown", str(error)
-            log.warning("nothing can be said of %s: %s", name, error)
+            self._unknown(report, error)
+            return None
+        stack.callback(store.close)
+        return Subject(name, store, self._books.reference(name))
+
+    def _unknown(self, report: ProviderReport, why: TrueupError) -> None:
+        report.state, report.reason = "unknown", str(why)
+        log.warning("nothing can be said of %s: %s", report.provider, why)
+        self.stores.pop(report.provider, None)
+
+    def _looked_at(self, report: ProviderReport, looked: Looked | TrueupError) -> None:
+        """What both looks at a provider came to."""
+        if isinstance(looked, TrueupError):
+            self._unknown(report, looked)
             return
-        self.stores[name], self.seen[name], report.actual = store, seen, seen.actual
+        name = report.provider
+        self._warn(difference(name, looked.ahead), "its objects are judged by its own")
+        self.seen[name], self._well[name], report.actual = looked.seen, looked.well, looked.seen.actual
 
     def _warn(self, said: str | None, so: str) -> None:
         """Note what a person should know."""
@@ -139,7 +142,7 @@ class Work:
         else:
             status = "partial" if unknown or person or unfixed else "ok"
         return ReconcileRun(
-            run=self._run,
+            run=self._lead.run,
             name=name,
             status=status,
             reason=reason if status in {"refused", "failed"} else None,
@@ -149,4 +152,5 @@ class Work:
             warnings=tuple(self._warnings),
             findings=person or any(report.wanting for report in reports),
             seconds=time.monotonic() - self._began,
+            parts=tuple(self._eyes.parts),
         )

@@ -13,7 +13,7 @@ from trueup import keys
 from trueup.config import StoreConfig
 from trueup.errors import BucketMissing, NotFound, PreconditionFailed, StoreError, Unreachable
 from trueup.stores import listing
-from trueup.stores.base import CHUNK, Entry, Features, Metadata, Store
+from trueup.stores.base import CHUNK, Entry, Features, Metadata, OutOfOrder, Store
 from trueup.stores.budget import DOWNLOADS, PART
 from trueup.stores.client import Client, same
 from trueup.stores.credentials import place
@@ -88,7 +88,8 @@ class CloudStore:
             return _from(start, sorted_entries(listing.entries(place, ordered=False), where=place.url))
         # At a bucket's root, names that begin with "/" need the listing from below them.
         on_server = start if self._starts_on_server and (place.prefix or start > "/\U0010ffff") else ""
-        return _from(start, listing.entries(place, start=on_server))
+        entries = listing.entries(place, start=on_server)
+        return _only_from(on_server, entries) if on_server else _from(start, entries)
 
     def sampling(self) -> AbstractContextManager[Sample]:
         """For `trueup.stores.ranges`: one helper process answers all samples."""
@@ -374,3 +375,14 @@ def _later(start: str, entries: Generator[Entry]) -> Generator[Entry]:
         for entry in entries:
             if keys.normal(entry.key) >= start:
                 yield entry
+
+
+def _only_from(start: str, entries: Generator[Entry]) -> Generator[Entry]:
+    """The entries of a listing that began at `start`. Raises `OutOfOrder` for one that a server lists above it, though
+    its normal form is below: who asks for what is below would never see it."""
+    with closing(entries):
+        for entry in entries:
+            if keys.normal(entry.key) >= start:
+                yield entry
+            elif entry.key >= start:
+                raise OutOfOrder(entry.key)

@@ -50,6 +50,8 @@ class CorrectionsContract:
         assert [row.key for row in catalog.corrections.rows("a")] == sorted(names, key=str.encode)
         assert [row.key for row in catalog.corrections.rows("b")] == ["elsewhere"]
         assert list(catalog.corrections.rows("nobody")) == []
+        assert [row.key for row in catalog.corrections.rows("a", "a-b", "e")] == ["a-b", "a/b"]
+        assert [row.key for row in catalog.corrections.rows("a", "é")] == ["é", "\uffee", "\U0001f600"]
 
     def test_many_rows_come_page_by_page_while_they_change_and_go_back(self, catalog: Catalog) -> None:
         names = [f"k{number:05}" for number in range(self.many)]

@@ -40,8 +40,9 @@ class MongoCorrections:
         self._backup_rows = database["backup_rows"]
         self._amending = Amending(database, books)
 
-    def rows(self, provider: str) -> Iterator[Stored]:
-        after: dict[str, Any] = {}
+    def rows(self, provider: str, start: str = "", end: str = "") -> Iterator[Stored]:
+        until = {"$lt": end} if end else {}
+        after: dict[str, Any] = {"key": {"$gte": start, **until}}
         while True:  # pages, so that no cursor stays open while the caller works
             page = self._page({**of(provider), "state": {"$in": LIVE}, **after})
             last: str | None = None
@@ -51,7 +52,7 @@ class MongoCorrections:
                 last = row.key
             if last is None:
                 return
-            after = {"key": {"$gt": last}}
+            after = {"key": {"$gt": last, **until}}
 
     @plainly()
     def _page(self, wanted: Mapping[str, Any]) -> list[Stored]:

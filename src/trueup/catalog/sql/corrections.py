@@ -40,10 +40,11 @@ class SqlCorrections:
         # PostgreSQL orders text as people of the database's language do, unless it is told otherwise.
         self._key = objects.c.key.collate("C") if engine.dialect.name == "postgresql" else objects.c.key
 
-    def rows(self, provider: str) -> Iterator[Stored]:
-        page = sa.select(*_OBJECT).where(objects.c.provider == provider).order_by(self._key).limit(_PAGE)
+    def rows(self, provider: str, start: str = "", end: str = "") -> Iterator[Stored]:
+        until = [self._key < end] if end else []
+        page = sa.select(*_OBJECT).where(objects.c.provider == provider, *until).order_by(self._key).limit(_PAGE)
         with reading(self._engine) as db:
-            rows = db.execute(page).all()
+            rows = db.execute(page.where(self._key >= start)).all()
         while rows:  # pages, so that no transaction stays open while the caller works
             for row in rows:
                 yield _stored(row)
