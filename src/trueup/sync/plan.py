@@ -83,12 +83,14 @@ class Plan:
             self.db.execute(f"pragma {pragma}")
         self.db.execute(
             "create table items (seq integer primary key, phase integer, key text, action text, reason text, "
-            f"bytes integer, {_SIDE_COLUMNS}, md5 text, source text, source_key text, outcome text, error text)"
+            f"bytes integer, {_SIDE_COLUMNS}, md5 text, source text, source_key text, outcome text, error text, "
+            "begun integer)"
         )
         self.db.execute("begin")
         if os.name != "nt":  # the open file lives on without its name, so not even a killed run leaves one
             self._path.unlink()
         self._buffer: list[tuple[object, ...]] = []
+        self._last = 0
 
     def __enter__(self) -> Self:
         return self
@@ -124,19 +126,41 @@ class Plan:
         source: str = "",
         source_key: str = "",
         error: str = "",
+        begun: bool = False,
     ) -> None:
         """Append a row; its phase follows from the action."""
         phase = PHASES.get(action, Phase.NOTE)
-        self._buffer.append(
-            (
-                *(None, phase, _text(key), action, reason, bytes),
-                *_columns(left, left_key),
-                *_columns(right, right_key),
-                *(md5, source, source_key, "", _text(error)),
-            )
+        self._append(
+            *(phase, _text(key), action, reason, bytes),
+            *_columns(left, left_key),
+            *_columns(right, right_key),
+            *(md5, source, source_key, "", _text(error), begun),
         )
-        if len(self._buffer) >= 1000:
+
+    def _append(self, *row: object) -> None:
+        if len(self._buffer) >= 1000:  # before the row, so that `added` finds it
             self.flush()
+        self._last += 1
+        self._buffer.append((self._last, *row))
+
+    def added(self) -> Item:
+        """The row that was added a moment ago."""
+        return _item(self._buffer[-1])
+
+    def restart(self) -> None:
+        """Forget every row but those whose effect has begun."""
+        self.flush()
+        self.db.execute("delete from items where not begun")
+        self.db.execute("create index if not exists begun on items (key) where begun")
+        self.released, self.unsettled = [], []
+
+    def begun(self) -> Iterator[str]:
+        """The keys of the rows whose effect had begun before the last `restart`, in order."""
+        after = ""
+        page = "select key from items where begun and key > ? order by key limit 1000"
+        while rows := self.db.execute(page, (after,)).fetchall():
+            yield from (key for (key,) in rows)
+            after = rows[-1][0]
 
     def flush(self) -> None:
         """Write buffered rows."""
@@ -192,6 +216,7 @@ class Plan:
 
     def settle(self, rows: Iterable[tuple[str, str, int, int]]) -> None:
         """Record (outcome, error, bytes moved, seq)."""
+        self.flush()
         assigned = "outcome = new.column1, error = new.column2, bytes = new.column3"
         sql.update(self.db, f"update items set {assigned}", "seq = new.column4", rows)
 
@@ -206,7 +231,7 @@ class Plan:
             for side in ("left", "right"):
                 entry = row[side]
                 row[side] = entry and dict(zip(_ENTRY, entry[1:6], strict=True))
-            del row["seq"], row["outcome"]
+            del row["seq"], row["outcome"], row["begun"]
             file.write(json.dumps(row) + "\n")
 
     @classmethod
@@ -241,17 +266,13 @@ class Plan:
         if phase is not Phase.NOTE:
             _check_keys(row, moves=phase is Phase.MOVE)
         entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
-        self._buffer.append(
-            (
-                *(None, phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
-                *_columns(entries["left"], _string(row["left_key"])),
-                *_columns(entries["right"], _string(row["right_key"])),
-                *(_string(row[name]) for name in ("md5", "source", "source_key")),
-                *("", _string(row["error"])),
-            )
+        self._append(
+            *(phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
+            *_columns(entries["left"], _string(row["left_key"])),
+            *_columns(entries["right"], _string(row["right_key"])),
+            *(_string(row[name]) for name in ("md5", "source", "source_key")),
+            *("", _string(row["error"]), False),
         )
-        if len(self._buffer) >= 1000:
-            self.flush()
 
 
 def _check_keys(row: Mapping[str, Any], *, moves: bool) -> None:
@@ -298,7 +319,7 @@ def _item(row: tuple[Any, ...]) -> Item:
         right = right and (right._replace(key=source_key) if action == Action.MOVE_RIGHT else right)
     return Item(
         seq, _PHASES[phase], key, _ACTIONS[action], reason, size, left_key, right_key, left, right, row[18], row[19],
-        source_key, row[21], row[22],
+        source_key, row[21], row[22], bool(row[23]),
     )  # fmt: skip
 
 

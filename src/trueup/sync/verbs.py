@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -13,12 +15,13 @@ from typing import TextIO
 
 from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
-from trueup.errors import Refused, UsageError
+from trueup.errors import Interrupted, Refused, TrueupError, UsageError
 from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.sync import guards, trash
-from trueup.sync.apply import Applied, recover
-from trueup.sync.apply import apply as apply_items
+from trueup.sync.apply import Application, Applied, recover
+from trueup.sync.decide import Action
+from trueup.sync.early import Hands
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan
@@ -56,7 +59,13 @@ def plan(
     settings = settings or load()
     run = new_run_id()
     with session(left, right, settings, run=run, lock=False) as opened:
-        return _build(opened, run, sync_config(options), outputs or Outputs())
+        planned = _blank(opened, run, sync_config(options))
+        try:
+            _build(opened, planned, outputs or Outputs())
+        except BaseException:
+            planned.close()
+            raise
+        return planned
 
 
 def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
@@ -81,7 +90,9 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
             )
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
-        return record(_apply(opened, plan, outputs))
+        with closing(_application(opened, plan, outputs)) as application:
+            _check(plan, outputs)
+            return record(_apply(opened, plan, application, outputs))
 
 
 def sync(
@@ -96,9 +107,10 @@ def sync(
 ) -> SyncRun:
     """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
 
-    Returns a run with status ok, partial, interrupted or dry-run; a dry run that a guard would refuse has status
-    refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the `StoreError` of a place that cannot be
-    listed; nothing was done then.
+    New files begin to be copied while the listings go on, where nothing further down can object to that. Returns a run
+    with status ok, partial, interrupted or dry-run, or failed when a listing broke off after such copies; a dry run
+    that a guard would refuse has status refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the
+    `StoreError` of a place that cannot be listed; nothing was done then.
     """
     settings = settings or load()
     outputs = outputs or Outputs()
@@ -115,35 +127,50 @@ def sync(
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         if header.config.release:
             opened.state.release()
-        with _build_clearly(opened, header, outputs, watched.view) as planned:
+        planned = _part(opened, header, outputs, watched.view)
+        if planned is not None:
+            with planned, closing(_application(opened, planned, outputs)) as application:
+                outputs.listener(_planned(planned))
+                return record(_apply(opened, planned, application, outputs, part=True))
+        view = replace(watched.view, part=Part())
+        with (
+            _blank(opened, header.run, header.config) as planned,
+            closing(_application(opened, planned, outputs)) as application,
+        ):
+            try:
+                # With --delete a new file may turn out to be another one renamed, and guards look at the whole plan.
+                hands = None if header.config.delete or outputs.plan_out is not None else application
+                _build(opened, planned, outputs, view, hands)
+                _check(planned, outputs)
+            except (TrueupError, sqlite3.DatabaseError) as error:
+                if (cut := _cut_short(opened, planned, application, outputs, error)) is None:
+                    raise
+                return record(cut)
             if outputs.plan_out is not None:
                 planned.save(outputs.plan_out)
             watched.left_for_later(planned.unsettled)
-            return record(_apply(opened, planned, outputs, part=not watched.view.part.whole))
+            return record(_apply(opened, planned, application, outputs))
 
 
-def _build_clearly(opened: Session, header: Header, outputs: Outputs, view: View) -> Plan:
-    """The plan of a part if the part can be judged by itself and no guard objects, else that of the whole."""
-    if not view.part.whole:
-        try:
-            planned = _build(opened, header.run, header.config, outputs, view)
-        except (Unclear, Refused):
-            pass
-        else:
-            try:
-                view.part.require_clear(planned, opened.sides)
-                guards.check(planned)
-            except (Unclear, Refused):
-                planned.close()
-            except BaseException:
-                planned.close()
-                raise
-            else:
-                return planned
-    return _build(opened, header.run, header.config, outputs, replace(view, part=Part()))
+def _part(opened: Session, header: Header, outputs: Outputs, view: View) -> Plan | None:
+    """The plan of a part if the part can be judged by itself and no guard objects."""
+    if view.part.whole:
+        return None
+    planned = _blank(opened, header.run, header.config)
+    try:
+        _build(opened, planned, outputs, view)
+        view.part.require_clear(planned, opened.sides)
+        guards.check(planned)
+    except (Unclear, Refused):
+        planned.close()
+        return None
+    except BaseException:
+        planned.close()
+        raise
+    return planned
 
 
-def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs, view: View | None = None) -> Plan:
+def _blank(opened: Session, run: str, config: SyncConfig) -> Plan:
     header = Header(
         run=run,
         left=opened.left,
@@ -151,21 +178,48 @@ def _build(opened: Session, run: str, config: SyncConfig, outputs: Outputs, view
         left_url=opened.sides.left.url,
         right_url=opened.sides.right.url,
         config=config,
+        started_ns=time.time_ns(),
     )
-    return build(
+    return Plan(header, folder=opened.folder)
+
+
+def _build(
+    opened: Session, planned: Plan, outputs: Outputs, view: View | None = None, hands: Hands | None = None
+) -> None:
+    build(
+        planned,
         opened.sides,
         opened.state,
-        header,
-        folder=opened.folder,
         listener=outputs.listener,
         stopped=outputs.stopped,
         view=view,
+        hands=hands,
     )
+
+
+def _application(opened: Session, planned: Plan, outputs: Outputs) -> Application:
+    header = planned.header
+    row = RunRow(
+        run=header.run,
+        left_url=opened.sides.left.url,
+        right_url=opened.sides.right.url,
+        left_spec=opened.lasting("left"),
+        right_spec=opened.lasting("right"),
+        started_ns=time.time_ns(),
+        trash="kept" if header.config.trash else "none",
+    )
+    return Application(planned, opened.sides, opened.state, row, listener=outputs.listener, stopped=outputs.stopped)
+
+
+def _check(planned: Plan, outputs: Outputs) -> None:
+    outputs.listener(_planned(planned))
+    guards.check(planned)
 
 
 def _dry_run(opened: Session, header: Header, outputs: Outputs) -> SyncRun:
     began = time.monotonic()
-    with _build(opened, header.run, header.config, outputs) as planned:
+    with _blank(opened, header.run, header.config) as planned:
+        _build(opened, planned, outputs)
         outputs.listener(_planned(planned))
         if outputs.plan_out is not None:
             planned.save(outputs.plan_out)
@@ -201,27 +255,15 @@ def _differs(planned: Plan) -> bool:
     return planned.size() > 0 or bool(counts["conflict"] or counts["unknown"])
 
 
-def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = False) -> SyncRun:
-    """Guards, journal, effects, trash, result: the same for a plan of this minute and for a saved one."""
+def _apply(
+    opened: Session, planned: Plan, application: Application, outputs: Outputs, *, part: bool = False
+) -> SyncRun:
+    """Journal, effects, trash, result: the same for a plan of this minute and for a saved one. No guard objects."""
     header = planned.header
-    outputs.listener(_planned(planned))
-    guards.check(planned)
     differences = _differs(planned)
     notes = planned.counts()
     _warn_of_lost_times(opened, planned, outputs)
-    if planned.size():  # what only conflicts, or is only noted, leaves nothing to undo
-        opened.state.start_run(
-            RunRow(
-                run=header.run,
-                left_url=opened.sides.left.url,
-                right_url=opened.sides.right.url,
-                left_spec=opened.lasting("left"),
-                right_spec=opened.lasting("right"),
-                started_ns=time.time_ns(),
-                trash="kept" if header.config.trash else "none",
-            )
-        )
-    applied = apply_items(planned, opened.sides, opened.state, listener=outputs.listener, stopped=outputs.stopped)
+    applied = application.run()
     if not applied.broken:
         if not applied.interrupted and not part:
             _forget_out_of_scope(opened, header.config)
@@ -235,6 +277,34 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs, *, part: bool = Fal
         reason = f"{applied.untried:,} of {planned.size():,} changes were left undone: {applied.why}"
         outputs.warn(header.run, reason)
     return replace(_result(planned, applied, notes, differences=differences), reason=reason)
+
+
+def _cut_short(
+    opened: Session,
+    planned: Plan,
+    application: Application,
+    outputs: Outputs,
+    error: TrueupError | sqlite3.DatabaseError,
+) -> SyncRun | None:
+    """The result of a run that had begun to copy new files when an error ended its planning. None if nothing came of
+    that either: then the error is all there is to say. Nothing is concluded but what was done."""
+    applied = application.cut_short("planning broke off before it began")
+    if not applied.counts:
+        return None
+    planned.restart()
+    _write_items(planned, outputs.items_out)
+    what, cure = (error.message, error.cure) if isinstance(error, TrueupError) else (str(error), "")
+    if broken := applied.broken or ("" if isinstance(error, TrueupError) else what):
+        what, cure = unusable(opened.state.path, broken), ""
+    copied = applied.counts[Action.COPY_RIGHT] + applied.counts[Action.COPY_LEFT]
+    what = what.removesuffix("; nothing was done")
+    reason = f"{what}; by then {copied:,} new files had been copied, and nothing else was done"
+    stopped = isinstance(error, Interrupted) or applied.interrupted
+    return replace(
+        _result(planned, applied, planned.counts(), differences=True),
+        status="interrupted" if stopped else "failed",
+        reason=f"{reason}. {cure}" if cure else reason,
+    )
 
 
 def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differences: bool) -> SyncRun:
