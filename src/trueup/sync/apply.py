@@ -198,7 +198,7 @@ class Application:
     def _run_phase(self, phase: Phase) -> None:
         # A move finishes before the next begins, because one may land where another left.
         together = 1 if phase is Phase.MOVE else BATCH
-        items = (item for item in self._plan.items(phase) if not item.begun)
+        items = self._plan.items(phase, begun=False)
         crew = self._crew()
         nothing = True
         while batch := list(islice(items, BATCH)):

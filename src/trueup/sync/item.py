@@ -66,8 +66,6 @@ class Item(NamedTuple):
     outcome: str = ""
     """Empty until settled: done, failed, drifted or skipped."""
     error: str = ""
-    begun: bool = False
-    """Whether its effect began before the plan was complete."""
 
     def to_json(self) -> dict[str, object]:
         """The row as `sync --json` shows it."""

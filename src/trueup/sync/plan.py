@@ -170,11 +170,12 @@ class Plan:
 
     # Reading
 
-    def items(self, *phases: Phase, hidden: bool = True) -> Iterator[Item]:
-        """Rows in order of phase and key order, of these phases or all."""
+    def items(self, *phases: Phase, hidden: bool = True, begun: bool = True) -> Iterator[Item]:
+        """Rows in order of phase and key order, of these phases or all; with those that have begun, or without."""
         self.flush()
         listed = ", ".join(f"'{action}'" for action in HIDDEN)
         shown = "" if hidden else f"and action not in ({listed})"
+        shown += "" if begun else " and not begun"
         # In the order of the table's own key, so that all pages of a phase together read the table once.
         page = f"select * from items where phase = ? and seq > ? {shown} order by seq limit 1000"
         for phase in sorted(phases) or Phase:
@@ -231,7 +232,7 @@ class Plan:
             for side in ("left", "right"):
                 entry = row[side]
                 row[side] = entry and dict(zip(_ENTRY, entry[1:6], strict=True))
-            del row["seq"], row["outcome"], row["begun"]
+            del row["seq"], row["outcome"]
             file.write(json.dumps(row) + "\n")
 
     @classmethod
@@ -319,7 +320,7 @@ def _item(row: tuple[Any, ...]) -> Item:
         right = right and (right._replace(key=source_key) if action == Action.MOVE_RIGHT else right)
     return Item(
         seq, _PHASES[phase], key, _ACTIONS[action], reason, size, left_key, right_key, left, right, row[18], row[19],
-        source_key, row[21], row[22], bool(row[23]),
+        source_key, row[21], row[22],
     )  # fmt: skip
 
 
