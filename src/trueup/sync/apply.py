@@ -102,6 +102,7 @@ class Application:
         self._meter = Meter(header.config.bwlimit)
         contents = Contents({"left": sides.left, "right": sides.right}, state)
         self._effects = Effects(sides, header, self._meter, contents.md5)
+        self._leaves_files: dict[str, bool] = {}
         self._opened: Crew[Item, Done] | None = None
         self._gathered: list[Item] = []
         self._done: list[Done] = []
@@ -117,9 +118,9 @@ class Application:
 
     @property
     def free(self) -> bool:
-        """Whether there is room for one more, and nothing says to stop."""
+        """Whether there is room for one more, and it makes sense to try."""
         ahead = len(self._gathered) + (self._opened.open if self._opened else 0)
-        return ahead < 2 * BATCH and not self._reason_to_stop()
+        return ahead < 2 * BATCH and self._failures_in_a_row < PATIENCE
 
     def begin(self, item: Item) -> None:
         """Take on an item of the plan in the making."""
@@ -192,6 +193,7 @@ class Application:
             for side in ("left", "right"):
                 if not apart(self._sides[side].exists):
                     self._sides[side].create()
+                self._leaves_files[side] = self._sides[side].features.tree
             self._opened = Crew(self._config.workers, self._effects.do, name="transfer")
         return self._opened
 
@@ -295,7 +297,7 @@ class Application:
         settled = []
         for result in done:
             seq, wrote = result.item.seq, result.wrote
-            if result.systemic and self._sides[target_side(result.item)].features.tree:
+            if result.systemic and self._leaves_files[target_side(result.item)]:
                 continue  # an intent still: what it began may lie there, and the next run removes that
             if wrote is None:
                 # A copy that found its bytes in place wrote nothing that undo could take away.

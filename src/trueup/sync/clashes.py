@@ -78,6 +78,8 @@ class Clashes:
 
     def touches(self, key: str) -> bool:
         """Whether a key lies at or below a clash."""
+        if not (self.blocked or self.freed):
+            return False
         return any(key == clash or key.startswith(clash + "/") for clash in self.blocked | self.freed)
 
 

@@ -127,47 +127,47 @@ def sync(
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         if header.config.release:
             opened.state.release()
-        planned = _part(opened, header, outputs, watched.view)
-        if planned is not None:
-            with planned, closing(_application(opened, planned, outputs)) as application:
-                outputs.listener(_planned(planned))
-                return record(_apply(opened, planned, application, outputs, part=True))
-        view = replace(watched.view, part=Part())
-        with (
-            _blank(opened, header.run, header.config) as planned,
-            closing(_application(opened, planned, outputs)) as application,
-        ):
-            try:
-                # With --delete a new file may turn out to be another one renamed, and guards look at the whole plan.
-                hands = None if header.config.delete or outputs.plan_out is not None else application
-                _build(opened, planned, outputs, view, hands)
-                _check(planned, outputs)
-            except (TrueupError, sqlite3.DatabaseError) as error:
-                if (cut := _cut_short(opened, planned, application, outputs, error)) is None:
-                    raise
-                return record(cut)
-            if outputs.plan_out is not None:
-                planned.save(outputs.plan_out)
-            watched.left_for_later(planned.unsettled)
-            return record(_apply(opened, planned, application, outputs))
+        run = _sync_part(opened, header, outputs, watched)
+        return record(_sync_whole(opened, header, outputs, watched) if run is None else run)
 
 
-def _part(opened: Session, header: Header, outputs: Outputs, view: View) -> Plan | None:
-    """The plan of a part if the part can be judged by itself and no guard objects."""
-    if view.part.whole:
+def _sync_part(opened: Session, header: Header, outputs: Outputs, watched: Watched) -> SyncRun | None:
+    """A run over a part, if there is one that can be judged by itself and no guard objects."""
+    part = watched.view.part
+    if part.whole:
         return None
-    planned = _blank(opened, header.run, header.config)
-    try:
-        _build(opened, planned, outputs, view)
-        view.part.require_clear(planned, opened.sides)
-        guards.check(planned)
-    except (Unclear, Refused):
-        planned.close()
-        return None
-    except BaseException:
-        planned.close()
-        raise
-    return planned
+    with _blank(opened, header.run, header.config) as planned:
+        try:
+            _build(opened, planned, outputs, watched.view)
+            part.require_clear(planned, opened.sides)
+            guards.check(planned)
+        except (Unclear, Refused):
+            return None
+        outputs.listener(_planned(planned))
+        watched.left_for_later(planned.unsettled)
+        with closing(_application(opened, planned, outputs)) as application:
+            return _apply(opened, planned, application, outputs, part=True)
+
+
+def _sync_whole(opened: Session, header: Header, outputs: Outputs, watched: Watched) -> SyncRun:
+    view = replace(watched.view, part=Part())
+    with (
+        _blank(opened, header.run, header.config) as planned,
+        closing(_application(opened, planned, outputs)) as application,
+    ):
+        # With --delete a new file may be another one renamed, and whoever wants to see the plan sees it first.
+        hands = None if header.config.delete or outputs.plan_out is not None else application
+        try:
+            _build(opened, planned, outputs, view, hands)
+            _check(planned, outputs)
+        except (TrueupError, sqlite3.DatabaseError) as error:
+            if (run := _cut_short(opened, planned, application, outputs, error)) is None:
+                raise
+            return run
+        if outputs.plan_out is not None:
+            planned.save(outputs.plan_out)
+        watched.left_for_later(planned.unsettled)
+        return _apply(opened, planned, application, outputs)
 
 
 def _blank(opened: Session, run: str, config: SyncConfig) -> Plan:
