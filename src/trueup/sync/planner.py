@@ -87,7 +87,7 @@ def build(
     Raises `Refused` (a missing root), `ListingUnfinished`, `Interrupted`, or the `StoreError` of a side that could not
     be listed at all; for a part also `Unclear`.
     """
-    first = next(iter(state.baseline()), None) is None
+    first = not state.has_baseline()
     with heeding(stopped):
         _check_roots(plan.header, sides, first=first)
     unordered = {side for side in ("left", "right") if state.note(f"unordered:{sides[side].url}")}
@@ -226,12 +226,12 @@ class _Builder:
                 tally.left += 1
             if right is not None and not right[6]:
                 tally.right += 1
-            if self._early is not None and self._early.has_begun(key):
-                waiting.append((item, _BEGUN))
-                continue
-            if base is not None:
+            begun = self._early is not None and self._early.has_begun(key)
+            if base is not None and not begun:
                 tally.baseline += 1
-            if veil is None:
+            if begun:
+                waiting.append((item, _BEGUN))
+            elif veil is None:
                 quick = quick_answer(item, mode, compare)
                 if quick is None:
                     waiting.append((item, pool.submit(self._contents.answer, item, mode, compare)))
