@@ -238,7 +238,7 @@ def test_the_result_in_buckets_is_the_one_of_a_run_without(left: dict[str, bytes
 # Listings that go wrong after copies began
 
 
-def broken_off(world: World, error: Exception) -> tuple[SyncRun, Pausing]:
+def broken_off(world: World, error: Exception, listener: events.Listener = events.ignore) -> tuple[SyncRun, Pausing]:
     """The run over a listing that breaks off once a copy is there."""
     left = filled(world)
 
@@ -247,18 +247,20 @@ def broken_off(world: World, error: Exception) -> tuple[SyncRun, Pausing]:
         raise error
 
     left.pause = fail
-    return run(world, left, LocalStore(world.right)), left
+    return run(world, left, LocalStore(world.right), outputs=Outputs(listener=listener)), left
 
 
 @pytest.mark.parametrize("error", [ListingUnfinished("it broke off", cure="Run again"), Unreachable("no route")])
 def test_a_listing_that_breaks_off_after_copies_is_a_failed_run_that_tells_them(world: World, error: TrueupError):
-    result, left = broken_off(world, error)
+    heard: list[events.Event] = []
+    result, left = broken_off(world, error, heard.append)
     assert (result.status, result.exit_code) == ("failed", 1)
     copied = world.tree("right")
     assert 0 < len(copied) < len(NAMES)
     assert result.counts["copy_right"] == len(copied)
     assert result.bytes_right == sum(map(len, copied.values()))
     assert f"{error.message}; by then {len(copied)} new files had been copied" in str(result.reason)
+    assert [event.message for event in heard if isinstance(event, events.Warned)] == [result.reason]
     assert (
         {str(item["key"]) for item in result.items if item["outcome"] == "done"} == set(copied) == set(world.baseline())
     )

@@ -299,11 +299,13 @@ def _cut_short(
     copied = applied.counts[Action.COPY_RIGHT] + applied.counts[Action.COPY_LEFT]
     what = what.removesuffix("; nothing was done")
     reason = f"{what}; by then {copied:,} new files had been copied, and nothing else was done"
+    reason = f"{reason}. {cure}" if cure else reason
+    outputs.warn(planned.header.run, reason)
     stopped = isinstance(error, Interrupted) or applied.interrupted
     return replace(
         _result(planned, applied, planned.counts(), differences=True),
         status="interrupted" if stopped else "failed",
-        reason=f"{reason}. {cure}" if cure else reason,
+        reason=reason,
     )
 
 
