@@ -42,7 +42,8 @@ class Listing(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Event):
-    """The plan is complete. `counts` by action, bytes that will move, and actions that will run."""
+    """The plan is complete. `counts` by action, bytes that will move, and actions that will run; copies of new files
+    that began before are among them."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     bytes_right: int = 0

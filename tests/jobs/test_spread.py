@@ -79,7 +79,7 @@ class Pairs:
         settings, config = load(), SyncConfig(**options)
         with Spread(settings) as hands:
             return sync(
-                "left4", "right4", config=config, settings=settings, hands=hands, dry_run=dry_run, outputs=outputs
+                "left4", "right4", config=config, settings=settings, workers=hands, dry_run=dry_run, outputs=outputs
             )
 
     def tree(self, name: str) -> dict[str, bytes]:
@@ -292,7 +292,7 @@ def test_what_cannot_be_spread_is_said_in_a_line(pairs: Pairs, tmp_path: Path, m
     for left, right in ((str(tmp_path / "folder"), "right4"), ("left4", str(tmp_path))):
         (tmp_path / "folder").mkdir(exist_ok=True)
         with Spread(settings) as hands, pytest.raises(UsageError, match="cannot be divided among workers"):
-            sync(left, right, config=config, settings=settings, hands=hands)
+            sync(left, right, config=config, settings=settings, workers=hands)
     monkeypatch.setenv("TRUEUP_DATABASE__URL", "mongodb://127.0.0.1:1/x")
     with pytest.raises(ConfigError, match="is kept in a SQL database"):
         SharedState(database_of(load()), "pair")

@@ -11,7 +11,7 @@ import pytest
 from trueup.config import SyncConfig
 from trueup.stores.base import Entry
 from trueup.stores.local import LocalStore
-from trueup.sync.plan import Header
+from trueup.sync.plan import Header, Plan
 from trueup.sync.planner import Sides, build
 from trueup.sync.state import PairState
 from trueup.testing import FaultyStore, MemoryStore
@@ -54,7 +54,8 @@ def planned(tmp_path: Path, state: PairState, bucket: FaultyStore) -> dict[str, 
         run="r", left="left", right="right", left_url="file:///left", right_url="memory://right", config=SyncConfig()
     )
     sides = Sides(left=LocalStore(tmp_path / "left"), right=bucket)
-    with build(sides, state, header, folder=tmp_path) as plan:
+    with Plan(header, folder=tmp_path) as plan:
+        build(plan, sides, state)
         return dict(plan.counts())
 
 

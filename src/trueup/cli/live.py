@@ -68,14 +68,19 @@ class _Bar:
         self._task: TaskID | None = None
         self._status: Status | None = None
         self._in_bytes = False
+        self._settled = 0
 
     def show(self, event: events.Event) -> None:
         """Bring the bar up to date."""
         match event:
+            case events.RunStarted():
+                self._settled = 0
             case events.Listing():
                 progress, task = self._started()
-                seen = max(event.left_entries, event.right_entries)
-                progress.update(task, description="comparing", detail=words.number(seen, "file"))
+                detail = words.number(max(event.left_entries, event.right_entries), "file")
+                if self._settled:  # new files are copied meanwhile
+                    detail += f", {self._settled:,} copied"
+                progress.update(task, description="comparing", detail=detail)
             case events.Planned() if event.actions:
                 progress, task = self._started()
                 total = event.bytes_right + event.bytes_left
@@ -89,6 +94,8 @@ class _Bar:
                     detail += f"  {words.size(event.bytes_done)} of {words.size(event.bytes)}"
                     detail += f"  {words.size(speed)}/s" if speed else ""
                 self._progress.update(self._task, completed=done, detail=detail)
+            case events.ItemFinished():
+                self._settled += event.outcome == "done"
             case events.RunFinished():
                 self.close()
 

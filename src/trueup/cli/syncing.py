@@ -179,9 +179,9 @@ def sync(
         return _watch(ui, listener, settings, left, right, config, poll)
     from trueup.sync import verbs
 
-    with _hands(on, settings) as hands, running(ui, listener, plan_out, items_out) as outputs:
+    with _workers(on, settings) as spread, running(ui, listener, plan_out, items_out) as outputs:
         run = verbs.sync(
-            left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs, hands=hands
+            left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs, workers=spread
         )
     _report(ui, run, undoable=config.trash)
     return 5 if check and run.differences and run.exit_code == 0 else run.exit_code
@@ -267,7 +267,7 @@ def _check_on(given: Mapping[str, Any]) -> None:
             raise UsageError(f"--on and --{name} cannot go together", cure="Leave one of them out")
 
 
-def _hands(on: str | None, settings: Settings) -> AbstractContextManager[Spread | None]:
+def _workers(on: str | None, settings: Settings) -> AbstractContextManager[Spread | None]:
     """Who does the work; None: this process."""
     if on is None:
         return nullcontext()

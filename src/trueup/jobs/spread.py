@@ -22,8 +22,7 @@ from trueup.sync.content import Contents
 from trueup.sync.item import Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.outputs import Outputs
-from trueup.sync.plan import Header, Plan
-from trueup.sync.planner import View
+from trueup.sync.plan import Plan
 from trueup.sync.ranged import STAGES, Order, Outcome, counted, part_of
 from trueup.sync.session import Session
 from trueup.sync.shared import SharedState
@@ -35,9 +34,7 @@ _ITEMS: Final = 2000
 
 
 class Spread:
-    """The hands of all workers. Use as a context manager."""
-
-    shared = True
+    """All workers there are. Use as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises what `Parts` does."""
@@ -45,7 +42,7 @@ class Spread:
 
     @property
     def parts(self) -> Sequence[Mapping[str, object]]:
-        """See `Hands`."""
+        """See `Workers`."""
         return self._work.told
 
     def __enter__(self) -> Self:
@@ -54,60 +51,50 @@ class Spread:
     def __exit__(self, *_: object) -> None:
         self._work.close()
 
-    def build(self, opened: Session, header: Header, outputs: Outputs, view: View | None) -> Plan:
-        """See `Hands`."""
-        state = _shared(opened)
-        if view is not None and not view.part.whole:
-            raise UsageError("a watch looks at parts by itself", cure="Leave out --on celery, or --watch")
+    def plan(self, opened: Session, planned: Plan, outputs: Outputs) -> None:
+        """See `Workers`."""
+        state, run = _shared(opened), planned.header.run
         _require_ranges(opened)
         self._work.stop_earlier(state.heaps)
         state.heaps.drop()
-        order = Order(header=header, ranges=list(_ranges(self._cuts(opened))))
+        order = Order(header=planned.header, ranges=list(_ranges(self._cuts(opened))))
         order.give(state)
-        told = [{"pair": state.pair, "run": header.run, "number": number} for number in range(len(order.ranges))]
-        watching = Watching(header.run, outputs.listener, outputs.stopped)
+        told = [{"pair": state.pair, "run": run, "number": number} for number in range(len(order.ranges))]
+        watching = Watching(run, outputs.listener, outputs.stopped)
         done = self._work.carry_out(PLAN, told, state.heaps, watching, all_or_none=True)
         if outputs.stopped():
             raise Interrupted("stopped while planning; nothing was done")
         if stuck := [task for task in done if task is None or task.state != SUCCESS]:
             raise _trouble(stuck)
-        planned = self._together(opened, header, [task.result or {} for task in done if task is not None])
+        self._put_together(opened, planned, [task.result or {} for task in done if task is not None])
         state.heaps.drop()
-        return planned
 
     def _cuts(self, opened: Session) -> list[str]:
         """The keys at which ranges begin, but for the first: as the side divides itself that divides best."""
         sides, parts = opened.sides, self._work.enough
         return max(cut(sides.left, parts), cut(sides.right, parts), key=len)
 
-    def _together(self, opened: Session, header: Header, found: Sequence[Mapping[str, Any]]) -> Plan:
-        """The plan of the whole, from those of all ranges."""
+    def _put_together(self, opened: Session, planned: Plan, found: Sequence[Mapping[str, Any]]) -> None:
+        """Fill the plan of the whole with those of all ranges."""
         state = _shared(opened)
-        planned = Plan(header, folder=opened.folder)
-        try:
-            for part in found:
-                planned.take(state.heaps.kept(part["heap"]))
-                planned.released += part["released"]
-            planned.header = replace(
-                header,
-                left_entries=sum(part["left"] for part in found),
-                right_entries=sum(part["right"] for part in found),
-                baseline_rows=sum(part["baseline"] for part in found),
-                unchanged=sum(part["unchanged"] for part in found),
-                started_ns=min(part["started_ns"] for part in found),
-            )
-            if header.config.delete:
-                contents = Contents({"left": opened.sides.left, "right": opened.sides.right}, state)
-                with ThreadPoolExecutor(8, thread_name_prefix="hash") as pool:
-                    find_moves(planned, contents.md5, pool, touches_clash=lambda _: False)
-                contents.save()
-        except BaseException:
-            planned.close()
-            raise
-        return planned
+        for part in found:
+            planned.take(state.heaps.kept(part["heap"]))
+            planned.released += part["released"]
+        planned.header = replace(
+            planned.header,
+            left_entries=sum(part["left"] for part in found),
+            right_entries=sum(part["right"] for part in found),
+            baseline_rows=sum(part["baseline"] for part in found),
+            unchanged=sum(part["unchanged"] for part in found),
+        )
+        if planned.header.config.delete:
+            contents = Contents({"left": opened.sides.left, "right": opened.sides.right}, state)
+            with ThreadPoolExecutor(8, thread_name_prefix="hash") as pool:
+                find_moves(planned, contents.md5, pool, touches_clash=lambda _: False)
+            contents.save()
 
     def apply(self, opened: Session, planned: Plan, outputs: Outputs) -> Applied:
-        """See `Hands`."""
+        """See `Workers`."""
         state, run = _shared(opened), planned.header.run
         Order(header=planned.header, ranges=[]).give(state)
         applied = Applied()

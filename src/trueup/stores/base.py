@@ -111,6 +111,11 @@ class Store(Protocol):
         """What this store can do. May probe the server at the first call (which writes below `.trueup/`)."""
         ...
 
+    def guards_absent(self) -> bool:
+        """Whether `write(if_absent=True)` is atomic, found out now where nobody knows it yet (which writes and removes
+        a small object below `.trueup/`)."""
+        ...
+
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry]:
         """Every entry with `key >= start`, in ascending order of `trueup.keys.normal(key)`.
 
@@ -252,6 +257,9 @@ class BytesPassHere:
 
 class PlainFiles(BytesPassHere):
     """What a store of files answers, which say nothing of themselves."""
+
+    def guards_absent(self) -> bool:
+        return False
 
     def metadata(self, key: str, *, expect: Entry | None = None) -> Metadata:  # noqa: ARG002 - the same
         return Metadata()

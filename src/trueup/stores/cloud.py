@@ -81,6 +81,9 @@ class CloudStore:
         place = self._client.place
         return place.byte_ordered and place.service != "azblob"
 
+    def guards_absent(self) -> bool:
+        return self._client.conditions().if_absent
+
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry]:
         start = keys.normal(start)
         place = self._client.place

@@ -70,6 +70,9 @@ class LocalStore(PlainFiles):
         folds = self._tree.folds_case if self.exists() else Tree(self._tree.root).folds_case
         return Features(tree=True, folds_case=folds, if_absent=True, start=True, keeps_mtime=True)
 
+    def guards_absent(self) -> bool:
+        return True
+
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
         """See `Store.list`. A fault on a folder above `start` is given too: it hides keys that were asked for."""
         return walk(self._tree.root, start, ordered=ordered)

@@ -9,13 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from typing import Final
 
 from trueup import events, keys
-from trueup.errors import NotFound, StoreError, TrueupError
+from trueup.errors import NotFound, StoreError
+from trueup.stores.stopping import apart
 from trueup.sync.content import Contents
 from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
@@ -23,7 +23,7 @@ from trueup.sync.effects import SYSTEMIC, Done, Effects, Meter, log, target_key,
 from trueup.sync.item import Item, Phase
 from trueup.sync.plan import Plan
 from trueup.sync.planner import Sides
-from trueup.sync.state import JournalRow, PairState
+from trueup.sync.state import JournalRow, PairState, RunRow
 
 BATCH: Final = 256
 """Intents announced, and results committed, in one transaction."""
@@ -31,6 +31,8 @@ PATIENCE: Final = 20
 """So many failures of a store in a row, without a success between, and the rest is not tried."""
 COMMIT_SECONDS: Final = 1.0
 """A finished action waits no longer than this for its commit."""
+_GATHER: Final = 0.1
+"""Seconds for which new items are gathered while others are planned, so that few intents take few transactions."""
 
 
 @dataclass(slots=True)
@@ -46,27 +48,6 @@ class Applied:
     why: str = ""
     broken: str = ""
     """What is wrong with the state file, if that ended the application early; counted is what was committed before."""
-
-
-def apply(
-    plan: Plan,
-    sides: Sides,
-    state: PairState,
-    *,
-    listener: events.Listener = events.ignore,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Applied:
-    """Do every item of a plan. The caller holds the run lock and has checked the guards. A failed item is an outcome,
-    and a state file that fails ends the application: nothing is done that could not be announced."""
-    application = _Application(plan, sides, state, listener, stopped)
-    try:
-        application.run()
-    except StoreError:
-        raise
-    except (sqlite3.DatabaseError, TrueupError) as error:  # of the shared database the latter
-        log.debug("what is remembered of the pair could not be written", exc_info=True)
-        application.applied.broken = str(error)
-    return application.applied
 
 
 def recover(sides: Sides, state: PairState, *, warn: Callable[[str], None]) -> int:
@@ -93,19 +74,27 @@ def recover(sides: Sides, state: PairState, *, warn: Callable[[str], None]) -> i
     return len(settled)
 
 
-class _Application:
+class Application:
+    """The effects of a plan. Some may begin while it is still made; `run` does the rest, and `close` ends what runs.
+
+    The caller holds the run lock, and has checked the guards, or knows that they cannot object to what begins early.
+    """
+
     def __init__(
         self,
         plan: Plan,
         sides: Sides,
         state: PairState,
-        listener: events.Listener,
-        stopped: Callable[[], bool],
+        row: RunRow,
+        *,
+        listener: events.Listener = events.ignore,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         header = plan.header
         self._plan = plan
         self._sides = sides
         self._state = state
+        self._row = row
         self._listener = listener
         self._stopped = stopped
         self._run = header.run
@@ -113,31 +102,109 @@ class _Application:
         self._meter = Meter(header.config.bwlimit)
         contents = Contents({"left": sides.left, "right": sides.right}, state)
         self._effects = Effects(sides, header, self._meter, contents.md5)
-        self._leaves_files = {side: sides[side].features.tree for side in ("left", "right")}
+        self._leaves_files: dict[str, bool] = {}
+        self._opened: Crew[Item, Done] | None = None
+        self._gathered: list[Item] = []
         self._done: list[Done] = []
         self.applied = Applied()
-        self._actions = plan.size()
-        self._bytes = sum(plan.bytes())
+        self._actions = 0
+        self._bytes = 0
         self._finished = 0
         self._failures_in_a_row = 0
+        self._given_at = 0.0
         self._committed_at = self._reported_at = time.monotonic()
 
-    def run(self) -> None:
-        for side in ("left", "right"):
-            if self._actions and not self._sides[side].exists():
-                self._sides[side].create()
-        with closing(Crew(self._config.workers, self._effects.do, name="transfer")) as crew:
-            for phase in (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.DELETE):
-                self._run_phase(phase, crew)
-        self._record()
-        if self._plan.released:
-            self._state.release(self._plan.released)
+    # While the plan is made: see `trueup.sync.early.Hands`.
 
-    def _run_phase(self, phase: Phase, crew: Crew[Item, Done]) -> None:
+    @property
+    def free(self) -> bool:
+        """Whether there is room for one more, and it makes sense to try."""
+        ahead = len(self._gathered) + (self._opened.open if self._opened else 0)
+        return ahead < 2 * BATCH and self._failures_in_a_row < PATIENCE
+
+    def begin(self, item: Item) -> None:
+        """Take on an item of the plan in the making."""
+        self._gathered.append(item)
+        if len(self._gathered) >= BATCH:
+            self._give_gathered()
+
+    def tend(self) -> None:
+        """Hand over what was gathered, and write down what was done."""
+        if self._gathered and time.monotonic() - self._given_at > _GATHER:
+            self._give_gathered()
+        if self._opened is not None:
+            self._collect(self._opened, wait=False)
+
+    def _give_gathered(self) -> None:
+        self._given_at = time.monotonic()
+        if why := self._reason_to_stop():
+            self._skip(self._gathered, why)
+        else:
+            crew = self._crew()
+            self._announce(self._gathered)
+            crew.give(self._gathered)
+        self._gathered.clear()
+
+    # With the whole plan
+
+    def run(self) -> Applied:
+        """Do every item that has not begun. A failed item is an outcome, and a state file that fails ends the
+        application: nothing is done that could not be announced."""
+        self._actions = self._plan.size()
+        self._bytes = sum(self._plan.bytes())
+        try:
+            if self._actions:
+                self._crew()
+                if self._gathered:
+                    self._give_gathered()
+                for phase in (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.DELETE):
+                    self._run_phase(phase)
+                self._finish()
+            self._record()
+            if self._plan.released:
+                self._state.release(self._plan.released)
+        except sqlite3.DatabaseError as error:
+            self._broke(error)
+        return self.applied
+
+    def cut_short(self, why: str) -> Applied:
+        """Do no more, because the plan was never complete: what runs is finished and written down."""
+        try:
+            self._skip(self._gathered + (self._opened.take_back() if self._opened else []), why)
+            self._gathered.clear()
+            self._finish()
+        except sqlite3.DatabaseError as error:
+            self._broke(error)
+        return self.applied
+
+    def close(self) -> None:
+        """Wait for what runs, and end."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _broke(self, error: sqlite3.DatabaseError) -> None:
+        log.debug("the state file failed", exc_info=True)
+        self.applied.broken = str(error)
+
+    def _crew(self) -> Crew[Item, Done]:
+        """Those who work. The first call announces the run: from now on there may be something to undo."""
+        if self._opened is None:
+            self._state.start_run(self._row)
+            for side in ("left", "right"):
+                if not apart(self._sides[side].exists):
+                    self._sides[side].create()
+                self._leaves_files[side] = self._sides[side].features.tree
+            self._opened = Crew(self._config.workers, self._effects.do, name="transfer")
+        return self._opened
+
+    def _run_phase(self, phase: Phase) -> None:
         # A move finishes before the next begins, because one may land where another left.
         together = 1 if phase is Phase.MOVE else BATCH
-        items = self._plan.items(phase)
+        items = self._plan.items(phase, begun=False)
+        crew = self._crew()
+        nothing = True
         while batch := list(islice(items, BATCH)):
+            nothing = False
             if why := self._reason_to_stop():
                 self._skip(batch, why)
                 continue
@@ -149,8 +216,13 @@ class _Application:
                 crew.give(batch[begin : begin + together])
                 while crew.open if together == 1 else not crew.wants:
                     self._collect(crew)
-        while crew.open:
-            self._collect(crew)
+        if not nothing:  # else what began early would hold up the next phase
+            self._finish()
+
+    def _finish(self) -> None:
+        """Wait for everything that was given, and write it down."""
+        while self._opened is not None and self._opened.open:
+            self._collect(self._opened)
         self._commit()
 
     def _reason_to_stop(self) -> str:
@@ -161,9 +233,9 @@ class _Application:
             return f"not tried after {self._failures_in_a_row} failures of the store in a row"
         return ""
 
-    def _collect(self, crew: Crew[Item, Done]) -> None:
-        """Take what was finished within a moment; commit and report when it is time."""
-        for result in crew.collect():
+    def _collect(self, crew: Crew[Item, Done], *, wait: bool = True) -> None:
+        """Take what was finished, within a moment or so far; commit and report when it is time."""
+        for result in crew.collect(wait=wait):
             self._failures_in_a_row = self._failures_in_a_row + 1 if result.systemic else 0
             self._done.append(result)
         if why := self._reason_to_stop():
@@ -171,7 +243,7 @@ class _Application:
         now = time.monotonic()
         if len(self._done) >= BATCH or (self._done and now - self._committed_at > COMMIT_SECONDS):
             self._commit()
-        if now - self._reported_at > 0.1:
+        if self._actions and now - self._reported_at > 0.1:
             self._reported_at = now
             self._progress(len(self._done))
 

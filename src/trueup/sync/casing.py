@@ -23,6 +23,7 @@ class Casing:
         self._copy = _COPIES[side]
         self._plan = plan
         self._table = f"casing_{side}"
+        plan.db.execute(f"drop table if exists {self._table}")  # of an earlier pass over the listings
         plan.db.execute(
             f"create table {self._table} (folded text, spelling text, there integer, primary key (folded, spelling)) "
             "without rowid"

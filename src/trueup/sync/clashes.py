@@ -59,7 +59,10 @@ class Clashes:
             if any(key.startswith(f"{above}/") for above in self.blocked):
                 continue  # one conflict over the whole folder
             below = (key, f"{key}/", f"{key}0")  # "0" is the character after "/"
-            plan.db.execute("delete from items where phase in (1, 2, 3) and (key = ? or (key >= ? and key < ?))", below)
+            plan.db.execute(
+                "delete from items where phase in (1, 2, 3) and not begun and (key = ? or (key >= ? and key < ?))",
+                below,
+            )
             plan.add(
                 key,
                 Action.CONFLICT,
@@ -75,6 +78,8 @@ class Clashes:
 
     def touches(self, key: str) -> bool:
         """Whether a key lies at or below a clash."""
+        if not (self.blocked or self.freed):
+            return False
         return any(key == clash or key.startswith(clash + "/") for clash in self.blocked | self.freed)
 
 

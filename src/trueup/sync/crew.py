@@ -61,10 +61,11 @@ class Crew(Generic[Task, Result]):
         """Whether a thread may soon have nothing to do."""
         return len(self._tasks) <= self._size
 
-    def collect(self) -> list[Result]:
-        """The results so far, after a wait of a moment at most."""
-        self._low.wait(_LOOK)
-        self._low.clear()
+    def collect(self, *, wait: bool = True) -> list[Result]:
+        """The results so far, after a wait of a moment at most, or at once."""
+        if wait:
+            self._low.wait(_LOOK)
+            self._low.clear()
         found = []
         while self._results:
             found.append(self._results.popleft())

@@ -86,12 +86,14 @@ class Plan:
             self.db.execute(f"pragma {pragma}")
         self.db.execute(
             "create table items (seq integer primary key, phase integer, key text, action text, reason text, "
-            f"bytes integer, {_SIDE_COLUMNS}, md5 text, source text, source_key text, outcome text, error text)"
+            f"bytes integer, {_SIDE_COLUMNS}, md5 text, source text, source_key text, outcome text, error text, "
+            "begun integer)"
         )
         self.db.execute("begin")
         if os.name != "nt":  # the open file lives on without its name, so not even a killed run leaves one
             self._path.unlink()
         self._buffer: list[tuple[object, ...]] = []
+        self._last = 0
 
     def __enter__(self) -> Self:
         return self
@@ -127,19 +129,41 @@ class Plan:
         source: str = "",
         source_key: str = "",
         error: str = "",
+        begun: bool = False,
     ) -> None:
         """Append a row; its phase follows from the action."""
         phase = PHASES.get(action, Phase.NOTE)
-        self._buffer.append(
-            (
-                *(None, phase, _text(key), action, reason, bytes),
-                *_columns(left, left_key),
-                *_columns(right, right_key),
-                *(md5, source, source_key, "", _text(error)),
-            )
+        self._append(
+            *(phase, _text(key), action, reason, bytes),
+            *_columns(left, left_key),
+            *_columns(right, right_key),
+            *(md5, source, source_key, "", _text(error), begun),
         )
-        if len(self._buffer) >= 1000:
+
+    def _append(self, *row: object, seq: int | None = None) -> None:
+        if len(self._buffer) >= 1000:  # before the row, so that `added` finds it
             self.flush()
+        self._last = self._last + 1 if seq is None else seq
+        self._buffer.append((self._last, *row))
+
+    def added(self) -> Item:
+        """The row that was added a moment ago."""
+        return _item(self._buffer[-1])
+
+    def restart(self) -> None:
+        """Forget every row but those whose effect has begun."""
+        self.flush()
+        self.db.execute("delete from items where not begun")
+        self.db.execute("create index if not exists begun on items (key) where begun")
+        self.released, self.unsettled = [], []
+
+    def begun(self) -> Iterator[str]:
+        """The keys of the rows whose effect had begun before the last `restart`, in order."""
+        after = ""
+        page = "select key from items where begun and key > ? order by key limit 1000"
+        while rows := self.db.execute(page, (after,)).fetchall():
+            yield from (key for (key,) in rows)
+            after = rows[-1][0]
 
     def flush(self) -> None:
         """Write buffered rows."""
@@ -149,12 +173,15 @@ class Plan:
 
     # Reading
 
-    def items(self, *phases: Phase, hidden: bool = True, bounds: tuple[int, int] = _ALL) -> Iterator[Item]:
+    def items(
+        self, *phases: Phase, hidden: bool = True, begun: bool = True, bounds: tuple[int, int] = _ALL
+    ) -> Iterator[Item]:
         """Rows in order of phase and key order, of these phases or all, with sequences from the first bound to the
-        last."""
+        last; with those that have begun, or without."""
         self.flush()
         listed = ", ".join(f"'{action}'" for action in HIDDEN)
         shown = "" if hidden else f"and action not in ({listed})"
+        shown += "" if begun else " and not begun"
         # In the order of the table's own key, so that all pages of a phase together read the table once.
         page = f"select * from items where phase = ? and seq > ? and seq <= ? {shown} order by seq limit 1000"
         for phase in sorted(phases) or Phase:
@@ -207,6 +234,7 @@ class Plan:
 
     def settle(self, rows: Iterable[tuple[str, str, int, int]]) -> None:
         """Record (outcome, error, bytes moved, seq)."""
+        self.flush()
         assigned = "outcome = new.column1, error = new.column2, bytes = new.column3"
         sql.update(self.db, f"update items set {assigned}", "seq = new.column4", rows)
 
@@ -265,17 +293,14 @@ class Plan:
         if phase is not Phase.NOTE:
             _check_keys(row, moves=phase is Phase.MOVE)
         entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
-        self._buffer.append(
-            (
-                *(seq, phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
-                *_columns(entries["left"], _string(row["left_key"])),
-                *_columns(entries["right"], _string(row["right_key"])),
-                *(_string(row[name]) for name in ("md5", "source", "source_key")),
-                *("", _string(row["error"])),
-            )
+        self._append(
+            *(phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
+            *_columns(entries["left"], _string(row["left_key"])),
+            *_columns(entries["right"], _string(row["right_key"])),
+            *(_string(row[name]) for name in ("md5", "source", "source_key")),
+            *("", _string(row["error"]), False),
+            seq=seq,
         )
-        if len(self._buffer) >= 1000:
-            self.flush()
 
 
 def _check_keys(row: Mapping[str, Any], *, moves: bool) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from trueup import events
-from trueup.config import SyncConfig
 from trueup.errors import Interrupted, ListingUnfinished, NotFound, Refused, StoreError
 from trueup.filters import Scope
 from trueup.stores.base import Entry, Store
@@ -21,6 +20,7 @@ from trueup.sync.casing import Casing
 from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
+from trueup.sync.early import Early, Hands
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
@@ -72,60 +72,56 @@ class _Tally:
 
 
 def build(
+    plan: Plan,
     sides: Sides,
     state: PairState,
-    header: Header,
     *,
-    folder: Path,
     listener: events.Listener = events.ignore,
     stopped: Callable[[], bool] = lambda: False,
     view: View | None = None,
-) -> Plan:
-    """The plan that brings both sides into agreement. Writes nothing but the hash cache.
+    hands: Hands | None = None,
+) -> None:
+    """Fill an empty plan with what brings both sides into agreement. Writes nothing but the hash cache. With `hands`,
+    copies that nothing can object to any more begin meanwhile.
 
     Raises `Refused` (a missing root), `ListingUnfinished`, `Interrupted`, or the `StoreError` of a side that could not
     be listed at all; for a part also `Unclear`.
     """
-    config = header.config
+    first = not state.has_baseline()
     with heeding(stopped):
-        _check_roots(sides, state, header)
+        _check_roots(plan.header, sides, first=first)
     unordered = {side for side in ("left", "right") if state.note(f"unordered:{sides[side].url}")}
     while True:
-        plan = Plan(replace(header, started_ns=time.time_ns()), folder=folder)
+        builder = _Builder(sides, state, plan, listener, stopped, view or View(), hands, first=first)
         try:
-            builder = _Builder(sides, state, plan, config, listener, stopped, view or View())
             builder.run(unordered)
         except SideOutOfOrder as signal:
             # Never mispair: what was planned so far is dropped and the sort takes over, next time from the start.
-            plan.close()
             if signal.side in unordered:
                 raise ListingUnfinished(
                     f"the listing of {sides[signal.side].url} repeats a key", cure="Run again"
                 ) from signal
+            plan.restart()
             unordered.add(signal.side)
             state.set_note(f"unordered:{sides[signal.side].url}", "1")
-        except BaseException:
-            plan.close()
-            raise
         else:
-            return plan
+            return
 
 
-def _check_roots(sides: Sides, state: PairState, header: Header) -> None:
+def _check_roots(header: Header, sides: Sides, *, first: bool) -> None:
     mode = header.config.mode
     missing = [side for side in ("left", "right") if not apart(sides[side].exists)]
     if not missing:
         return
     targets = {"push": {"right"}, "pull": {"left"}}.get(mode, {"left", "right"})
-    known = next(iter(state.baseline()), None) is not None
     for side in missing:
-        if known or side not in targets or len(missing) == 2:
+        if not first or side not in targets or len(missing) == 2:
             place = header.left if side == "left" else header.right
-            why = "although it was there at the last run" if known else "and there is nothing to make it from"
+            why = "and there is nothing to make it from" if first else "although it was there at the last run"
             raise Refused(
                 f"the {side} ({place}) is not there, {why}; nothing was done",
                 cure="Is a disk not mounted, or the path mistyped?"
-                + (" If it is meant to be empty, make it and add --force" if known else ""),
+                + ("" if first else " If it is meant to be empty, make it and add --force"),
             )
 
 
@@ -137,16 +133,21 @@ class _Builder:
         sides: Sides,
         state: PairState,
         plan: Plan,
-        config: SyncConfig,
         listener: events.Listener,
         stopped: Callable[[], bool],
         view: View,
+        hands: Hands | None,
+        *,
+        first: bool,
     ) -> None:
+        config = plan.header.config
         self._view = view
         self._sides = sides
         self._state = state
         self._plan = plan
         self._config = config
+        self._guarded = not (first or config.force)
+        """Whether a side that became empty could still refuse the run."""
         self._listener = listener
         self._stopped = stopped
         self._tally = _Tally()
@@ -158,6 +159,7 @@ class _Builder:
             left, right = apart(lambda: sides.left.features), apart(lambda: sides.right.features)
         self._clashes = Clashes(left_is_tree=left.tree, right_is_tree=right.tree)
         self._casings = [Casing(side, plan) for side, it in (("left", left), ("right", right)) if it.folds_case]
+        self._early = Early(plan, self._clashes, hands) if hands is not None else None
         self._clock_ahead_ns = 0
         if config.prefer in {"newer", "older"}:
             self._clock_ahead_ns = sides.right.clock_ahead_ns() - sides.left.clock_ahead_ns()
@@ -219,14 +221,17 @@ class _Builder:
             count += 1
             if not count & OFTEN:
                 self._report()
-            _, left, right, base, veil = item
+            key, left, right, base, veil = item
             if left is not None and not left[6]:  # a link or a marker is no file
                 tally.left += 1
             if right is not None and not right[6]:
                 tally.right += 1
-            if base is not None:
+            begun = self._early is not None and self._early.has_begun(key)
+            if base is not None and not begun:
                 tally.baseline += 1
-            if veil is None:
+            if begun:
+                waiting.append((item, _BEGUN))
+            elif veil is None:
                 quick = quick_answer(item, mode, compare)
                 if quick is None:
                     waiting.append((item, pool.submit(self._contents.answer, item, mode, compare)))
@@ -245,11 +250,16 @@ class _Builder:
         while waiting:
             self._report()
             self._take(*waiting.popleft())
+        if self._early is not None:
+            self._early.passed("")
         self._state_released()
 
     def _take(self, item: Pair, answer: Answer | Future[Answer] | None) -> None:
         if answer is None:
             self._note_veil(item)
+            return
+        if answer is _BEGUN:
+            self._watch(item, _SAME)
             return
         if isinstance(answer, Future):
             try:
@@ -295,6 +305,8 @@ class _Builder:
         return False
 
     def _watch(self, item: Pair, decision: Decision) -> None:
+        if self._early is not None:
+            self._early.passed(item.key)
         self._clashes.watch(item, decision)
         for casing in self._casings:
             casing.watch(item, decision)
@@ -312,7 +324,8 @@ class _Builder:
         right_key = right.key if right else base.right_key if base else left.key if left else key
         source = left if action is Action.COPY_RIGHT else right if action is Action.COPY_LEFT else None
         error = "both sides changed and no rule prefers one" if action is Action.CONFLICT else ""
-        self._plan.add(
+        add = partial(
+            self._plan.add,
             key,
             action,
             decision.reason,
@@ -324,6 +337,15 @@ class _Builder:
             md5=self._known_md5(item, decision, answer),
             error=error,
         )
+        if self._early is not None and decision.reason == "new" and self._no_guard_objects():
+            side = "right" if action is Action.COPY_RIGHT else "left"
+            self._early.offer(side, self._sides[side], add)
+        else:
+            add()
+
+    def _no_guard_objects(self) -> bool:
+        """Whether it is certain by now that neither side turns out to have become empty."""
+        return not self._guarded or (self._tally.left > 0 and self._tally.right > 0)
 
     def _known_md5(self, item: Pair, decision: Decision, answer: Answer) -> str:
         """The MD5 of the content an item speaks of: of the source of a copy, else of what both sides hold."""
@@ -368,6 +390,8 @@ class _Builder:
         veil = item.veil
         if veil is None:
             raise ValueError("only a veiled pair has no answer")
+        if self._early is not None:
+            self._early.passed(item.key)
         self._clashes.watch(item, _SAME)
         own = veil in {item.left, item.right}
         if own and not self._scope.concerns(veil):
@@ -385,6 +409,8 @@ class _Builder:
     def _report(self, *, final: bool = False) -> None:
         if self._stopped():
             raise Interrupted("stopped while planning; nothing was done")
+        if self._early is not None:
+            self._early.tend()
         now = time.monotonic()
         if final or now >= self._next_report:
             self._next_report = now + 0.1
@@ -399,4 +425,6 @@ _EFFECTS: Final = frozenset(action for action, phase in PHASES.items() if phase 
 _HASHES: Final = 1000
 """MD5s written to the hash cache at once."""
 _SAME: Final = Decision(Action.UNCHANGED, "same")
+_BEGUN: Final = Answer(State.SAME, State.SAME, equal=False)
+"""Stands for an answer where nobody asks."""
 _EMPTY_MD5: Final = "d41d8cd98f00b204e9800998ecf8427e"

@@ -6,6 +6,7 @@ lost is taken again from the beginning: planning changes nothing, and what had b
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ from trueup.config import Settings
 from trueup.errors import Interrupted, Refused, StoreError, UsageError
 from trueup.keys import normal
 from trueup.runs import new_run_id
-from trueup.sync.apply import apply, recover
+from trueup.sync.apply import Application, Applied, recover
 from trueup.sync.decide import Action
 from trueup.sync.effects import conflict_name, found_at
 from trueup.sync.item import HIDDEN, Phase
@@ -28,7 +29,7 @@ from trueup.sync.part import KeyRange, Part, Unclear
 from trueup.sync.plan import Header, Plan, loaded_header, saved_header
 from trueup.sync.planner import Sides, View, build
 from trueup.sync.session import opened_sides
-from trueup.sync.shared import SharedState
+from trueup.sync.shared import SharedState, opened_plainly
 from trueup.sync.state import JournalRow, RunRow
 
 STAGES: Final[Mapping[str, tuple[Phase, ...]]] = {
@@ -75,11 +76,24 @@ class Workplace:
         """A plan to be filled."""
         return Plan(header, folder=self.settings.home / "plans")
 
+    def fill(self, planned: Plan, part: Part, outputs: Outputs) -> None:
+        """Observe, pair and decide a part."""
+        view = View(part=part)
+        build(planned, self.sides, self.state, listener=outputs.listener, stopped=outputs.stopped, view=view)
+
+    def apply(self, planned: Plan, row: RunRow, outputs: Outputs) -> Applied:
+        """Do what a plan says, as the run of a row."""
+        application = Application(
+            planned, self.sides, self.state, row, listener=outputs.listener, stopped=outputs.stopped
+        )
+        with closing(application):
+            return application.run()
+
 
 @contextmanager
 def _workplace(settings: Settings, pair: str, run: str) -> Iterator[Workplace]:
     """Raises `Interrupted` when nobody leads the run any more."""
-    with closing(SharedState(database_of(settings), pair, home=settings.home)) as any_side:
+    with opened_plainly(SharedState(database_of(settings), pair, home=settings.home)) as any_side:
         found = next(any_side.heaps.kept(f"order {run}"), None)
         if found is None or any_side.leader() != run:
             raise Interrupted(f"nobody leads the run {run} any more")
@@ -92,7 +106,7 @@ def _workplace(settings: Settings, pair: str, run: str) -> Iterator[Workplace]:
                 f"{header.left} and {header.right} mean other places to this worker: {' and '.join(here)}",
                 cure="Give every worker the same settings file",
             )
-        with closing(SharedState.of(database_of(settings), *here, settings.home)) as state:
+        with opened_plainly(SharedState.of(database_of(settings), *here, settings.home)) as state:
             yield Workplace(order=order, sides=sides, state=state, settings=settings)
 
 
@@ -101,30 +115,21 @@ def plan_range(settings: Settings, pair: str, run: str, number: int, outputs: Ou
 
     Raises what `planner.build` does, and `Interrupted` when nobody leads the run any more.
     """
-    with _workplace(settings, pair, run) as here:
-        start, end = here.order.ranges[number]
-        with build(
-            here.sides,
-            here.state,
-            here.order.header,
-            folder=settings.home / "plans",
-            listener=outputs.listener,
-            stopped=outputs.stopped,
-            view=View(part=KeyRange(start, end)),
-        ) as planned:
-            _require_order(here)
-            heap = f"planned {run} {number} {uuid.uuid4().hex}"  # a worker thought lost may still write, to its own
-            here.state.heaps.keep(heap, planned.saved())
-            header = planned.header
-            return {
-                "heap": heap,
-                "left": header.left_entries,
-                "right": header.right_entries,
-                "baseline": header.baseline_rows,
-                "unchanged": header.unchanged,
-                "started_ns": header.started_ns,
-                "released": planned.released,
-            }
+    with _workplace(settings, pair, run) as here, here.empty_plan(here.order.header) as planned:
+        part = KeyRange(*here.order.ranges[number])
+        here.fill(planned, part, outputs)
+        _require_order(here)
+        heap = f"planned {run} {number} {uuid.uuid4().hex}"  # a worker thought lost may still write, to its own
+        here.state.heaps.keep(heap, planned.saved())
+        header = planned.header
+        return {
+            "heap": heap,
+            "left": header.left_entries,
+            "right": header.right_entries,
+            "baseline": header.baseline_rows,
+            "unchanged": header.unchanged,
+            "released": planned.released,
+        }
 
 
 def _require_order(here: Workplace) -> None:
@@ -147,7 +152,10 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
         state.only(*seqs)
         recover(here.sides, state, warn=lambda message: outputs.warn(run, message))
         doubtful = _settle_earlier(planned, state.journal_of(run, *seqs))
-        applied = apply(planned, here.sides, state, listener=outputs.listener, stopped=outputs.stopped)
+        row = state.run(run)
+        if row is None:
+            raise Interrupted(f"nobody leads the run {run} any more")
+        applied = here.apply(planned, row, outputs)
         if doubtful and not (applied.interrupted or applied.broken):
             planned.settle(_continue(here, doubtful, outputs))
         heap = f"applied {run} {stage} {number} {uuid.uuid4().hex}"
@@ -183,28 +191,21 @@ def _settle_earlier(planned: Plan, rows: Iterable[JournalRow]) -> list[JournalRo
 def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> Iterator[Outcome]:
     """Decide anew about what an earlier try had begun, and do that, as a run of its own: what the first one put into
     the trash stays as it is. Nothing is deleted there but what was to be deleted or moved."""
-    settings, header = here.settings, replace(here.order.header, run=new_run_id())
+    header = replace(here.order.header, run=new_run_id(), started_ns=time.time_ns())
     keys = {key for row in doubtful for key in (row.key, row.source) if key}
     doomed = {row.source or row.key for row in doubtful if row.action.startswith(("delete", "move"))}
     done: dict[str, tuple[str, str, int]] = {}
     try:
         keys |= {normal(name) for row in doubtful for name in _losers(here, row)}
-        with build(
-            here.sides,
-            here.state,
-            header,
-            folder=settings.home / "plans",
-            stopped=outputs.stopped,
-            view=View(part=Part(keys)),
-        ) as again:
+        with here.empty_plan(header) as again:
+            here.fill(again, Part(keys), Outputs(stopped=outputs.stopped))
             for item in list(again.items()):
                 strange = item.key not in keys or (item.source and item.source not in keys)
                 if strange or (item.action in _DELETES and item.key not in doomed):
                     again.db.execute("delete from items where seq = ?", (item.seq,))
             if again.size():
-                here.state.start_run(_run_row(header))
                 outputs.warn(here.order.header.run, f"what a lost worker had begun was continued as run {header.run}")
-            applied = apply(again, here.sides, here.state, stopped=outputs.stopped)
+            applied = here.apply(again, _run_row(header), Outputs(stopped=outputs.stopped))
             for item in again.items():
                 if item.action not in HIDDEN:
                     said = ("failed", applied.broken, 0) if applied.broken else (item.outcome, item.error, item.bytes)
@@ -232,7 +233,7 @@ def _losers(here: Workplace, row: JournalRow) -> Iterator[str]:
 def _run_row(header: Header) -> RunRow:
     specs = (header.left, header.right)
     trash = "kept" if header.config.trash else "none"
-    return RunRow(header.run, header.left_url, header.right_url, *specs, header.started_ns or 1, trash)
+    return RunRow(header.run, header.left_url, header.right_url, *specs, header.started_ns, trash)
 
 
 def _outcomes(planned: Plan) -> Iterator[Outcome]:

@@ -105,9 +105,10 @@ def session(
 @contextmanager
 def _shared(sides: Sides, settings: Settings) -> Iterator[SharedState]:
     from trueup.catalog.database import database_of
-    from trueup.sync.shared import SharedState
+    from trueup.sync.shared import SharedState, opened_plainly
 
-    with closing(SharedState.of(database_of(settings), sides.left.url, sides.right.url, settings.home)) as state:
+    url = database_of(settings)
+    with opened_plainly(SharedState.of(url, sides.left.url, sides.right.url, settings.home)) as state:
         yield state
 
 

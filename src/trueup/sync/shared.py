@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from trueup.catalog.sql.tables import (
     pair_notes,
     pair_runs,
 )
+from trueup.errors import StoreError, TrueupError
 from trueup.sync.pair import Agreed
 from trueup.sync.state import Held, JournalRow, PairState, RunRow, pair_id
 
@@ -101,7 +103,7 @@ class SharedState(PairState):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._engine.begin() as db:
+        with _as_a_file(), self._engine.begin() as db:
             self._mine.db = db
             try:
                 yield
@@ -116,7 +118,7 @@ class SharedState(PairState):
         if (db := getattr(self._mine, "db", None)) is not None:
             yield db
         else:
-            with self._engine.begin() as db:
+            with _as_a_file(), self._engine.begin() as db:
                 yield db
 
     @contextmanager
@@ -124,7 +126,7 @@ class SharedState(PairState):
         if (db := getattr(self._mine, "db", None)) is not None:
             yield db
         else:
-            with reading(self._engine) as db:
+            with _as_a_file(), reading(self._engine) as db:
                 yield db
 
     def _put(self, table: sa.Table, rows: Iterable[dict[str, object]]) -> None:
@@ -154,6 +156,9 @@ class SharedState(PairState):
             if len(rows) < 5000:
                 return
             after = _BASE.key > rows[-1].key
+
+    def has_baseline(self) -> bool:
+        return self._scalar(sa.select(_BASE.key).where(_BASE.pair == self.pair).limit(1)) is not None
 
     def baseline_rows(self) -> int:
         return self._scalar(sa.select(sa.func.count()).where(_BASE.pair == self.pair)) or 0
@@ -314,6 +319,28 @@ class SharedState(PairState):
     def _scalar(self, query: sa.Select[Any]) -> Any:  # noqa: ANN401 - whatever the column holds
         with self._reading() as db:
             return db.execute(query).scalar()
+
+
+@contextmanager
+def opened_plainly(state: SharedState) -> Iterator[SharedState]:
+    """Close it in the end, and raise `TrueupError` for what the database refuses."""
+    try:
+        yield state
+    except sqlite3.DatabaseError as error:
+        raise TrueupError(str(error)) from error
+    finally:
+        state.close()
+
+
+@contextmanager
+def _as_a_file() -> Iterator[None]:
+    """Say of the database what is said of a state file that fails: whoever applies a plan is prepared for that."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except TrueupError as error:
+        raise sqlite3.OperationalError(str(error)) from error
 
 
 def shared_pairs(url: str) -> list[str]:

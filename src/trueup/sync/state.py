@@ -206,6 +206,10 @@ class PairState:
             yield from map(Agreed._make, rows)
             after, begins = rows[-1][0], ">"
 
+    def has_baseline(self) -> bool:
+        """Whether anything is agreed on."""
+        return self._db.execute("select 1 from baseline limit 1").fetchone() is not None
+
     def baseline_rows(self) -> int:
         """How many rows there are."""
         return int(self._db.execute("select count(*) from baseline").fetchone()[0])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -13,20 +15,22 @@ from typing import TextIO
 
 from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
-from trueup.errors import Refused, UsageError
+from trueup.errors import Interrupted, Refused, TrueupError, UsageError
 from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.sync import guards, trash
-from trueup.sync.apply import Applied, recover
-from trueup.sync.hands import Hands, Here
+from trueup.sync.apply import Application, Applied, recover
+from trueup.sync.decide import Action
+from trueup.sync.early import Hands
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan
-from trueup.sync.planner import Sides, View
+from trueup.sync.planner import Sides, View, build
 from trueup.sync.recording import Recording, finished
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
 from trueup.sync.state import RunRow
+from trueup.sync.workers import Workers
 
 log = logging.getLogger("trueup.sync")
 
@@ -56,7 +60,13 @@ def plan(
     settings = settings or load()
     run = new_run_id()
     with session(left, right, settings, run=run, lock=False) as opened:
-        return _build(opened, run, sync_config(options), outputs or Outputs(), Here())
+        planned = _blank(opened, run, sync_config(options))
+        try:
+            _build(opened, planned, outputs or Outputs())
+        except BaseException:
+            planned.close()
+            raise
+        return planned
 
 
 def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
@@ -81,7 +91,9 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
             )
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
-        return record(_apply(opened, plan, outputs, Here()))
+        with closing(_application(opened, plan, outputs)) as application:
+            _check(plan, outputs)
+            return record(_apply(opened, plan, application.run, outputs))
 
 
 def sync(
@@ -93,62 +105,92 @@ def sync(
     dry_run: bool = False,
     outputs: Outputs | None = None,
     watched: Watched | None = None,
-    hands: Hands | None = None,
+    workers: Workers | None = None,
 ) -> SyncRun:
     """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
 
-    Returns a run with status ok, partial, interrupted or dry-run; a dry run that a guard would refuse has status
-    refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the `StoreError` of a place that cannot be
-    listed; nothing was done then. `hands` do the work, this process without any.
+    New files begin to be copied while the listings go on, where nothing further down can object to that. Returns a run
+    with status ok, partial, interrupted or dry-run, or failed when a listing broke off after such copies; a dry run
+    that a guard would refuse has status refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the
+    `StoreError` of a place that cannot be listed; nothing was done then. Where there are `workers`, they do the work.
     """
     settings = settings or load()
-    hands = hands or Here()
     outputs = outputs or Outputs()
     watched = watched or Watched()
     header = Header(run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig())
     if dry_run:
         # Workers do nothing for a run that does not hold the pair.
-        with session(left, right, settings, run=header.run, lock=hands.shared, shared=hands.shared) as opened:
-            return _dry_run(opened, header, outputs, hands)
+        led = workers is not None
+        with session(left, right, settings, run=header.run, lock=led, shared=led) as opened:
+            return _dry_run(opened, header, outputs, workers)
     with (
         Recording(header, settings, outputs, is_news=watched.is_news) as record,
-        session(left, right, settings, run=header.run, sides=watched.sides, shared=hands.shared) as opened,
+        session(left, right, settings, run=header.run, sides=watched.sides, shared=workers is not None) as opened,
     ):
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
         if header.config.release:
             opened.state.release()
-        with _build_clearly(opened, header, outputs, watched.view, hands) as planned:
-            if outputs.plan_out is not None:
-                planned.save(outputs.plan_out)
-            watched.left_for_later(planned.unsettled)
-            return record(_apply(opened, planned, outputs, hands, part=not watched.view.part.whole))
+        if workers is not None:
+            return record(_sync_led(opened, header, outputs, workers))
+        run = _sync_part(opened, header, outputs, watched)
+        return record(_sync_whole(opened, header, outputs, watched) if run is None else run)
 
 
-def _build_clearly(opened: Session, header: Header, outputs: Outputs, view: View, hands: Hands) -> Plan:
-    """The plan of a part if the part can be judged by itself and no guard objects, else that of the whole."""
-    if not view.part.whole:
+def _sync_part(opened: Session, header: Header, outputs: Outputs, watched: Watched) -> SyncRun | None:
+    """A run over a part, if there is one that can be judged by itself and no guard objects."""
+    part = watched.view.part
+    if part.whole:
+        return None
+    with _blank(opened, header.run, header.config) as planned:
         try:
-            planned = _build(opened, header.run, header.config, outputs, hands, view)
+            _build(opened, planned, outputs, watched.view)
+            part.require_clear(planned, opened.sides)
+            guards.check(planned)
         except (Unclear, Refused):
-            pass
-        else:
-            try:
-                view.part.require_clear(planned, opened.sides)
-                guards.check(planned)
-            except (Unclear, Refused):
-                planned.close()
-            except BaseException:
-                planned.close()
+            return None
+        outputs.listener(_planned(planned))
+        watched.left_for_later(planned.unsettled)
+        with closing(_application(opened, planned, outputs)) as application:
+            return _apply(opened, planned, application.run, outputs, part=True)
+
+
+def _sync_whole(opened: Session, header: Header, outputs: Outputs, watched: Watched) -> SyncRun:
+    view = replace(watched.view, part=Part())
+    with (
+        _blank(opened, header.run, header.config) as planned,
+        closing(_application(opened, planned, outputs)) as application,
+    ):
+        # With --delete a new file may be another one renamed, and whoever wants to see the plan sees it first.
+        hands = None if header.config.delete or outputs.plan_out is not None else application
+        try:
+            _build(opened, planned, outputs, view, hands)
+            _check(planned, outputs)
+        except (TrueupError, sqlite3.DatabaseError) as error:
+            if (run := _cut_short(opened, planned, application, outputs, error)) is None:
                 raise
-            else:
-                return planned
-    return _build(opened, header.run, header.config, outputs, hands, replace(view, part=Part()))
+            return run
+        if outputs.plan_out is not None:
+            planned.save(outputs.plan_out)
+        watched.left_for_later(planned.unsettled)
+        return _apply(opened, planned, application.run, outputs)
 
 
-def _build(
-    opened: Session, run: str, config: SyncConfig, outputs: Outputs, hands: Hands, view: View | None = None
-) -> Plan:
+def _sync_led(opened: Session, header: Header, outputs: Outputs, workers: Workers) -> SyncRun:
+    """A run whose plan workers make and apply, and of which this process sees the whole."""
+    with _blank(opened, header.run, header.config) as planned:
+        workers.plan(opened, planned, outputs)
+        _check(planned, outputs)
+        if outputs.plan_out is not None:
+            planned.save(outputs.plan_out)
+        if planned.size():
+            opened.state.start_run(_row(opened, planned.header))
+        opened.state.require_lock()
+        run = _apply(opened, planned, partial(workers.apply, opened, planned, outputs), outputs)
+    return replace(run, parts=tuple(workers.parts))
+
+
+def _blank(opened: Session, run: str, config: SyncConfig) -> Plan:
     header = Header(
         run=run,
         left=opened.left,
@@ -156,13 +198,54 @@ def _build(
         left_url=opened.sides.left.url,
         right_url=opened.sides.right.url,
         config=config,
+        started_ns=time.time_ns(),
     )
-    return hands.build(opened, header, outputs, view)
+    return Plan(header, folder=opened.folder)
 
 
-def _dry_run(opened: Session, header: Header, outputs: Outputs, hands: Hands) -> SyncRun:
+def _build(
+    opened: Session, planned: Plan, outputs: Outputs, view: View | None = None, hands: Hands | None = None
+) -> None:
+    build(
+        planned,
+        opened.sides,
+        opened.state,
+        listener=outputs.listener,
+        stopped=outputs.stopped,
+        view=view,
+        hands=hands,
+    )
+
+
+def _row(opened: Session, header: Header) -> RunRow:
+    return RunRow(
+        run=header.run,
+        left_url=opened.sides.left.url,
+        right_url=opened.sides.right.url,
+        left_spec=opened.lasting("left"),
+        right_spec=opened.lasting("right"),
+        started_ns=time.time_ns(),
+        trash="kept" if header.config.trash else "none",
+    )
+
+
+def _application(opened: Session, planned: Plan, outputs: Outputs) -> Application:
+    row = _row(opened, planned.header)
+    return Application(planned, opened.sides, opened.state, row, listener=outputs.listener, stopped=outputs.stopped)
+
+
+def _check(planned: Plan, outputs: Outputs) -> None:
+    outputs.listener(_planned(planned))
+    guards.check(planned)
+
+
+def _dry_run(opened: Session, header: Header, outputs: Outputs, workers: Workers | None) -> SyncRun:
     began = time.monotonic()
-    with _build(opened, header.run, header.config, outputs, hands) as planned:
+    with _blank(opened, header.run, header.config) as planned:
+        if workers is None:
+            _build(opened, planned, outputs)
+        else:
+            workers.plan(opened, planned, outputs)
         outputs.listener(_planned(planned))
         if outputs.plan_out is not None:
             planned.save(outputs.plan_out)
@@ -188,7 +271,7 @@ def _dry_run(opened: Session, header: Header, outputs: Outputs, hands: Hands) ->
             differences=_differs(planned),
             items=items,
             items_truncated=truncated,
-            parts=tuple(hands.parts),
+            parts=tuple(workers.parts) if workers is not None else (),
         )
     outputs.listener(finished(run))
     return run
@@ -199,28 +282,16 @@ def _differs(planned: Plan) -> bool:
     return planned.size() > 0 or bool(counts["conflict"] or counts["unknown"])
 
 
-def _apply(opened: Session, planned: Plan, outputs: Outputs, hands: Hands, *, part: bool = False) -> SyncRun:
-    """Guards, journal, effects, trash, result: the same for a plan of this minute and for a saved one."""
+def _apply(
+    opened: Session, planned: Plan, act: Callable[[], Applied], outputs: Outputs, *, part: bool = False
+) -> SyncRun:
+    """Journal and effects by `act`, trash, result: the same for a plan of this minute and for a saved one. No guard
+    objects."""
     header = planned.header
-    outputs.listener(_planned(planned))
-    guards.check(planned)
     differences = _differs(planned)
     notes = planned.counts()
     _warn_of_lost_times(opened, planned, outputs)
-    if planned.size():  # what only conflicts, or is only noted, leaves nothing to undo
-        opened.state.start_run(
-            RunRow(
-                run=header.run,
-                left_url=opened.sides.left.url,
-                right_url=opened.sides.right.url,
-                left_spec=opened.lasting("left"),
-                right_spec=opened.lasting("right"),
-                started_ns=time.time_ns(),
-                trash="kept" if header.config.trash else "none",
-            )
-        )
-    opened.state.require_lock()
-    applied = hands.apply(opened, planned, outputs)
+    applied = act()
     if not applied.broken:
         if not applied.interrupted and not part:
             _forget_out_of_scope(opened, header.config)
@@ -233,8 +304,37 @@ def _apply(opened: Session, planned: Plan, outputs: Outputs, hands: Hands, *, pa
     elif applied.untried:
         reason = f"{applied.untried:,} of {planned.size():,} changes were left undone: {applied.why}"
         outputs.warn(header.run, reason)
-    result = _result(planned, applied, notes, differences=differences)
-    return replace(result, reason=reason, parts=tuple(hands.parts))
+    return replace(_result(planned, applied, notes, differences=differences), reason=reason)
+
+
+def _cut_short(
+    opened: Session,
+    planned: Plan,
+    application: Application,
+    outputs: Outputs,
+    error: TrueupError | sqlite3.DatabaseError,
+) -> SyncRun | None:
+    """The result of a run that had begun to copy new files when an error ended its planning. None if nothing came of
+    that either: then the error is all there is to say. Nothing is concluded but what was done."""
+    applied = application.cut_short("planning broke off before it began")
+    if not applied.counts:
+        return None
+    planned.restart()
+    _write_items(planned, outputs.items_out)
+    what, cure = (error.message, error.cure) if isinstance(error, TrueupError) else (str(error), "")
+    if broken := applied.broken or ("" if isinstance(error, TrueupError) else what):
+        what, cure = opened.state.trouble(broken), ""
+    copied = applied.counts[Action.COPY_RIGHT] + applied.counts[Action.COPY_LEFT]
+    what = what.removesuffix("; nothing was done")
+    reason = f"{what}; by then {copied:,} new files had been copied, and nothing else was done"
+    reason = f"{reason}. {cure}" if cure else reason
+    outputs.warn(planned.header.run, reason)
+    stopped = isinstance(error, Interrupted) or applied.interrupted
+    return replace(
+        _result(planned, applied, planned.counts(), differences=True),
+        status="interrupted" if stopped else "failed",
+        reason=reason,
+    )
 
 
 def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differences: bool) -> SyncRun:

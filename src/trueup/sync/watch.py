@@ -324,7 +324,7 @@ class _Watch:
             self._config = replace(self._config, release=False)  # of what was held when the watch began
         if run.status != "ok":
             self.close()  # what a store remembers of a plan that was not carried out is no help to the next one
-        if self._only_time_helps or run.counts["failed"]:
+        if self._only_time_helps or run.counts["failed"] or run.status == "failed":
             self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), self._pace.poll)
             self._whole_due = now + self._pause
         elif part.whole or refused:
@@ -362,7 +362,7 @@ def _complaint(run: SyncRun, error: BaseException | None) -> str:
         case BaseException():
             return re.sub(r"\d+", "#", f"{type(error).__name__}: {error}")
     if run.status == "failed":
-        return run.reason or run.status
+        return re.sub(r"\d+", "#", run.reason or run.status)
     wrong = [
         f"{item['key']}\n{item['action']}"
         for item in run.items

@@ -50,6 +50,13 @@ class StoreContract(ListingContract):
         assert store.features == store.features
         assert abs(store.clock_ahead_ns()) < 3_600_000_000_000
 
+    def test_finding_out_whether_a_new_file_can_take_anothers_place_leaves_nothing(self, store: Store) -> None:
+        store.create()
+        guards = store.guards_absent()
+        assert guards == store.guards_absent()
+        assert guards <= store.features.if_absent
+        assert listing(store) == []
+
     def test_an_empty_store_exists_and_lists_nothing(self, store: Store) -> None:
         store.create()
         assert store.exists()

@@ -191,6 +191,9 @@ class FaultyStore:
     def features(self) -> Features:
         return self.inner.features
 
+    def guards_absent(self) -> bool:
+        return self.inner.guards_absent()
+
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
         after = self._before("list", "")
         entries: Iterator[Entry] = self._seen(self.inner.list(start, ordered=ordered), start)

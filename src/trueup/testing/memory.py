@@ -73,6 +73,9 @@ class MemoryStore(BytesPassHere):
     def features(self) -> Features:
         return Features(tree=False, if_absent=True, if_match=True, delete_if_match=True, start=True, metadata=True)
 
+    def guards_absent(self) -> bool:
+        return True
+
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:  # noqa: ARG002
         start = keys.normal(start)
         with self._lock:
