@@ -152,10 +152,7 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
         state.only(*seqs)
         recover(here.sides, state, warn=lambda message: outputs.warn(run, message))
         doubtful = _settle_earlier(planned, state.journal_of(run, *seqs))
-        row = state.run(run)
-        if row is None:
-            raise Interrupted(f"nobody leads the run {run} any more")
-        applied = here.apply(planned, row, outputs)
+        applied = here.apply(planned, state.run(run) or _run_row(here.order.header), outputs)
         if doubtful and not (applied.interrupted or applied.broken):
             planned.settle(_continue(here, doubtful, outputs))
         heap = f"applied {run} {stage} {number} {uuid.uuid4().hex}"
