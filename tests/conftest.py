@@ -6,6 +6,7 @@ The proxy settings send whatever is not loopback to a port where nobody listens,
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ REMOVED = (
     *("ALERT_EMAIL_", "MAILGUN_", "TRUEUP_", "SSH_", "XDG_", "MSI_", "IDENTITY_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("COLUMNS", "FORCE_COLOR", "NO_COLOR", "HOST", "PORT"),
+    # Containers set it. Each of the hundreds of processes here would compile all that it imports.
+    "PYTHONDONTWRITEBYTECODE",
 )
 NOWHERE = "http://127.0.0.1:9"
 SET = {
@@ -61,6 +64,7 @@ SET = {
 for variable in [name for name in os.environ if name.startswith(REMOVED) and name != "HOSTNAME"]:
     del os.environ[variable]
 os.environ.update(SET)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
