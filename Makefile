@@ -8,6 +8,8 @@ LOCKS  := pyproject.toml uv.lock
 # What the tests need beyond the plain package.
 EXTRAS := --extra sftp --extra fsspec --extra tui --extra django --extra postgres --extra mongo --extra downloads --extra sheets --extra server --extra web --extra celery
 AZURITE := tests/servers/node_modules/.installed
+# Containers set it. Each start of the command, and each test's process, would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # The dashboard is tested in a browser; `CHROMIUM=/path make test` takes another one.
 export CHROMIUM ?= /usr/bin/chromium
 
