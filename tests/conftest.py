@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -77,11 +78,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shared.close_house()
 
 
+@pytest.fixture(scope="session")
+def all_homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where they all lie: pytest would look through thousands of folders to number one more."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, all_homes: Path) -> Path:
     """A home and a state folder of the test's own (returned: the home), and `tmp_path` as the working folder, so that
     no `trueup.toml` or `.env` of the developer's is read."""
-    home = tmp_path_factory.mktemp("home")
+    home = Path(tempfile.mkdtemp(dir=all_homes))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("TRUEUP_HOME", str(home / "state"))
