@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 export CHROMIUM ?= /usr/bin/chromium
 
 # One test process more than cores, as a test waits for a third of its time; at most 8: the servers are shared, and more
-# only queue in front of them.
+# only queue in front of them. Neighbours stay together (`worksteal`), so that a module's servers start once and not once
+# for each process; whoever has done its own takes half of another's.
 JOBS ?= $(shell n=$$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)); [ $$n -gt 8 ] && n=8; echo $$n)
 ARGS ?=
 
@@ -28,7 +29,7 @@ demo: $(VENV)/.main ## Install, then run the main jobs on real input
 	$(BIN)/trueup demo
 
 test: $(VENV)/.test $(AZURITE) | $(CHROMIUM) ## Run every test against real servers on loopback (ARGS="-k name" narrows it)
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.test ## Lint, formatting, types, import rules
 	$(BIN)/ruff check .
