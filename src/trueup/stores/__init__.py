@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from trueup.config import StoreConfig, local_path
-from trueup.errors import ConfigError, MissingExtra, UnknownScheme, UsageError
-from trueup.stores.base import Entry, Features, OutOfOrder, Store
+if TYPE_CHECKING:
+    from trueup.config import StoreConfig
+    from trueup.stores.base import Entry, Features, OutOfOrder, Store
 
 __all__ = ["Entry", "Features", "OutOfOrder", "Store", "open_store"]
 
@@ -20,6 +21,9 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
 
     Nothing is contacted yet. Raises `UnknownScheme` or `ConfigError`.
     """
+    from trueup.config import StoreConfig, local_path
+    from trueup.errors import ConfigError, MissingExtra, UnknownScheme, UsageError
+
     if isinstance(config, str):
         config = StoreConfig(url=config)
     if not config.url and config.options.get("service"):
@@ -61,3 +65,12 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
         f"no store answers to {scheme}://",
         cure="Known: a path, file://, s3://, r2://, gs://, az://, sftp://, fsspec+…://, memory://",
     )
+
+
+def __getattr__(name: str) -> object:
+    """The rest, when it is asked for: each helper that lists a bucket imports this package, and needs nothing of it."""
+    if name in __all__:
+        from trueup.stores import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
