@@ -65,3 +65,48 @@ def test_who_goes_takes_the_answer_from_nobody_and_errors_are_everybody_s():
         assert await together.answer("x", lambda: b"fine") == b"fine"
 
     run(main())
+
+
+def test_what_was_looked_up_is_the_answer_until_something_changes():
+    state, looks = {"version": 1, "rows": "a"}, 0
+
+    def look() -> bytes:
+        nonlocal looks
+        looks += 1
+        rows = state["rows"]
+        if rows == "b":  # somebody writes while it is looked up
+            state.update(version=3, rows="c")
+        return str(rows).encode()
+
+    async def main() -> None:
+        together = Together()
+
+        async def answers() -> set[bytes]:
+            return {await together.answer("x", look, lambda: state["version"]) for _ in range(3)}
+
+        assert await answers() == {b"a"}
+        assert looks == 1
+        state.update(version=2, rows="b")
+        assert await answers() == {b"b", b"c"}
+        assert looks == 3
+        state.update(version=None)
+        assert await answers() == {b"c"}
+        assert looks == 6
+        assert await together.answer("y", lambda: b"another", lambda: 3) == b"another"
+
+    run(main())
+
+
+def test_where_it_cannot_be_said_whether_something_changed_nobody_is_told_the_old():
+    def gone() -> int:
+        raise ValueError("gone")
+
+    async def main() -> None:
+        together = Together()
+        assert await together.answer("x", lambda: b"old", lambda: 1) == b"old"
+        with pytest.raises(ValueError, match="gone"):
+            await together.answer("x", lambda: b"old", gone)
+        assert not together._begun
+        assert not together._next
+
+    run(main())

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from trueup.catalog import database, open_catalog
-from trueup.catalog.base import Catalog, Downloads, Ledger, RunLog
+from trueup.catalog.base import Catalog, Downloads, Ledger, RunLog, now
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
 from trueup.cli import main
@@ -89,6 +89,18 @@ class Queued(TasksContract):
             yield catalog
 
 
+class Versions:
+    def test_whoever_writes_makes_another_version_where_there_are_any(self, database_url: str) -> None:
+        with closing(open_catalog(database_url, LIMITS)) as one, closing(open_catalog(database_url, LIMITS)) as other:
+            for number, writer in enumerate((one, other, one)):
+                before = one.version()
+                assert one.ledger.usage()
+                assert one.version() == before
+                writer.downloads.begin(f"https://example.com/{number}", abandoned_before=now())
+                assert (one.version() == before) == (before is None)
+            assert (before is None) == (not database_url.startswith("sqlite"))
+
+
 class Sqlite:
     @pytest.fixture
     def database_url(self, tmp_path: Path) -> str:
@@ -138,6 +150,10 @@ class TestSqliteTasks(Sqlite, Queued):
     pass
 
 
+class TestSqliteVersions(Sqlite, Versions):
+    pass
+
+
 class TestPostgresLedger(Postgres, Ledgers):
     pass
 
@@ -166,6 +182,10 @@ class TestPostgresTasks(Postgres, Queued):
     pass
 
 
+class TestPostgresVersions(Postgres, Versions):
+    pass
+
+
 class TestMongoLedger(Mongo, Ledgers):
     pass
 
@@ -191,6 +211,10 @@ class TestMongoLocks(Mongo, Locked):
 
 
 class TestMongoTasks(Mongo, Queued):
+    pass
+
+
+class TestMongoVersions(Mongo, Versions):
     pass
 
 

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import MutableMapping
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
@@ -160,6 +161,7 @@ class Limiter:
         return 0.0 if left >= 1 else (1 - left) / self._refill
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address means this machine alone."""
     if host.lower() == "localhost":

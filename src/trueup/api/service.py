@@ -75,6 +75,7 @@ class Service:
         self.closing = threading.Event()
         """Set when the server is to stop: streams end."""
         self.together = Together()
+        self._has_pool = has_pool(settings)
         self._open = ExitStack()
         # Each has a connection of its own: who reads never waits behind who waits to write.
         self._pool = self._once(lambda: Pool.from_config(settings))
@@ -131,10 +132,16 @@ class Service:
         return self._reader()
 
     def storage(self) -> dict[str, Any]:
-        """The pool's numbers; without a pool there are none."""
-        if has_pool(self.settings):
+        """The pool's numbers; without a pool there are none. Raises `TrueupError`."""
+        self.storage_version()  # books that were moved away are nobody's any more
+        if self._has_pool:
             return self._pool().stats().model_dump()
         return {"providers": [], "total_size_bytes": 0, "total_size_gb": 0.0, "total_file_count": 0}
+
+    def storage_version(self) -> int | None:
+        """Another one than before when those may have changed since; None: look. It waits for nobody. Raises
+        `TrueupError` for books that are not where they were."""
+        return self._pool().version() if self._has_pool else 0
 
     def history(self, limit: int) -> list[RunRecord]:
         """The newest runs that ended on this machine, or that the shared database knows of."""

@@ -456,6 +456,11 @@ class Catalog(Protocol):
         """What time it is by the database's own clock, UTC; None where a file is the database, which has none."""
         ...
 
+    def version(self) -> int | None:
+        """Another one than before when somebody has written since, by whatever way; None where only rows tell. It waits
+        for nobody. Raises `TrueupError` for a file that is not where it was."""
+        ...
+
     def close(self) -> None:
         """Let the database go."""
         ...

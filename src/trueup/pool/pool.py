@@ -305,6 +305,11 @@ class Pool:
             total_file_count=sum(row.file_count for row in rows),
         )
 
+    def version(self) -> int | None:
+        """Another one than before when somebody has changed the books since, maybe; None where only `stats` tells. It
+        waits for nobody. Raises `TrueupError` for a database that is not where it was."""
+        return self._catalog.version()
+
     def usage(self) -> Iterator[tuple[Usage, int]]:
         """Each provider's books and its quota, in bytes; 0 for one that the settings do not have any more."""
         for usage in self._ledger.usage():

@@ -51,6 +51,9 @@ class MongoCatalog:
         told: datetime = self._client.admin.command("hello", codec_options=self._client.codec_options)["localTime"]
         return told
 
+    def version(self) -> None:
+        """See `Catalog`."""
+
     def close(self) -> None:
         """See `Catalog`."""
         self._client.close()

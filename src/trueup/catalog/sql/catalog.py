@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from trueup.catalog.sql.locks import SqlLocks
 from trueup.catalog.sql.outbox import SqlOutbox
 from trueup.catalog.sql.runs import SqlRunLog
 from trueup.catalog.sql.tasks import SqlTasks
+from trueup.catalog.sql.version import Version
 
 
 class SqlCatalog:
@@ -41,8 +43,21 @@ class SqlCatalog:
         with reading(self._engine) as db:
             return db.execute(sa.select(clock(self._engine))).scalar_one()
 
+    def version(self) -> int | None:
+        """See `Catalog`."""
+        return self._version.now() if self._version is not None else None
+
+    @cached_property
+    def _version(self) -> Version | None:
+        """Only a service asks often enough to need it."""
+        file = Path(self._engine.url.database or "")
+        return Version(file) if self._engine.dialect.name == "sqlite" and file.is_file() else None
+
     def close(self) -> None:
         """See `Catalog`."""
+        version = vars(self).get("_version")
+        if version is not None:
+            version.close()
         self._engine.dispose()
 
 
