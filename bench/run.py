@@ -69,14 +69,15 @@ def arguments() -> argparse.Namespace:
 
 
 def write_docs() -> None:
-    """The page of results with its pictures, from what is kept: nothing is measured."""
-    from bench import pictures, report, results
+    """The page of results with its pictures, and the table of the billion, from what is kept: nothing is measured."""
+    from bench import pictures, report, results, scale
 
     found = results.kept()
     sections, growth = results.together(found), results.growth(found)
     put(PAGE, report.markdown(sections, growth, pictures="assets"))
     drawn = pictures.draw(sections, growth, DOCS / "assets")
-    print(f"Written: {PAGE.name}, {', '.join(path.name for path in drawn)}")
+    put(scale.PAGE, scale.markdown(growth))
+    print(f"Written: {PAGE.name}, {scale.PAGE.name}, {', '.join(path.name for path in drawn)}")
 
 
 def put(page: Path, text: str) -> None:
