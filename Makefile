@@ -37,7 +37,7 @@ check: $(VENV)/.test ## Lint, formatting, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench ## Compare with rclone, s5cmd and aws-cli; the table goes to bench/results/ too
+bench: $(VENV)/.bench ## Compare with rclone, s5cmd and aws-cli; the tables go to bench/results/ too
 	$(BIN)/python bench/run.py $(ARGS)
 
 docs: $(VENV)/.docs ## Build the documentation into site/

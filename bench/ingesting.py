@@ -1,4 +1,4 @@
-"""What a pass over files costs that were all taken before: over SFTP beside merely listing them, and over a million."""
+"""Taking files over SFTP, beside rclone; what a pass over known files costs, beside a listing; and over a million."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from bench import timing, tools
+from bench import inputs, over_ssh, timing, tools
 from tests.servers import kinds
 
 from trueup.catalog.database import open_processed
@@ -45,18 +45,25 @@ def known():
     run = trueup.ingest("stats")
     assert (run.status, run.counts["already"], run.counts["downloaded"]) == ("ok", int(sys.argv[1]), 0), run
 
-first = trueup.ingest("stats")
-assert first.counts["processed"] == int(sys.argv[1]), first.reason
-print(json.dumps({"first": first.seconds, "rounds": [(taken(listed), taken(known)) for _ in range(int(sys.argv[2]))]}))
+print(json.dumps([(taken(listed), taken(known)) for _ in range(int(sys.argv[2]))]))
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """Whole commands of one tool: the first takes every file, the next finds nothing new."""
+
+    tool: str
+    files: int
+    first: timing.Timing
+    next: timing.Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Seconds: the first pass, which takes all; merely listing; a pass in which all are known (medians)."""
+    """Seconds (medians) in one process: merely listing, and a pass in which all files are known."""
 
     files: int
-    first: float
     listing: float
     known: float
 
@@ -74,12 +81,12 @@ class Million:
     taken: timing.Timing
 
 
-def over_sftp(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> Known:
+def over_sftp(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> tuple[Known, list[Passes]]:
     """Files of a match each, a month old."""
     say(f"taking {FILES:,} files over SFTP …")
     home = folder / "ingesting"
     drop = Path(facts["folder"]) / "data" / "drop"
-    for made in (home, drop):
+    for made in (home, drop, home / "copied"):
         made.mkdir(parents=True)
     month_ago = time.time() - 30 * 86400
     for number in range(FILES):
@@ -91,12 +98,26 @@ def over_sftp(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], No
         f'password = "{kinds.SFTP_PASSWORD}"\nknown_hosts = "{facts["known_hosts"]}"\n'
         '[ingest.stats]\nsource = "drop"\ninto = "local"\n'
     )
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TRUEUP_HOME": str(home / "state")}
+    environ = tools.environ({**facts, "endpoint": "none"}, home)
+    environ |= over_ssh.rclone_remote(facts["port"], facts["known_hosts"], over_ssh.obscured())
     environ |= {"TRUEUP_CONFIG": str(home / "trueup.toml")}
+    near = next(place for place in over_ssh.PLACES if place.port == "port")
+    at_once = ["--transfers", str(near.transfers), "--checkers", str(near.transfers), "--sftp-disable-hashcheck"]
+    commands = {
+        "trueup": [str(tools.BIN / "trueup"), "ingest", "stats", "--json"],
+        "rclone": [str(tools.BIN / "rclone"), "copy", "bench:drop", str(home / "copied"), *at_once],
+    }
+    passes = []
+    for tool, command in commands.items():
+        first, following = (timing.run(command, environ, folder=home) for _ in range(2))
+        passes.append(Passes(tool=tool, files=FILES, first=first, next=following))
+        say(f"    {tool:8} {first.seconds:7.2f} s, then {following.seconds:.2f} s")
+    arrived = [inputs.digests(into) for into in (home / "local", home / "copied")]
+    if arrived != [inputs.digests(drop)] * 2:
+        raise timing.Failed(f"not all {FILES} files were taken as they are: {[len(files) for files in arrived]}")
     told = timing.run([sys.executable, "-c", _PASSES, str(FILES), str(_ROUNDS)], environ, folder=home)
-    found = json.loads(told.output)
-    listing, known = (median(column) for column in zip(*found["rounds"], strict=True))
-    return Known(files=FILES, first=found["first"], listing=listing, known=known)
+    listing, known = (median(column) for column in zip(*json.loads(told.output), strict=True))
+    return Known(files=FILES, listing=listing, known=known), passes
 
 
 def many(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> Million:

@@ -1,4 +1,4 @@
-"""What trueup takes on its own: planning up to a million keys, and very large files at once."""
+"""What trueup takes on its own: planning two equal buckets of many keys, and very large files at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from pathlib import Path
 
 from bench import inputs, timing, tools
 
+PLANNING_KEYS = 1_000_000
 PLANNING_MB = 150.0
+"""Up to so many keys."""
+PLANNING_FAR_MB = 200.0
+"""Beyond."""
 LARGE_MB = 200.0
 LINEAR = 1.5
 """A key may take this much longer to plan in the largest case than in the middle one, and still count as linear."""
@@ -30,6 +34,8 @@ class Planning:
     server_seconds: float
     first: timing.Timing
     next: timing.Timing
+    kept_mb: float | None = None
+    """What trueup remembers of the pair afterwards, in 10^6 bytes on the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +58,14 @@ def planning(
         environ = tools.environ(facts, home)
         alone = listing_alone(facts["endpoint"], f"keys-{number}-left")
         command = [str(tools.BIN / "trueup"), "sync", f"s3://keys-{number}-left/", f"s3://keys-{number}-right/"]
-        first = timing.run([*command, "--json"], environ, folder=home)
+        limit = max(600.0, number / 1000)  # a thousand keys a second is slower than any machine we know
+        first = timing.run([*command, "--json"], environ, folder=home, limit=limit)
         _expect(first.output, "adopt", number)
-        following = timing.run([*command, "--dry-run", "--json"], environ, folder=home)
+        following = timing.run([*command, "--dry-run", "--json"], environ, folder=home, limit=limit)
         _expect(following.output, "unchanged", number)
+        kept = sum(path.stat().st_size for path in inputs.files(home / "trueup")) / 1e6
         shutil.rmtree(home)
-        found.append(Planning(keys=number, server_seconds=alone, first=first, next=following))
+        found.append(Planning(keys=number, server_seconds=alone, first=first, next=following, kept_mb=kept))
         for name, taken in (("first", first), ("next", following)):
             say(f"    {name:8} {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
     return found

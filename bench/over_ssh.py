@@ -58,10 +58,7 @@ class Downloads:
         self._numbers = count(1)
         self._digests = inputs.digests(source)
         shutil.copytree(source, Path(facts["folder"]) / "data" / tools.PREFIX)
-        obscured = subprocess.run(
-            [tools.BIN / "rclone", "obscure", kinds.SFTP_PASSWORD], capture_output=True, text=True, check=True
-        )
-        self._obscured = obscured.stdout.strip()
+        self._obscured = obscured()
 
     def run(self, case: Case, place: Place, *, rounds: int, until: float) -> Case:
         """Each run has a folder of its own that is empty, and trueup an empty memory."""
@@ -97,6 +94,17 @@ class Downloads:
             f'[stores.bench]\nurl = "sftp://{kinds.SFTP_USER}@127.0.0.1:{port}/{tools.PREFIX}"\n'
             f'password = "{kinds.SFTP_PASSWORD}"\nknown_hosts = "{hosts}"\n'
         )
-        settings = {"type": "sftp", "host": "127.0.0.1", "port": port, "user": kinds.SFTP_USER}
-        settings |= {"pass": self._obscured, "known_hosts_file": hosts, "shell_type": "unix"}
-        return {f"RCLONE_CONFIG_BENCH_{name.upper()}": value for name, value in settings.items()}
+        return rclone_remote(port, hosts, self._obscured)
+
+
+def obscured() -> str:
+    """The server's password as rclone wants it."""
+    command = [tools.BIN / "rclone", "obscure", kinds.SFTP_PASSWORD]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def rclone_remote(port: str, known_hosts: str, password: str) -> dict[str, str]:
+    """The variables that make the server rclone's remote `bench`."""
+    settings = {"type": "sftp", "host": "127.0.0.1", "port": port, "user": kinds.SFTP_USER}
+    settings |= {"pass": password, "known_hosts_file": known_hosts, "shell_type": "unix"}
+    return {f"RCLONE_CONFIG_BENCH_{name.upper()}": value for name, value in settings.items()}

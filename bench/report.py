@@ -1,29 +1,29 @@
-"""From timings to tables: medians, ratios, and whether each target is met."""
+"""From results to tables: medians, ratios, whether each target is met, and the command that measures a line again."""
 
 from __future__ import annotations
 
-import os
-import platform
-import tempfile
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.bookkeeping import GROWTH, MANY, PUT_MS, PUTS, WRITERS, Books
 from bench.comparison import Case, Target
-from bench.ingesting import EXTRA_MS, Known, Million
+from bench.ingesting import EXTRA_MS, Known, Million, Passes
 from bench.ingesting import MEMORY_MB as INGEST_MB
-from bench.limits import LARGE_MB, LINEAR, PLANNING_MB, Large, Planning
+from bench.limits import LARGE_MB, LINEAR, PLANNING_FAR_MB, PLANNING_KEYS, PLANNING_MB, Large
+from bench.pictures import CURVES, INGESTED, MEMORY, RECONCILED, RECORDS, SERVED, TIME
 from bench.reconciling import MEMORY_MB, SHARE, Reconciled
 from bench.records import ACCOUNTS, CHANGED, CPU, FASTER, GROWTH_MS, Grown, Merged, Read
+from bench.results import Facts, Growth, Result
 from bench.serving import CONNECTIONS, FILES, Idle, Served
 from bench.timing import Timing
-from bench.tools import PEERS, TOOLS
+from bench.tools import PEERS
 
 COLUMNS = ("trueup", *PEERS, "bare")
 RATIOS = ("rclone", "s5cmd", "best peer", "bare")
+IDLE = 0.25
+"""Up to this share of the processors other things do not matter."""
 TITLES = {"trueup": "trueup", "rclone": "rclone", "s5cmd": "s5cmd", "aws": "aws-cli", "bare": "bare loop"}
 
 
@@ -66,68 +66,95 @@ def _wanted(target: Target) -> str:
     return f"≤ {target.share:.2f} × {name}"
 
 
-def planning_verdicts(rows: Sequence[Planning]) -> list[tuple[str, bool]]:
-    if not rows:
-        return []
-    peak = max(max(row.first.peak_mb, row.next.peak_mb) for row in rows)
-    found = [(f"planning < {PLANNING_MB:g} MB", peak < PLANNING_MB)]
-    if len(rows) > 1:
-        middle, last = rows[-2], rows[-1]
-        growth = max(
+def planning_verdicts(growth: Sequence[Growth]) -> list[tuple[str, bool]]:
+    """Memory at every size; time from the last size but one to the last, as one run measured them."""
+    found = []
+    for limit, rows in (
+        (PLANNING_MB, [one.row for one in growth if one.row.keys <= PLANNING_KEYS]),
+        (PLANNING_FAR_MB, [one.row for one in growth if one.row.keys > PLANNING_KEYS]),
+    ):
+        if rows:
+            peak = max(max(row.first.peak_mb, row.next.peak_mb) for row in rows)
+            found.append((f"planning < {limit:g} MB up to {rows[-1].keys:,} keys", peak < limit))
+    one_run = [one.row for one in growth if one.facts is growth[-1].facts]
+    if len(one_run) > 1:
+        middle, last = one_run[-2:]
+        grown = max(
             (last.first.seconds / last.keys) / (middle.first.seconds / middle.keys),
             (last.next.seconds / last.keys) / (middle.next.seconds / middle.keys),
         )
-        found.append(
-            (f"time per key grows ≤ {LINEAR:g} × from {middle.keys:,} to {last.keys:,} keys", growth <= LINEAR)
-        )
+        between = f"from {middle.keys:,} to {last.keys:,} keys"
+        found.append((f"time per key grows ≤ {LINEAR:g} × {between}", grown <= LINEAR))
     return found
 
 
-def markdown(
-    facts: Mapping[str, object],
-    cases: Sequence[Case],
-    rows: Sequence[Planning],
-    large: Sequence[Large],
-    books: Sequence[Books],
-    reconciled: Sequence[Reconciled],
-    known: Sequence[Known],
-    millions: Sequence[Million],
-    merged: Sequence[Merged | Read | Grown],
-    served: Sequence[Served | Idle],
-) -> str:
-    """The result as a page of tables."""
-    lines = [*_header(facts)]
-    if cases:
-        lines += ["", "### Time", "", *_times(cases), "", "### Ratios", "", *_ratios(cases)]
-        lines += ["", "### Peak memory", "", *_memory(cases)]
-    if rows:
-        lines += ["", "### Planning two buckets", "", *_planning(rows)]
-    if large:
-        lines += ["", "### Very large files at once", "", *_large(large)]
-    if books:
-        lines += ["", "### The books of the pool", "", *_books(books)]
-    if reconciled:
-        lines += ["", "### Reconciling", "", *_reconciled(reconciled)]
-    if known or millions:
-        lines += ["", "### Ingesting", "", *_ingested(known, millions)]
-    if merged:
-        lines += ["", "### Records", "", *_records(merged)]
-    if served:
-        lines += ["", "### Serving", "", *_served(served)]
+def markdown(sections: Mapping[str, Result], growth: Sequence[Growth], *, pictures: str = "") -> str:
+    """The results as a page of tables, each section from the run that is given for it. `pictures`: where the page's
+    pictures lie, if it shall show them."""
+    head = sections["cases"].facts if "cases" in sections else next(iter(sections.values())).facts
+    lines = [*_header(head)]
+
+    def rows(name: str) -> Sequence[Any]:
+        return sections[name].found[name] if name in sections else ()
+
+    def add(title: str, only: str, table: Iterable[str], *names: str, picture: tuple[str, str] | None = None) -> None:
+        if not any(map(rows, names)):
+            return
+        lines.extend(["", f"### {title}", ""])
+        if only:
+            full = any(sections[name].facts["full"] for name in names if name in sections)
+            lines.extend([f"`{command(only, full=full)}`", ""])
+        for facts in {id(sections[name].facts): sections[name].facts for name in names if name in sections}.values():
+            if facts is not head:
+                lines.extend([*_header(facts), ""])
+        if pictures and picture:
+            lines.extend([f"![{picture[1]}]({pictures}/{picture[0]}.svg)", ""])
+        lines.extend(table)
+
+    cases = rows("cases")
+    full = "cases" in sections and bool(sections["cases"].facts["full"])
+    add("Time", "", _times(cases, full=full), "cases", picture=TIME)
+    add("Ratios", "", _ratios(cases), "cases")
+    add("Peak memory", "", _memory(cases), "cases", picture=MEMORY)
+    add("Planning two buckets", "planning", _planning(growth), "planning", picture=CURVES)
+    add("Very large files at once", "very-large", _large(rows("large")), "large")
+    add("The books of the pool", "bookkeeping", _books(rows("books")), "books")
+    add("Reconciling", "reconciling", _reconciled(rows("reconciled")), "reconciled", picture=RECONCILED)
+    taken = rows("ingested"), rows("ingested_commands"), rows("ingested_many")
+    add("Ingesting", "ingesting", _ingested(*taken), "ingested", "ingested_commands", "ingested_many", picture=INGESTED)
+    merged = [*rows("merged"), *rows("read"), *rows("grown")]
+    add("Records", "records", _records(merged), "merged", "read", "grown", picture=RECORDS)
+    add("Serving", "serving", _served([*rows("served"), *rows("idle")]), "served", "idle", picture=SERVED)
     return "\n".join(lines) + "\n"
 
 
-def _header(facts: Mapping[str, object]) -> Iterable[str]:
-    versions = facts["versions"]
-    assert isinstance(versions, dict)
+def command(only: str, *, full: bool) -> str:
+    """What measures something again: a case by its name, with dashes so that nothing needs quoting."""
+    return f'make bench ARGS="--only {slug(only)}{" --full" if full else ""}"'
+
+
+def slug(name: str) -> str:
+    """A case's name as one word."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def busy(facts: Facts) -> bool:
+    """Whether other things kept the machine's processors from the benchmark."""
+    return bool(facts["load"] and facts["load"] > IDLE * facts["cpus"])
+
+
+def _header(facts: Facts) -> Iterable[str]:
     yield f"Measured on {facts['date']}: {facts['cpus']} × {facts['cpu']}, {facts['memory_gb']} GB, {facts['system']}."
     yield f"Files and the server's data lie on {facts['storage'] or 'the disk'}."
+    if busy(facts):
+        yield f"**The machine was busy with other things**: {facts['load']:g} processes wanted its {facts['cpus']}"
+        yield "processors before the benchmark began. Times are too long; CPU seconds and memory hardly suffer."
     yield ""
-    yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+    yield ", ".join(f"{name} {version}" for name, version in facts["versions"].items()) + "."
 
 
-def _times(cases: Sequence[Case]) -> Iterable[str]:
-    yield "Median seconds (runs)."
+def _times(cases: Sequence[Case], *, full: bool) -> Iterable[str]:
+    yield "Median seconds (runs). In pictures, each panel has a scale of its own that begins at zero."
     yield ""
     yield _row("case", *(TITLES[tool] for tool in COLUMNS))
     yield _row("---", *["---:"] * len(COLUMNS))
@@ -137,6 +164,12 @@ def _times(cases: Sequence[Case]) -> Iterable[str]:
     if notes:
         yield ""
         yield "; ".join(notes) + "."
+    yield ""
+    yield "Each line's time, ratios and memory are measured again by"
+    yield ""
+    yield "```sh"
+    yield from (command(case.name, full=full) for case in cases)
+    yield "```"
 
 
 def _median(timings: Sequence[Timing]) -> str:
@@ -172,19 +205,28 @@ def _memory(cases: Sequence[Case]) -> Iterable[str]:
         yield _row(case.name, *("–" if peak is None else f"{peak:.0f}" for peak in peaks))
 
 
-def _planning(rows: Sequence[Planning]) -> Iterable[str]:
+def _planning(growth: Sequence[Growth]) -> Iterable[str]:
     yield "Equal listings on both sides, from a server that makes them up. *First*: nothing is remembered, every pair"
-    yield "is adopted and recorded. *Next*: every pair is remembered. *Server*: fetching one side's listing."
+    yield "is adopted and recorded. *Next*: every pair is remembered. *Server*: fetching one side's listing. *CPU*: of"
+    yield "trueup and its helpers, without the server. *Kept*: the pair's memory on the disk."
     yield ""
-    yield _row("keys a side", "server, s", "first, s", "µs a key", "MB", "next, s", "µs a key", "MB")
-    yield _row(*["---:"] * 8)
-    for row in rows:
-        cells = [f"{row.keys:,}", f"{row.server_seconds:.2f}"]
+    first, following = ("first, s", "CPU, s", "µs a key", "MB"), ("next, s", "CPU, s", "µs a key", "MB")
+    yield _row("keys a side", "server, s", *first, *following, "kept, MB", "measured")
+    yield _row(*["---:"] * 11, "---")
+    for one in growth:
+        row, cells = one.row, [f"{one.row.keys:,}", f"{one.row.server_seconds:.2f}"]
         for taken in (row.first, row.next):
-            cells += [f"{taken.seconds:.2f}", f"{taken.seconds / row.keys * 1e6:.0f}", f"{taken.peak_mb:.0f}"]
-        yield _row(*cells)
+            cells += [f"{taken.seconds:.2f}", f"{taken.cpu:.2f}"]
+            cells += [f"{taken.seconds / row.keys * 1e6:.0f}", f"{taken.peak_mb:.0f}"]
+        kept = "–" if row.kept_mb is None else f"{row.kept_mb:,.1f}"
+        yield _row(*cells, kept, "" if one.facts is growth[0].facts else _when(one.facts))
     yield ""
-    yield from (f"- {wanted}: {'met' if met else '**missed**'}" for wanted, met in planning_verdicts(rows))
+    yield from (f"- {wanted}: {'met' if met else '**missed**'}" for wanted, met in planning_verdicts(growth))
+
+
+def _when(facts: Facts) -> str:
+    load = f", on a busy machine (load {facts['load']:g})" if busy(facts) else ""
+    return f"{facts['date']}, {facts['cpus']} × {facts['cpu']}{load}"
 
 
 def _large(rows: Sequence[Large]) -> Iterable[str]:
@@ -258,22 +300,38 @@ def million_verdict(row: Million) -> tuple[str, bool]:
     return f"under {INGEST_MB:.0f} MB", row.taken.peak_mb < INGEST_MB
 
 
-def _ingested(known: Sequence[Known], millions: Sequence[Million]) -> Iterable[str]:
-    yield "`trueup ingest` over SFTP: the first pass takes every file, the others know them all."
-    yield ""
-    yield _row("files", "first, s", "listing, s", "known, s", "more, ms", "target", "")
-    yield _row("---:", *["---:"] * 4, "---", "---")
-    for row in known:
-        seconds = [f"{taken:.3f}" for taken in (row.first, row.listing, row.known)]
-        yield _row(f"{row.files:,}", *seconds, f"{row.extra_ms:.0f}", *_verdict(*known_verdict(row)))
-    yield ""
-    yield "And over a bucket, in a new process that has to look every name up."
-    yield ""
-    yield _row("names", "s", "MB", "target", "")
-    yield _row("---:", "---:", "---:", "---", "---")
-    for many in millions:
-        figures = f"{many.taken.seconds:.1f}", f"{many.taken.peak_mb:.0f}"
-        yield _row(f"{many.keys:,}", *figures, *_verdict(*million_verdict(many)))
+def _ingested(known: Sequence[Known], commands: Sequence[Passes], millions: Sequence[Million]) -> Iterable[str]:
+    if commands:
+        yield f"Whole commands over SFTP, {commands[0].files:,} files. *First*: every file is taken. *Next*: nothing is"
+        yield "new. `rclone copy` compares with what lies in its folder; it remembers nothing and hands nothing on."
+        yield ""
+        yield _row("tool", "first, s", "next, s", "MB")
+        yield _row("---", *["---:"] * 3)
+        for row in commands:
+            cells = (
+                f"{row.first.seconds:.2f}",
+                f"{row.next.seconds:.2f}",
+                f"{max(row.first.peak_mb, row.next.peak_mb):.0f}",
+            )
+            yield _row(row.tool, *cells)
+        yield ""
+    if known:
+        yield "What a pass over known files costs beside merely listing them, in a process that goes on."
+        yield ""
+        yield _row("files", "listing, s", "known, s", "more, ms", "target", "")
+        yield _row("---:", *["---:"] * 3, "---", "---")
+        for one in known:
+            seconds = f"{one.listing:.3f}", f"{one.known:.3f}"
+            yield _row(f"{one.files:,}", *seconds, f"{one.extra_ms:.0f}", *_verdict(*known_verdict(one)))
+        yield ""
+    if millions:
+        yield "And over a bucket, in a new process that has to look every name up."
+        yield ""
+        yield _row("names", "s", "MB", "target", "")
+        yield _row("---:", "---:", "---:", "---", "---")
+        for many in millions:
+            figures = f"{many.taken.seconds:.1f}", f"{many.taken.peak_mb:.0f}"
+            yield _row(f"{many.keys:,}", *figures, *_verdict(*million_verdict(many)))
 
 
 def records_verdict(row: Merged | Read | Grown) -> tuple[str, bool]:
@@ -323,99 +381,3 @@ def _served(rows: Sequence[Served | Idle]) -> Iterable[str]:
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def machine() -> dict[str, object]:
-    """What the figures depend on, and nothing that names the machine or its user."""
-    model = ""
-    if (info := Path("/proc/cpuinfo")).exists():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else ""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "cpus": os.cpu_count() or 1,
-        "cpu": model or platform.machine(),
-        "memory_gb": round(memory / 1e9),
-        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
-        "storage": storage(tempfile.gettempdir()),
-    }
-
-
-def storage(folder: str) -> str:
-    """The kind of file system a folder lies on: `ext4`, `tmpfs`; empty where the system does not say."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return ""
-    lines = [line.split() for line in mounts.read_text().splitlines()]
-    holding = [(mount, kind) for _, mount, kind, *_ in lines if Path(folder).is_relative_to(mount)]
-    return max(holding, key=lambda pair: len(pair[0]))[1]
-
-
-def raw(
-    cases: Sequence[Case],
-    rows: Sequence[Planning],
-    large: Sequence[Large],
-    books: Sequence[Books],
-    reconciled: Sequence[Reconciled],
-    known: Sequence[Known],
-    millions: Sequence[Million],
-    merged: Sequence[Merged | Read | Grown],
-    served: Sequence[Served | Idle],
-) -> dict[str, object]:
-    """Everything measured, without what the commands printed."""
-    tools = {
-        case.name: {tool: [_figures(taken) for taken in case.timings.get(tool, [])] for tool in TOOLS} for case in cases
-    }
-    return {
-        "cases": [
-            {
-                "name": case.name,
-                "files": case.files,
-                "bytes": case.bytes,
-                "notes": case.notes,
-                "timings": tools[case.name],
-                "ratios": {name: ratio(case, name) for name in RATIOS},
-                "targets": [{"target": wanted, "met": met} for wanted, met in verdicts(case)],
-            }
-            for case in cases
-        ],
-        "planning": [asdict(row) | {"first": _figures(row.first), "next": _figures(row.next)} for row in rows],
-        "planning_targets": [{"target": wanted, "met": met} for wanted, met in planning_verdicts(rows)],
-        "large": [{"files": row.files, "size": row.size, "taken": _figures(row.taken)} for row in large],
-        "books": [asdict(taken) | {"put_ms": round(taken.put_ms, 2)} for taken in books],
-        "books_targets": {
-            name: [{"target": wanted, "met": met} for wanted, met in books_verdicts(taken)]
-            for name, taken in books_by_database(books).items()
-        },
-        "reconciled": [
-            {"keys": row.keys, "share": row.share}
-            | {name: _figures(getattr(row, name)) for name in ("listing", "rows", "both")}
-            | {"targets": [{"target": wanted, "met": met} for wanted, met in reconciled_verdicts(row)]}
-            for row in reconciled
-        ],
-        "ingested": [asdict(row) | {"extra_ms": round(row.extra_ms, 1)} for row in known],
-        "ingested_many": [{"keys": row.keys, "taken": _figures(row.taken)} for row in millions],
-        "ingested_targets": [
-            {"target": wanted, "met": met}
-            for wanted, met in (*map(known_verdict, known), *map(million_verdict, millions))
-        ],
-        "records": [
-            {name: _figures(value) if isinstance(value, Timing) else value for name, value in _shallow(row)}
-            for row in merged
-        ],
-        "records_targets": [{"target": wanted, "met": met} for wanted, met in map(records_verdict, merged)],
-        "served": [asdict(row) for row in served],
-        "served_targets": [{"target": wanted, "met": met} for wanted, met in (row.verdict() for row in served)],
-    }
-
-
-def _shallow(row: Merged | Read | Grown) -> Iterable[tuple[str, object]]:
-    """Its fields, as they are."""
-    return ((field.name, getattr(row, field.name)) for field in fields(row))
-
-
-def _figures(taken: Timing) -> dict[str, float]:
-    return {"seconds": round(taken.seconds, 4), "cpu": round(taken.cpu, 4), "peak_mb": round(taken.peak_mb, 1)}

@@ -1,4 +1,4 @@
-"""How fast `trueup serve` answers while one of its jobs uploads, and what it holds in memory while it waits."""
+"""How fast `trueup serve` answers while one of its jobs uploads, beside the least server that could; and its memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import csv
 import json
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import inputs, timing, tools
 from tests.servers.kinds import s3_client, s3_options
+from tests.servers.shared import free_port
 
 FILES = 10_000
 ACCOUNTS = 100
@@ -63,6 +65,8 @@ class Served:
     seconds: float
     p50_ms: float
     p99_ms: float
+    bare: bool = False
+    """Not ours: one function under the same uvicorn that gives the same bytes, beside the same sync."""
 
     @property
     def a_second(self) -> float:
@@ -70,13 +74,16 @@ class Served:
         return self.answers / self.seconds
 
     def verdict(self) -> tuple[str, bool]:
-        """The target, and whether it is met."""
+        """The target, and whether it is met; none for the bare server."""
+        if self.bare:
+            return "", True
         met = self.a_second >= A_SECOND and self.p99_ms < P99_MS
         return f"at least {A_SECOND} a second, 99 of 100 under {P99_MS:g} ms", met
 
     def cells(self) -> tuple[str, ...]:
         """Its line of the table."""
-        return f"`GET {self.route}`", f"{self.a_second:.0f}", f"{self.p50_ms:.1f}", f"{self.p99_ms:.1f}"
+        name = f"`GET {self.route}`{', from a bare server' if self.bare else ''}"
+        return name, f"{self.a_second:.0f}", f"{self.p50_ms:.1f}", f"{self.p99_ms:.1f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +101,7 @@ class Idle:
         return f"waiting, with {self.resident_mb:.0f} MB", "", "", ""
 
 
-def measure(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> list[Served | Idle]:
+def measure(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> tuple[list[Served], Idle]:
     """A route at a time, beside an upload of its own."""
     say("serving beside a sync …")
     home = folder / "serving"
@@ -119,14 +126,50 @@ def measure(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None
     assert server.stdout
     try:
         url = json.loads(server.stdout.readline())["url"]
-        for route in _BESIDE:
-            _asked(url + route)
+        body, *_ = [_asked(url + route) for route in _BESIDE]
         idle = Idle(resident_mb=timing.resident(server.pid) / 1e6)
-        return [*(asyncio.run(_beside(url, route, job)) for route, job in _BESIDE.items()), idle]
+        answered = [asyncio.run(_beside(url, route, job)) for route, job in _BESIDE.items()]
     finally:
         server.terminate()
         server.wait()
         server.stdout.close()
+    upload = [*trueup, "sync", str(home / "site"), f"s3://{bucket}/third", "--push", "--quiet"]
+    return [*answered, asyncio.run(_bare(home, environ, next(iter(_BESIDE)), body, upload))], idle
+
+
+async def _bare(home: Path, environ: Mapping[str, str], route: str, body: bytes, upload: list[str]) -> Served:
+    """The same load on a server that only hands out bytes, while a process of its own uploads the same files."""
+    (home / "body").write_bytes(body)
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("bare_server.py")), str(port), str(home / "body")]
+    server = await asyncio.create_subprocess_exec(*command, env=environ)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await asyncio.to_thread(_answers, url + route)
+
+        async def over() -> None:
+            sync = await asyncio.create_subprocess_exec(*upload, cwd=home, env=environ)
+            if await sync.wait():
+                raise AssertionError(f"{' '.join(upload)} ended with {sync.returncode}")
+
+        return replace(await _load(url, route, over()), bare=True)
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+def _answers(url: str) -> None:
+    """Wait until a server answers."""
+    until = time.monotonic() + _LIMIT
+    while True:
+        try:
+            _asked(url)
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 async def _beside(url: str, route: str, job: str) -> Served:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling, records, serving
 from bench.comparison import Case, Rounds, Target
+from bench.report import slug
 from tests.servers import kinds
 from tests.servers.shared import Plan, free_port, shared
 
@@ -38,15 +40,8 @@ class Suite:
     """One run of the benchmark. `only` names cases by a part of their name."""
 
     def __init__(self, folder: Path, only: list[str] | None, *, full: bool, rounds: int | None, minutes: float) -> None:
-        self.cases: list[Case] = []
-        self.plannings: list[limits.Planning] = []
-        self.larges: list[limits.Large] = []
-        self.books: list[bookkeeping.Books] = []
-        self.reconciled: list[reconciling.Reconciled] = []
-        self.known: list[ingesting.Known] = []
-        self.millions: list[ingesting.Million] = []
-        self.records: list[records.Merged | records.Read | records.Grown] = []
-        self.served: list[serving.Served | serving.Idle] = []
+        self.found: dict[str, list[Any]] = {}
+        """The rows of each section, as `results.SECTIONS` names them."""
         self._folder = folder
         self._only = only
         self._full = full
@@ -55,33 +50,42 @@ class Suite:
         self._minutes = 120.0 if full else minutes
 
     def run(self) -> None:
-        if self._wanted("planning"):
-            counts = [10_000, 100_000, 1_000_000]
-            facts = shared("synthetic", script("synthetic_s3"))
-            self.plannings = limits.planning(facts, self._folder, counts, say=say)
-        if self._wanted("very large"):
-            facts = shared("discard", script("discard_s3"))
-            size = (10 if self._full else 1) << 30
-            self.larges.append(limits.large(facts, self._folder, files=4, size=size, say=say))
-        if self._wanted("bookkeeping"):
-            self.books = bookkeeping.measure(self._folder, rounds=self._times(1), say=say)
-        if self._wanted("reconciling"):
-            facts = shared("synthetic", script("synthetic_s3"))
-            self.reconciled.append(reconciling.measure(facts, self._folder, say=say))
-        if self._wanted("ingesting"):
-            self.known.append(ingesting.over_sftp(shared("sftp", over_ssh.server), self._folder, say=say))
-            facts = shared("synthetic", script("synthetic_s3"))
-            self.millions.append(ingesting.many(facts, self._folder, say=say))
-        if self._wanted("records"):
-            for measure in (records.merging, records.reading, records.growing):
-                self.records.append(measure(self._folder, say=say))
-        if self._wanted("serving"):
-            self.served = serving.measure(shared("seaweed", kinds.seaweed), self._folder, say=say)
+        # The comparison first: it takes as many rounds as its time allows, and the rest always takes about the same.
         self._compare()
         self._over_ssh()
+        if self.wanted("planning"):
+            counts = [10_000, 100_000, 1_000_000, *([10_000_000] if self._full else [])]
+            self._add("planning", *limits.planning(self._synthetic(), self._folder, counts, say=say))
+        if self.wanted("very large"):
+            facts = shared("discard", script("discard_s3"))
+            size = (10 if self._full else 1) << 30
+            self._add("large", limits.large(facts, self._folder, files=4, size=size, say=say))
+        if self.wanted("bookkeeping"):
+            self._add("books", *bookkeeping.measure(self._folder, rounds=self._times(1), say=say))
+        if self.wanted("reconciling"):
+            self._add("reconciled", reconciling.measure(self._synthetic(), self._folder, say=say))
+        if self.wanted("ingesting"):
+            known, commands = ingesting.over_sftp(shared("sftp", over_ssh.server), self._folder, say=say)
+            self._add("ingested", known)
+            self._add("ingested_commands", *commands)
+            self._add("ingested_many", ingesting.many(self._synthetic(), self._folder, say=say))
+        if self.wanted("records"):
+            self._add("merged", records.merging(self._folder, say=say))
+            self._add("read", records.reading(self._folder, say=say))
+            self._add("grown", records.growing(self._folder, say=say))
+        if self.wanted("serving"):
+            answered, idle = serving.measure(shared("seaweed", kinds.seaweed), self._folder, say=say)
+            self._add("served", *answered)
+            self._add("idle", idle)
+
+    def _add(self, section: str, *rows: object) -> None:
+        self.found.setdefault(section, []).extend(rows)
+
+    def _synthetic(self) -> dict[str, str]:
+        return shared("synthetic", script("synthetic_s3"))
 
     def _over_ssh(self) -> None:
-        wanted = [place for place in over_ssh.PLACES if self._wanted(place.case)]
+        wanted = [place for place in over_ssh.PLACES if self.wanted(place.case)]
         if not wanted:
             return
         source = self._folder / "few"
@@ -91,7 +95,7 @@ class Suite:
         for place in wanted:
             case = replace(_case(place.case, Target(reference="rclone", share=0.3)), files=over_ssh.FILES, bytes=made)
             until = self._began + self._minutes * 60
-            self.cases.append(downloads.run(case, place, rounds=self._times(3), until=until))
+            self._add("cases", downloads.run(case, place, rounds=self._times(3), until=until))
 
     def _compare(self) -> None:
         small, many, large = self._folder / "small", self._folder / "many", self._folder / "large"
@@ -125,7 +129,7 @@ class Suite:
                 0.95,
             ),
         ]
-        table = [row for row in table if self._wanted(row[0].name)]
+        table = [row for row in table if self.wanted(row[0].name)]
         if not table:
             return
         rounds = Rounds(shared("seaweed", kinds.seaweed), self._folder, say=say)
@@ -141,10 +145,10 @@ class Suite:
                 made[source] = make[source]()
             sized = replace(case, files=len(inputs.digests(source)), bytes=made[source])
             until = self._began + self._minutes * 60 * share
-            self.cases.append(job(rounds, sized, source, rounds=self._times(times), until=until))
+            self._add("cases", job(rounds, sized, source, rounds=self._times(times), until=until))
 
-    def _wanted(self, name: str) -> bool:
-        return not self._only or any(word in name for word in self._only)
+    def wanted(self, name: str) -> bool:
+        return not self._only or any(word in name or word in slug(name) for word in self._only)
 
     def _times(self, rounds: int) -> int:
         return self._rounds or (rounds + 2 if self._full else rounds)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 BARE = Path(__file__).with_name("bare.py")
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+"""What is measured is the checkout this file lies in, wherever the package is installed from."""
 PREFIX = "data"
 """Every job's part of its bucket."""
 AT_ONCE = 32
@@ -91,6 +93,7 @@ def environ(facts: Mapping[str, str], home: Path) -> dict[str, str]:
     (home / "rclone.conf").touch()
     return {
         "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": str(SOURCE),
         "HOME": str(home),
         "TRUEUP_HOME": str(home / "trueup"),
         "NO_PROXY": "127.0.0.1",
