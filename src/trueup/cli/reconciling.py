@@ -58,6 +58,9 @@ def reconcile(
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Do it although that would refuse.")] = False,
+    inventory: Annotated[
+        bool, typer.Option("--inventory", help="List what has inventory reports by the newest of them.")
+    ] = False,
     history: Annotated[bool, typer.Option("--history", help="Show what earlier runs found.")] = False,
 ) -> int:
     """Compare the pool's books, or an application's own table, with what the clouds really hold, and make the pool's
@@ -75,6 +78,7 @@ def reconcile(
         quarantine_orphans=quarantine_orphans,
         max_change=max_change,
         force=force,
+        inventory=inventory,
     )
     for line in lines(done):
         ui.out(*line)

@@ -113,6 +113,14 @@ def sync(
         bool, _flag(_SAFETY, "--dry-run", "-n", text="Print what would be done, and do nothing.")
     ] = False,
     check: Annotated[bool, _flag(_SAFETY, "--check", text="A dry run that exits 5 on differences.")] = False,
+    inventory: Annotated[
+        bool,
+        _flag(
+            _SAFETY,
+            "--inventory",
+            text="With --dry-run or --check: list what has inventory reports by the newest of them.",
+        ),
+    ] = False,
     explain: Annotated[
         str | None,
         _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded."),
@@ -158,6 +166,7 @@ def sync(
     ui.failure_document = _failed("sync", listener, left, right or "", "two-way")
     _check_outputs(plan_out, items_out)
     _check_watch(given)
+    _check_inventory(given)
     settings = ui.settings()
     left, right, config = _pair(settings, left, right, given)
     ui.failure_document = _failed("sync", listener, left, right, config.mode)
@@ -168,7 +177,10 @@ def sync(
     from trueup.sync import verbs
 
     with running(ui, listener, plan_out, items_out) as outputs:
-        run = verbs.sync(left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs)
+        only_look = dry_run or check
+        run = verbs.sync(
+            left, right, config=config, settings=settings, dry_run=only_look, inventory=inventory, outputs=outputs
+        )
     _report(ui, run, undoable=config.trash)
     return 5 if check and run.differences and run.exit_code == 0 else run.exit_code
 
@@ -241,6 +253,19 @@ def _check_watch(given: Mapping[str, Any]) -> None:
     for name in ("dry_run", "check", "explain", "plan_out", "items_out"):
         if given[name]:
             raise UsageError(f"--{name.replace('_', '-')} and --watch cannot go together", cure="Leave one of them out")
+
+
+def _check_inventory(given: Mapping[str, Any]) -> None:
+    """An old listing is no ground to change anything, now or by a plan that is applied later."""
+    if not given["inventory"]:
+        return
+    if given["explain"] is not None or not (given["dry_run"] or given["check"]):
+        raise UsageError(
+            "--inventory is for --check and --dry-run: an old listing is no ground to change anything",
+            cure="Add one of them, or leave --inventory out",
+        )
+    if given["plan_out"] is not None:
+        raise UsageError("a plan made by --inventory cannot be saved", cure="Leave --plan-out or --inventory out")
 
 
 def _watch(

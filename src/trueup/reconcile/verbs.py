@@ -42,6 +42,7 @@ def reconcile(
     quarantine_orphans: bool = False,
     max_change: str = "",
     force: bool = False,
+    inventory: bool = False,
     heard: Callable[[str], None] = lambda _: None,
     lease: timedelta = LEASE,
 ) -> ReconcileRun:
@@ -51,8 +52,9 @@ def reconcile(
 
     With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books;
     `quarantine_orphans` moves it aside within its store, and `quarantine.undo` brings it back. A fix of
-    more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
-    provider whose listing begins.
+    more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. With `inventory`,
+    providers that have inventory reports are listed by the newest of them, and asked themselves for what then differs;
+    what changed since a report is in flight, and the pool's books are only looked at. `heard` is told of each provider whose listing begins.
 
     One run at a time works on the books, over all machines that share them; one that is cut off from the database for
     longer than `lease` may find another in its place, and stops. Raises `ConfigError`, `Busy` when another one is at
@@ -65,7 +67,9 @@ def reconcile(
         if adopt_orphans or quarantine_orphans:
             said = f"the rows of {source.name} are an application's own"
             raise UsageError(said, cure="Leave out what is done with orphans")
-        return _compare(source, settings, dry_run=dry_run, heard=heard)
+        return _compare(source, settings, dry_run=dry_run, inventory=inventory, heard=heard)
+    if inventory and not dry_run:  # what lies there unowned since would be forgotten, and its room given away
+        raise UsageError("an old listing is no ground to change the books", cure="Add --check or --dry-run")
     if adopt_orphans and quarantine_orphans:
         raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
@@ -108,7 +112,8 @@ def reconcile(
                 fixing.fix(report.provider, usage, recount=recount)
                 report.fixed = report.provider in fixing.changed
 
-        work = Work(run, settings, among(places, "pool.providers"), ledger, findings, settle, heard)
+        place = among(places, "pool.providers")
+        work = Work(run, settings, place, ledger, findings, settle, heard, inventory=inventory)
         done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=moving)
         for report in done.providers:
             if report.provider in fixing.changed:
@@ -129,7 +134,9 @@ def under_way(settings: Settings) -> str:
     return holder.run if holder is not None else ""
 
 
-def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None]) -> ReconcileRun:
+def _compare(
+    source: Source, settings: Settings, *, dry_run: bool, inventory: bool, heard: Callable[[str], None]
+) -> ReconcileRun:
     """An application's own books, which are not changed."""
     config, run = reconcile_config(settings), new_run_id()
     lock = _lock(settings, source.identity)
@@ -146,7 +153,7 @@ def _compare(source: Source, settings: Settings, *, dry_run: bool, heard: Callab
             counts = findings.counts(report.provider)
             report.wanting = any(counts[verdict] for verdict in VERDICTS if verdict not in {ORPHAN, IN_FLIGHT})
 
-        work = Work(run, settings, source.place, table, findings, settle, heard)
+        work = Work(run, settings, source.place, table, findings, settle, heard, inventory=inventory)
         done = work.run(source.name, dry_run=dry_run)
         if not dry_run:
             RunLog(settings.home).add(_record(done, work.started))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from trueup.config import Settings, StoreConfig
-from trueup.errors import TrueupError
+from trueup.errors import ConfigError, TrueupError
 from trueup.reconcile.books import Books
 from trueup.reconcile.clocks import difference, measured, young, young_by_either
 from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS
@@ -37,6 +37,8 @@ class Work:
         findings: Findings,
         settle: Callable[[ProviderReport], None],
         heard: Callable[[str], None],
+        *,
+        inventory: bool = False,
     ) -> None:
         self.started = datetime.now(UTC)
         self._began = time.monotonic()
@@ -47,11 +49,11 @@ class Work:
         self._findings = findings
         self._settle = settle
         self._heard = heard
+        self._inventory = inventory
         self.stores: dict[str, Store] = {}
         """Those that could be looked at; open while `settle` is called."""
         self.seen: dict[str, Seen] = {}
-        """What the first looks at those counted."""
-        self._well: dict[str, int] = {}
+        """What the looks at those counted."""
         self._rows_ahead = timedelta()
         self._warnings: list[str] = []
 
@@ -62,6 +64,8 @@ class Work:
         whose = f"the database of {name}" if name else "the pool's database"
         self._warn(difference(whose, self._rows_ahead), "rows may be left in flight that much longer")
         names = self._books.providers()
+        if self._inventory:
+            self._require_reports(names)
         reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
         with ExitStack() as stack:
             for report in reports:
@@ -80,22 +84,31 @@ class Work:
         """Both looks at one provider. What goes wrong makes it unknown, and the others go on."""
         name, findings = report.provider, self._findings
         try:
-            store = open_store(self._place(name), self._settings.environ)
+            config = self._place(name)
+            store = open_store(config, self._settings.environ)
             stack.callback(store.close)
             self._heard(name)
             reference = self._books.reference(name)
-            seen = first_look(name, store, reference, findings)
             grace = reconcile_config(self._settings).grace
+            listed = store
+            if self._inventory and config.inventory:
+                from trueup.stores.inventory import by_report
+
+                listed, report.inventory = stack.enter_context(by_report(store, config, self._settings))
+                grace = max(grace, report.inventory.age)  # what changed since, it cannot judge
+            seen = first_look(name, listed, reference, findings)
             ahead = timedelta(microseconds=store.clock_ahead_ns() // 1000)
             self._warn(difference(name, ahead), "its objects are judged by its own")
-            self._well[name] = second_look(
+            seen = second_look(
                 name,
                 store,
                 reference,
                 findings,
+                seen,
                 rows_young=young_by_either(grace, self._rows_ahead),
                 entries_young=young(grace, ahead),
-                stat_orphans=stat_orphans,
+                # What an old report shows may be gone since.
+                stat_orphans=stat_orphans or report.inventory is not None,
             )
         except TrueupError as error:
             findings.drop(name)
@@ -103,6 +116,18 @@ class Work:
             log.warning("nothing can be said of %s: %s", name, error)
             return
         self.stores[name], self.seen[name], report.actual = store, seen, seen.actual
+
+    def _require_reports(self, providers: Iterable[str]) -> None:
+        """Whoever asks for reports means some that there are."""
+        for name in providers:
+            try:
+                if self._place(name).inventory:
+                    return
+            except ConfigError:  # it will be unknown
+                continue
+        raise ConfigError(
+            "no provider has inventory reports", cure='Write inventory = "URL" beside the url of one, or leave it out'
+        )
 
     def _warn(self, said: str | None, so: str) -> None:
         """Note what a person should know."""
@@ -113,7 +138,7 @@ class Work:
     def _judge_totals(self, report: ProviderReport) -> None:
         name, findings, actual = report.provider, self._findings, self.seen[report.provider].actual
         counts = findings.counts(name)
-        counts[OK] = self.seen[name].ok + self._well[name]
+        counts[OK] = self.seen[name].ok
         report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
         moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
         report.mismatch = not (report.ledger - Totals(*awaited)).agrees(actual - Totals(*moving))

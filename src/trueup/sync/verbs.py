@@ -91,10 +91,14 @@ def sync(
     config: SyncConfig | None = None,
     settings: Settings | None = None,
     dry_run: bool = False,
+    inventory: bool = False,
     outputs: Outputs | None = None,
     watched: Watched | None = None,
 ) -> SyncRun:
     """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
+
+    With `inventory`, which a dry run alone may have, a store that has inventory reports is listed by the newest of
+    them, and asked itself for what then differs.
 
     Returns a run with status ok, partial, interrupted or dry-run; a dry run that a guard would refuse has status
     refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the `StoreError` of a place that cannot be
@@ -104,8 +108,10 @@ def sync(
     outputs = outputs or Outputs()
     watched = watched or Watched()
     header = Header(run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig())
+    if inventory and (not dry_run or outputs.plan_out is not None):
+        raise UsageError("an old listing is no ground to change anything", cure="Use it for a dry run or a check only")
     if dry_run:
-        with session(left, right, settings, run=header.run, lock=False) as opened:
+        with session(left, right, settings, run=header.run, lock=False, inventory=inventory) as opened:
             return _dry_run(opened, header, outputs)
     with (
         Recording(header, settings, outputs, is_news=watched.is_news) as record,
@@ -189,6 +195,7 @@ def _dry_run(opened: Session, header: Header, outputs: Outputs) -> SyncRun:
             bytes_left=left,
             seconds=time.monotonic() - began,
             differences=_differs(planned),
+            inventory={side: report.to_json() for side, report in opened.sides.reports.items()},
             items=items,
             items_truncated=truncated,
         )
