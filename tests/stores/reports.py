@@ -208,19 +208,24 @@ def as_csv(lines: Iterable[Sequence[str]], **options: object) -> bytes:
 
 def parquet(file: Path, names: Mapping[str, str], rows: Sequence[Row]) -> None:
     """Typed as the clouds do: numbers, booleans, times in milliseconds."""
-    columns = []
-    for field, name in names.items():
-        values = [row.get(field) for row in rows]
-        kind = next((_TYPES[type(value)] for value in values if value is not None), "varchar")
-        columns.append((f'"{name}"', kind, values))
+    kinds = [
+        next((_TYPES[type(row[field])] for row in rows if row.get(field) is not None), "varchar") for field in names
+    ]
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in zip(names.values(), kinds, strict=True))
+    lines = file.with_suffix(".json")
+    lines.write_text(
+        "".join(json.dumps({names[key]: row.get(key) for key in names}, default=str) + "\n" for row in rows)
+    )
     with duckdb.connect() as db:
-        db.execute(f"create table t ({', '.join(f'{name} {kind}' for name, kind, _ in columns)})")
-        if rows:
-            marks = ", ".join("?" * len(columns))
-            db.executemany(
-                f"insert into t values ({marks})", list(zip(*(values for *_, values in columns), strict=True))
-            )
+        db.execute(f"create table t ({columns})")
+        db.execute("set TimeZone = 'UTC'")
+        db.execute(f"insert into t select * from read_json('{lines}', columns={_struct(names, kinds)})")
         db.execute(f"copy t to '{file}' (format parquet)")
+    lines.unlink()
+
+
+def _struct(names: Mapping[str, str], kinds: Sequence[str]) -> str:
+    return "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in zip(names.values(), kinds, strict=True)) + "}"
 
 
 _TYPES = {str: "varchar", int: "bigint", bool: "boolean", datetime: "timestamptz"}

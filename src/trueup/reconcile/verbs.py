@@ -54,7 +54,8 @@ def reconcile(
     `quarantine_orphans` moves it aside within its store, and `quarantine.undo` brings it back. A fix of
     more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. With `inventory`,
     providers that have inventory reports are listed by the newest of them, and asked themselves for what then differs;
-    what changed since a report is in flight, and the pool's books are only looked at. `heard` is told of each provider whose listing begins.
+    what changed since a report is in flight, and the pool's books are only looked at. `heard` is told of each provider
+    whose listing begins.
 
     One run at a time works on the books, over all machines that share them; one that is cut off from the database for
     longer than `lease` may find another in its place, and stops. Raises `ConfigError`, `Busy` when another one is at

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+import zlib
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -23,7 +24,7 @@ _MEMORY: Final = "256MB"
 _PAGE: Final = 1000
 _Result = TypeVar("_Result")
 _HEAD: Final = 1 << 16
-"""Bytes in which the header of a CSV ends."""
+"""Bytes in which the first line of a CSV ends."""
 
 
 class Row(NamedTuple):
@@ -213,13 +214,16 @@ class Rows:
             return f"read_parquet({path}, binary_as_string = true)"
         with file.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-        names, mark = (self._report.columns, ",") if self._report.columns else _header(file, packed=packed)
+        with gzip.open(file) if packed else file.open("rb") as text:
+            line = text.readline(_HEAD).decode("utf-8-sig", "replace")
+        names, mark = (self._report.columns, ",") if self._report.columns else _header(line)
         columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+        ends = r"\r\n" if line.endswith("\r\n") else r"\n"
         return (
-            # Names may hold line breaks: who begins to read in the middle of a file cannot tell those from the ends.
-            f"read_csv({path}, auto_detect = false, parallel = false, header = {not self._report.columns}, "
-            f"delim = {_quoted(mark)}, quote = '\"', escape = '\"', columns = {{{columns}}}, "
-            f"compression = '{'gzip' if packed else 'none'}')"
+            f"read_csv({path}, auto_detect = false, header = {not self._report.columns}, columns = {{{columns}}}, "
+            f"delim = {_quoted(mark)}, quote = '\"', escape = '\"', compression = '{'gzip' if packed else 'none'}', "
+            # Left to find out, it took a name with another kind of line break for the end of the line.
+            f"new_line = '{ends}')"
         )
 
     def _one(self, query: str, values: list[str] | None = None) -> Any:  # noqa: ANN401 - whatever it is
@@ -239,17 +243,15 @@ class Rows:
         except Interrupted:
             self._db.interrupt()
             raise
-        except (self._trouble, UnicodeDecodeError, EOFError, OSError) as error:
-            said = keys.display(str(error).strip().partition("\n")[0][:300])
-            message = f"the inventory report cannot be read ({keys.display(what)}): {said}"
+        except (self._trouble, zlib.error, EOFError, OSError) as error:
+            message = f"the inventory report cannot be read ({keys.display(what)}): {_in_short(error)}"
             raise ListingUnfinished(message, cure=AGAIN) from error
 
 
-def _header(file: Path, *, packed: bool) -> tuple[tuple[str, ...], str]:
+def _header(line: str) -> tuple[tuple[str, ...], str]:
     """The names in the first line of a CSV, and what stands between them."""
-    with gzip.open(file) if packed else file.open("rb") as raw:
-        line = raw.read(_HEAD).partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
-    found = re.fullmatch(r'"?[\w -]+?"?([^\w" -]).*', line)
+    line = line.rstrip("\r\n")
+    found = re.match(r'"?[\w -]+"?([^\w" -])', line)
     mark = found[1] if found else ","
     return tuple(name.strip('"') for name in line.split(mark)), mark
 
@@ -260,6 +262,12 @@ def _bare(name: str) -> str:
 
 def _quoted(text: str, mark: str = "'") -> str:
     return mark + text.replace(mark, mark * 2) + mark
+
+
+def _in_short(error: Exception) -> str:
+    """DuckDB's sentence, without the line it quotes and its hints."""
+    lines = str(error).partition("Possible ")[0].splitlines()
+    return "; ".join(keys.display(line) for line in lines if line and not line.startswith("Original Line"))[:300]
 
 
 _Column = tuple[str, str]
