@@ -28,7 +28,7 @@ from trueup.errors import (
     TrueupError,
     Unreachable,
 )
-from trueup.stores import open_store
+from trueup.stores import inventory, inventory_rows, open_store
 from trueup.stores.base import Entry, Store
 from trueup.stores.inventory import Inventory, by_report
 from trueup.stores.stopping import heeding
@@ -153,6 +153,18 @@ def test_names_that_only_look_alike_come_in_the_order_of_their_normal_form(place
     reports.s3(place.folder, "bucket", [entry(name) for name in names])
     assert place.keys() == ["Z", "e", "ez", "f", "A\u030a", "Å", "e\u0301", "é-b", "\uffff", "\U0001f600"]
     assert [found.key for found in place.listing(ordered=False)] == place.keys()
+
+
+def test_many_long_names_are_sorted_in_little_memory(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of what reading may take, less is left for sorting: so fewer names than it takes to fill all of it will do.
+    monkeypatch.setattr(inventory_rows.Rows, "check", lambda rows: rows._db.execute("set memory_limit = '20MB'"))
+    names = [f"{number:05d}" * 190 for number in range(30_000)]
+    reports.s3(place.folder, "bucket", [entry(name) for name in reversed(names)])
+    sorts: list[object] = []
+    sort = inventory.sorted_entries
+    monkeypatch.setattr(inventory, "sorted_entries", lambda *given, **named: sorts.append(0) or sort(*given, **named))
+    assert place.keys() == names
+    assert sorts
 
 
 @pytest.mark.parametrize("shards", [1, 3])

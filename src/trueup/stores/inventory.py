@@ -19,7 +19,7 @@ from trueup.stores.base import Entry, Store, storable_ns, storable_size
 from trueup.stores.credentials import place
 from trueup.stores.inventory_find import Found, fetch, folder_of, newest
 from trueup.stores.inventory_manifest import AGAIN
-from trueup.stores.inventory_rows import Row, Rows
+from trueup.stores.inventory_rows import Row, Rows, TooMuch
 from trueup.stores.place import Place
 from trueup.stores.rows import listed
 from trueup.stores.sort import sorted_entries
@@ -103,17 +103,25 @@ class _Reported:
                 rows.add(here, posixpath.basename(file.key))
                 here.unlink()  # so that only one at a time takes room
             rows.check()
-            last = None
-            with closing(rows.rows(ordered=ordered)) as shown:
-                for row in shown:
-                    if row.key == last:
-                        raise ListingUnfinished(
-                            f"the inventory report {self._found.url} shows '{keys.display(row.key)}' twice",
-                            cure="Let it list the current versions only, or tell which they are",
-                        )
-                    last = row.key
-                    if (entry := self._entry(row)) is not None:
-                        yield entry
+            try:
+                shown = rows.rows(ordered=ordered)
+            except TooMuch:
+                yield from sorted_entries(self._shown(rows.rows(ordered=False)), where=self._found.url)
+            else:
+                yield from self._shown(shown)
+
+    def _shown(self, rows: Generator[Row]) -> Generator[Entry]:
+        last = None
+        with closing(rows):
+            for row in rows:
+                if row.key == last:
+                    raise ListingUnfinished(
+                        f"the inventory report {self._found.url} shows '{keys.display(row.key)}' twice",
+                        cure="Let it list the current versions only, or tell which they are",
+                    )
+                last = row.key
+                if (entry := self._entry(row)) is not None:
+                    yield entry
 
     def _entry(self, row: Row) -> Entry | None:
         """As the bucket's own listing would show it."""

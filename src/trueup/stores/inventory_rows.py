@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from trueup import keys
 from trueup.errors import ConfigError, Interrupted, ListingUnfinished, MissingExtra
@@ -19,12 +19,20 @@ from trueup.stores.inventory_manifest import AGAIN, AZURE, GOOGLE, S3, Report
 from trueup.stores.place import Place
 from trueup.stores.stopping import apart
 
+if TYPE_CHECKING:
+    import duckdb
+
 _MEMORY: Final = "256MB"
 """What DuckDB may use for its work: five million rows were sorted with it."""
 _PAGE: Final = 1000
+_ALL: Final = "all of it"
 _Result = TypeVar("_Result")
 _HEAD: Final = 1 << 16
 """Bytes in which the first line of a CSV ends."""
+
+
+class TooMuch(Exception):
+    """DuckDB cannot sort the rows in the memory it may use: it keeps long names there, if they are many."""
 
 
 class Row(NamedTuple):
@@ -100,6 +108,7 @@ class Rows:
         except ModuleNotFoundError:
             raise MissingExtra("an inventory report", "inventory") from None
         self._trouble = duckdb.Error
+        self._too_much = duckdb.OutOfMemoryException
         self._report = report
         self._place = place
         self._columns = _CLOUDS[report.service]
@@ -140,7 +149,8 @@ class Rows:
             raise ListingUnfinished(
                 f"the inventory report has {self._counted:,} of the {wanted:,} rows its manifest tells of", cure=AGAIN
             )
-        other = self._one("select min(bucket) from rows where bucket <> ?", [self._place.bucket])
+        foreign = "select min(bucket) from rows where bucket <> ?"
+        other = self._asked(lambda: self._one(foreign, [self._place.bucket]), _ALL)
         if other is not None:
             raise ConfigError(
                 f"the inventory report is about the bucket {keys.display(other)}, not about {self._place.url}",
@@ -148,12 +158,21 @@ class Rows:
             )
 
     def rows(self, *, ordered: bool) -> Generator[Row]:
-        """All of them, with `ordered` ascending by the normal form of their keys."""
-        order = "order by nfc_normalize(key), key" if ordered else ""
+        """All of them, with `ordered` ascending by the normal form of their keys. Raises `TooMuch`, at once, where
+        that takes more memory than there may be."""
+        order = "order by nfc_normalize(key)" if ordered else ""
         query = f"select key, size, mtime_us, etag, md5 from rows {order}"  # noqa: S608 - one of two constants
-        what = "all of it"
-        result = self._asked(lambda: self._db.execute(query), what)
-        while page := self._asked(lambda: result.fetchmany(_PAGE), what, aside=False):
+
+        def sort() -> duckdb.DuckDBPyConnection:
+            try:
+                return self._db.execute(query)
+            except self._too_much:
+                raise TooMuch from None
+
+        return self._read(self._asked(sort, _ALL))
+
+    def _read(self, result: duckdb.DuckDBPyConnection) -> Generator[Row]:
+        while page := self._asked(lambda: result.fetchmany(_PAGE), _ALL, aside=False):
             for row in page:
                 if row[1] is None or row[2] is None:
                     lacking = "size" if row[1] is None else "time"
