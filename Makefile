@@ -6,7 +6,7 @@ UV     := UV_PROJECT_ENVIRONMENT=$(VENV) UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=ne
 SYNC   := $(UV) sync --frozen --inexact --python $(BIN)/python
 LOCKS  := pyproject.toml uv.lock
 # What the tests need beyond the plain package.
-EXTRAS := --extra sftp --extra fsspec --extra tui --extra django --extra postgres --extra mongo --extra downloads --extra sheets --extra server --extra web --extra celery
+EXTRAS := --extra sftp --extra fsspec --extra tui --extra django --extra postgres --extra mongo --extra downloads --extra sheets --extra server --extra web --extra celery --extra inventory
 AZURITE := tests/servers/node_modules/.installed
 # Containers set it. Each start of the command, and each test's process, would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE

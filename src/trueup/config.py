@@ -39,6 +39,8 @@ class StoreConfig:
     url: str
     name: str = ""
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    inventory: str = ""
+    """Where its cloud's reports of what lies there are put: the name of a store, a URL or a path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +187,8 @@ def load(path: str | Path | None = None, *, env_file: str | Path | None = None) 
         raise ConfigError(f"{file}: unknown section [{unknown[0]}]", cure=f"Known: {', '.join(sorted(_SECTIONS))}")
     _overlay(document, environ)
     base = file.resolve().parent if read else Path.cwd()
-    stores = {name: _store(name, table, environ, base) for name, table in _tables(document, "stores")}
+    tables = dict(_tables(document, "stores"))
+    stores = {name: _store(name, table, environ, base, tables) for name, table in tables.items()}
     jobs = {name: _job(name, table, stores, base) for name, table in _tables(document, "sync")}
     return Settings(
         home=state_home(environ),
@@ -251,17 +254,25 @@ def _tables(document: Mapping[str, Any], section: str) -> list[tuple[str, dict[s
     return list(tables.items())
 
 
-def _store(name: str, table: dict[str, Any], environ: Mapping[str, str], base: Path) -> StoreConfig:
+def _store(
+    name: str, table: dict[str, Any], environ: Mapping[str, str], base: Path, names: Container[str]
+) -> StoreConfig:
+    where = f"[stores.{name}]"
     # A service of the client's is named by its options alone.
-    url = "" if "service" in table and "url" not in table else _place(table, "url", f"[stores.{name}]", base)
+    url = "" if "service" in table and "url" not in table else _place(table, "url", where, base)
     options = {
         key: resolve_secret(str(value).lower() if isinstance(value, bool) else str(value), environ, base)
         for key, value in table.items()
-        if key != "url"
+        if key not in {"url", "inventory"}
     }
     for key in _FILES & options.keys():
-        options[key] = str(base / local_path(options[key], where=f"[stores.{name}] {key} = "))
-    return StoreConfig(name=name, url=url, options=options)
+        options[key] = str(base / local_path(options[key], where=f"{where} {key} = "))
+    return StoreConfig(name=name, url=url, options=options, inventory=inventory_place(table, where, base, names))
+
+
+def inventory_place(table: Mapping[str, Any], where: str, base: Path, names: Container[str]) -> str:
+    """Where the reports of a store lie, as its table says; empty where it does not. Raises `ConfigError`."""
+    return _place(table, "inventory", where, base, names) if "inventory" in table else ""
 
 
 def _place(table: Mapping[str, Any], key: str, where: str, base: Path, names: Container[str] = ()) -> str:

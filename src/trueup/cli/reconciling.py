@@ -72,6 +72,9 @@ def reconcile(
             show_default=False,
         ),
     ] = "",
+    inventory: Annotated[
+        bool, typer.Option("--inventory", help="List what has inventory reports by the newest of them.")
+    ] = False,
     history: Annotated[bool, typer.Option("--history", help="Show what earlier runs found.")] = False,
 ) -> int:
     """Compare the pool's books, or an application's own table, with what the clouds really hold, and make the pool's
@@ -84,6 +87,8 @@ def reconcile(
     if history:
         return _history(ui, name)
     settings = ui.settings()
+    if on and inventory:
+        raise UsageError("--on and --inventory cannot go together", cure="Leave one of them out")
     with _eyes(ui, on, settings) as eyes:
         done = run(
             name or "",
@@ -93,6 +98,7 @@ def reconcile(
             quarantine_orphans=quarantine_orphans,
             max_change=max_change,
             force=force,
+            inventory=inventory,
             eyes=eyes,
         )
     for line in lines(done):

@@ -122,6 +122,9 @@ def _whole(value: object) -> int:
 
 
 def _summary(run: SyncRun, total: int, *, planned: bool, undoable: bool) -> Iterator[list[Segment]]:
+    for side, report in run.inventory.items():
+        age = words.duration(float(_whole(report["age_seconds"])))
+        yield [f"the {side} as an inventory report of {report['created_at']} has it", (f", {age} old", "dim")]
     same = run.counts.get("unchanged", 0) + run.counts.get("adopt", 0)
     broken = any(run.counts.get(name) for name in _PROBLEMS)
     if total:

@@ -115,6 +115,14 @@ def sync(
         bool, _flag(_SAFETY, "--dry-run", "-n", text="Print what would be done, and do nothing.")
     ] = False,
     check: Annotated[bool, _flag(_SAFETY, "--check", text="A dry run that exits 5 on differences.")] = False,
+    inventory: Annotated[
+        bool,
+        _flag(
+            _SAFETY,
+            "--inventory",
+            text="With --dry-run or --check: list what has inventory reports by the newest of them.",
+        ),
+    ] = False,
     explain: Annotated[
         str | None,
         _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded."),
@@ -170,6 +178,7 @@ def sync(
     _check_outputs(plan_out, items_out)
     _check_watch(given)
     _check_on(given)
+    _check_inventory(given)
     settings = ui.settings()
     left, right, config = _pair(settings, left, right, given)
     ui.failure_document = _failed("sync", listener, left, right, config.mode)
@@ -181,7 +190,14 @@ def sync(
 
     with _workers(on, settings) as spread, running(ui, listener, plan_out, items_out) as outputs:
         run = verbs.sync(
-            left, right, config=config, settings=settings, dry_run=dry_run or check, outputs=outputs, workers=spread
+            left,
+            right,
+            config=config,
+            settings=settings,
+            dry_run=dry_run or check,
+            inventory=inventory,
+            outputs=outputs,
+            workers=spread,
         )
     _report(ui, run, undoable=config.trash)
     return 5 if check and run.differences and run.exit_code == 0 else run.exit_code
@@ -262,7 +278,7 @@ def _check_on(given: Mapping[str, Any]) -> None:
         return
     if given["on"] != "celery":
         raise UsageError(f"--on {given['on']} is nothing that could do a sync", cure="Known: celery")
-    for name in ("watch", "explain"):
+    for name in ("watch", "explain", "inventory"):
         if given[name]:
             raise UsageError(f"--on and --{name} cannot go together", cure="Leave one of them out")
 
@@ -276,6 +292,19 @@ def _workers(on: str | None, settings: Settings) -> AbstractContextManager[Sprea
     except ModuleNotFoundError as error:
         raise MissingExtra("a sync on many machines", "celery") from error
     return Spread(settings)
+
+
+def _check_inventory(given: Mapping[str, Any]) -> None:
+    """An old listing is no ground to change anything, now or by a plan that is applied later."""
+    if not given["inventory"]:
+        return
+    if given["explain"] is not None or not (given["dry_run"] or given["check"]):
+        raise UsageError(
+            "--inventory is for --check and --dry-run: an old listing is no ground to change anything",
+            cure="Add one of them, or leave --inventory out",
+        )
+    if given["plan_out"] is not None:
+        raise UsageError("a plan made by --inventory cannot be saved", cure="Leave --plan-out or --inventory out")
 
 
 def _watch(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from trueup.catalog.base import Limits
 from trueup.catalog.database import database_of
-from trueup.config import Settings, StoreConfig, check_names, parse_seconds, parse_size, table_of
+from trueup.config import (
+    Settings,
+    StoreConfig,
+    check_names,
+    inventory_place,
+    parse_seconds,
+    parse_size,
+    table_of,
+)
 from trueup.errors import ConfigError
 
 PLACEMENTS: Final = ("random", "most-free", "round-robin", "weighted")
@@ -18,7 +27,7 @@ PLACEMENTS: Final = ("random", "most-free", "round-robin", "weighted")
 _KNOWN: Final = frozenset(
     "quota placement full_below rearm_below reservation_ttl signed_url_ttl keep providers".split()
 )
-_OF_A_PROVIDER: Final = frozenset({"url", "quota", "full_below", "weight"})
+_OF_A_PROVIDER: Final = frozenset({"url", "quota", "full_below", "weight", "inventory"})
 _QUOTA: Final = "5GiB"
 
 
@@ -89,8 +98,10 @@ def _provider(name: str, given: object, pool: Mapping[str, Any], settings: Setti
         raise ConfigError(f"{where} has no url", cure="Write a URL, or the name of a store")
     quota = parse_size(str(table.get("quota", pool.get("quota", _QUOTA))))
     store = settings.store(url)
+    base = settings.path.resolve().parent if settings.path is not None else Path.cwd()
     if not store.name and "://" not in url and settings.path is not None:
-        store = StoreConfig(url=str(settings.path.resolve().parent / url))
+        store = StoreConfig(url=str(base / url))
+    store = replace(store, inventory=inventory_place(table, where, base, settings.stores) or store.inventory)
     try:
         weight = float(table.get("weight", 1))
     except (TypeError, ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from trueup.errors import TrueupError
 from trueup.reconcile.clocks import young, young_by_either
@@ -15,6 +15,9 @@ from trueup.reconcile.findings import Findings
 from trueup.reconcile.observe import Reference, Seen, first_look, second_look
 from trueup.stores.base import Store
 
+if TYPE_CHECKING:
+    from trueup.stores.inventory import Inventory
+
 
 class Subject(NamedTuple):
     """One provider that is to be looked at."""
@@ -22,6 +25,10 @@ class Subject(NamedTuple):
     provider: str
     store: Store
     reference: Reference
+    listed: Store | None = None
+    """What lists it, if another one: an inventory report."""
+    report: Inventory | None = None
+    """Which."""
 
 
 class Terms(NamedTuple):
@@ -39,8 +46,6 @@ class Looked(NamedTuple):
     """What both looks at a provider, or at a part of it, came to."""
 
     seen: Seen
-    well: int
-    """Keys of the first look that were as they should be at the second one."""
     ahead: timedelta
     """How far the clock that dates its objects is ahead of this machine's."""
 
@@ -109,16 +114,19 @@ def both_looks(
     passing: Callable[[int, int], None] = lambda _rows, _entries: None,
 ) -> Looked:
     """Look twice. Raises what `first_look` does, and what reading the rows again does."""
-    provider, store, reference = subject
-    seen = first_look(provider, store, reference, findings, part, passing)
+    provider, store, reference, listed, report = subject
+    seen = first_look(provider, listed or store, reference, findings, part, passing)
+    # What changed since a report, it cannot judge; and what it shows may be gone since.
+    grace = max(terms.grace, report.age) if report is not None else terms.grace
     ahead = timedelta(microseconds=store.clock_ahead_ns() // 1000)
-    well = second_look(
+    seen = second_look(
         provider,
         store,
         reference,
         findings,
-        rows_young=young_by_either(terms.grace, terms.rows_ahead),
-        entries_young=young(terms.grace, ahead),
-        stat_orphans=terms.stat_orphans,
+        seen,
+        rows_young=young_by_either(grace, terms.rows_ahead),
+        entries_young=young(grace, ahead),
+        stat_orphans=terms.stat_orphans or report is not None,
     )
-    return Looked(seen, well, ahead)
+    return Looked(seen, ahead)

@@ -53,7 +53,7 @@ class Reference(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the first look counted."""
+    """What was counted: by the first look, then as the second one left it."""
 
     believed: Totals
     """Rows that say an object is there."""
@@ -141,18 +141,19 @@ def second_look(
     store: Store,
     reference: Reference,
     findings: Findings,
+    seen: Seen,
     *,
     rows_young: Young,
     entries_young: Young,
     stat_orphans: bool,
-) -> int:
+) -> Seen:
     """Read the row of each finding again, and ask the store for its object again. What is being uploaded, or is young,
     is in flight.
 
     Orphans are only asked for where something will be done with them: there may be as many as a bucket holds, and
-    counting one wrongly for a while does no harm. Returns how many keys turned out to be as they should.
+    counting one wrongly for a while does no harm. Returns what `seen` by the first look comes to.
     """
-    well = 0
+    well = files = size = 0
     contents = Contents(store)
     with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as crew:
         for page in findings.pages(provider):
@@ -169,6 +170,8 @@ def second_look(
                 if isinstance(entry, StoreError):
                     findings.put(found._replace(verdict=UNVERIFIABLE, row=row, detail=str(entry)))
                     continue
+                files += (entry is not None) - (found.entry is not None)
+                size += _size(entry) - _size(found.entry)
                 verdict = judge(row, entry)
                 written = nanoseconds(row.at) if row is not None and row.at is not None and not row.lost else None
                 young = (written is not None and rows_young.holds(written)) or (
@@ -184,7 +187,12 @@ def second_look(
                     late += [entries_young.beyond("the object", entry.mtime_ns)] if entry is not None else []
                     detail = "; ".join(filter(None, late))
                     findings.put(found._replace(verdict=verdict, row=row, entry=entry, detail=detail))
-    return well
+    actual = Totals(seen.actual.file_count + files, (seen.actual.total_size_bytes or 0) + size)
+    return Seen(seen.believed, actual, seen.ok + well)
+
+
+def _size(entry: Entry | None) -> int:
+    return entry.size if entry is not None else 0
 
 
 def look_across(

@@ -111,7 +111,7 @@ def compare_range(
             passing.tell(looked.seen.believed.file_count, looked.seen.actual.file_count)
             heap = f"found {run} {provider} {number} {uuid.uuid4().hex}"  # a worker thought lost may still write
             heaps.keep(heap, map(_told, findings.all()))
-            return {"whole": False, "heap": heap, "seen": looked.seen, "well": looked.well}
+            return {"whole": False, "heap": heap, "seen": looked.seen}
 
 
 def outcome(results: list[dict[str, Any]], heaps: Heaps, provider: str, findings: Findings, ahead: timedelta) -> Looked:
@@ -122,7 +122,6 @@ def outcome(results: list[dict[str, Any]], heaps: Heaps, provider: str, findings
     seen = [Seen(Totals(*believed), Totals(*actual), ok) for believed, actual, ok in (one["seen"] for one in results)]
     return Looked(
         Seen(_sum(one.believed for one in seen), _sum(one.actual for one in seen), sum(one.ok for one in seen)),
-        sum(result["well"] for result in results),
         ahead,
     )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from trueup.stores.inventory import Inventory
 
 SHOWN: Final = 10_000
 """Items in the result; the counts hold all."""
@@ -55,6 +58,8 @@ class ProviderReport:
     """Some of them could not be."""
     backup: str | None = None
     verdicts: dict[str, int] = field(default_factory=dict)
+    inventory: Inventory | None = None
+    """The report it was listed by; None where the cloud itself was."""
 
     def to_json(self) -> dict[str, object]:
         """As documented."""
@@ -68,6 +73,7 @@ class ProviderReport:
             "fixed": self.fixed,
             "backup": self.backup,
             "verdicts": self.verdicts,
+            "inventory": self.inventory.to_json() if self.inventory is not None else None,
         }
 
 

@@ -43,6 +43,7 @@ def reconcile(
     quarantine_orphans: bool = False,
     max_change: str = "",
     force: bool = False,
+    inventory: bool = False,
     heard: Callable[[str], None] = lambda _: None,
     lease: timedelta = LEASE,
     eyes: Eyes | None = None,
@@ -53,8 +54,10 @@ def reconcile(
 
     With `dry_run` nothing is changed at all. `adopt_orphans` takes what lies there unowned into the books;
     `quarantine_orphans` moves it aside within its store, and `quarantine.undo` brings it back. A fix of
-    more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. `heard` is told of each
-    provider whose listing begins. `eyes` look at the providers, this process without any.
+    more than `max_change` of a provider (empty: as the settings say) is refused unless `force`. With `inventory`,
+    providers that have inventory reports are listed by the newest of them, and asked themselves for what then differs;
+    what changed since a report is in flight, and the pool's books are only looked at. `heard` is told of each provider
+    whose listing begins. `eyes` look at the providers, this process without any.
 
     One run at a time works on the books, over all machines that share them; one that is cut off from the database for
     longer than `lease` may find another in its place, and stops. Raises `ConfigError`, `Busy` when another one is at
@@ -70,7 +73,9 @@ def reconcile(
         if adopt_orphans or quarantine_orphans:
             said = f"the rows of {source.name} are an application's own"
             raise UsageError(said, cure="Leave out what is done with orphans")
-        return _compare(source, settings, dry_run=dry_run, heard=heard, eyes=eyes or Here())
+        return _compare(source, settings, dry_run=dry_run, inventory=inventory, heard=heard, eyes=eyes or Here())
+    if inventory and not dry_run:  # what lies there unowned since would be forgotten, and its room given away
+        raise UsageError("an old listing is no ground to change the books", cure="Add --check or --dry-run")
     if adopt_orphans and quarantine_orphans:
         raise UsageError("orphans cannot be adopted and put in quarantine", cure="Choose one")
     pool, config, run = pool_config(settings), reconcile_config(settings), new_run_id()
@@ -115,7 +120,7 @@ def reconcile(
 
         lead = Lead(run=run, instead_of=killed, books=f"pool {pool.database}", reference="")
         place = among(places, "pool.providers")
-        work = Work(lead, eyes or Here(), settings, place, ledger, findings, settle, heard)
+        work = Work(lead, eyes or Here(), settings, place, ledger, findings, settle, heard, inventory=inventory)
         done = work.run(dry_run=dry_run, adopting=adopt_orphans, moving=moving)
         for report in done.providers:
             if report.provider in fixing.changed:
@@ -137,7 +142,13 @@ def under_way(settings: Settings) -> str:
 
 
 def _compare(
-    source: Source, settings: Settings, *, dry_run: bool, heard: Callable[[str], None], eyes: Eyes
+    source: Source,
+    settings: Settings,
+    *,
+    dry_run: bool,
+    inventory: bool,
+    heard: Callable[[str], None],
+    eyes: Eyes,
 ) -> ReconcileRun:
     """An application's own books, which are not changed."""
     config, run = reconcile_config(settings), new_run_id()
@@ -156,7 +167,7 @@ def _compare(
             report.wanting = any(counts[verdict] for verdict in VERDICTS if verdict not in {ORPHAN, IN_FLIGHT})
 
         lead = Lead(run=run, instead_of=killed, books=source.identity, reference=source.name)
-        work = Work(lead, eyes, settings, source.place, table, findings, settle, heard)
+        work = Work(lead, eyes, settings, source.place, table, findings, settle, heard, inventory=inventory)
         done = work.run(source.name, dry_run=dry_run)
         if not dry_run:
             RunLog(settings.home).add(_record(done, work.started))

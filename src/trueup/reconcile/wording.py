@@ -55,6 +55,8 @@ def _block(provider: ProviderReport, done: ReconcileRun) -> Iterator[Line]:
     yield ((keys.display(provider.provider), "bold"),)
     yield ((f"  ledger  {amount(provider.ledger)}", ""),)
     yield ((f"  actual  {amount(provider.actual)}", ""),)
+    if provider.inventory is not None:
+        yield ((f"  as an inventory report of {provider.inventory.created_at:%Y-%m-%d %H:%M} UTC has it", "dim"),)
     if provider.actual is None:
         yield ("  [?] Nothing can be said", "yellow"), (f": {provider.reason}", "")
         return

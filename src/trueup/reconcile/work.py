@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import islice
 
 from trueup.config import Settings, StoreConfig
-from trueup.errors import TrueupError
+from trueup.errors import ConfigError, TrueupError
 from trueup.reconcile.books import Books
 from trueup.reconcile.clocks import difference, measured
 from trueup.reconcile.compare import DUPLICATE, IN_FLIGHT, OK, UNVERIFIABLE, VERDICTS
@@ -39,6 +39,8 @@ class Work:
         findings: Findings,
         settle: Callable[[ProviderReport], None],
         heard: Callable[[str], None],
+        *,
+        inventory: bool = False,
     ) -> None:
         self.started = datetime.now(UTC)
         self._began = time.monotonic()
@@ -50,11 +52,11 @@ class Work:
         self._findings = findings
         self._settle = settle
         self._heard = heard
+        self._inventory = inventory
         self.stores: dict[str, Store] = {}
         """Those that could be looked at; open while `settle` is called."""
         self.seen: dict[str, Seen] = {}
-        """What the first looks at those counted."""
-        self._well: dict[str, int] = {}
+        """What the looks at those counted."""
         self._warnings: list[str] = []
 
     def run(self, name: str = "", *, dry_run: bool, adopting: bool = False, moving: bool = False) -> ReconcileRun:
@@ -65,6 +67,8 @@ class Work:
         whose = f"the database of {name}" if name else "the pool's database"
         self._warn(difference(whose, ahead), "rows may be left in flight that much longer")
         names = self._books.providers()
+        if self._inventory:
+            self._require_reports(names)
         reports = [ProviderReport(provider=provider, ledger=self._books.totals(provider)) for provider in names]
         with ExitStack() as stack:
             by_name = {report.provider: report for report in reports}
@@ -86,12 +90,19 @@ class Work:
         """One provider, opened; None, and it is unknown, where it cannot be."""
         name = report.provider
         try:
-            store = self.stores[name] = open_store(self._place(name), self._settings.environ)
+            config = self._place(name)
+            store = self.stores[name] = open_store(config, self._settings.environ)
+            stack.callback(store.close)
+            subject = Subject(name, store, self._books.reference(name))
+            if self._inventory and config.inventory:
+                from trueup.stores.inventory import by_report
+
+                listed, report.inventory = stack.enter_context(by_report(store, config, self._settings))
+                subject = subject._replace(listed=listed, report=report.inventory)
         except TrueupError as error:
             self._unknown(report, error)
             return None
-        stack.callback(store.close)
-        return Subject(name, store, self._books.reference(name))
+        return subject
 
     def _unknown(self, report: ProviderReport, why: TrueupError) -> None:
         report.state, report.reason = "unknown", str(why)
@@ -105,7 +116,19 @@ class Work:
             return
         name = report.provider
         self._warn(difference(name, looked.ahead), "its objects are judged by its own")
-        self.seen[name], self._well[name], report.actual = looked.seen, looked.well, looked.seen.actual
+        self.seen[name], report.actual = looked.seen, looked.seen.actual
+
+    def _require_reports(self, providers: Iterable[str]) -> None:
+        """Whoever asks for reports means some that there are."""
+        for name in providers:
+            try:
+                if self._place(name).inventory:
+                    return
+            except ConfigError:  # it will be unknown
+                continue
+        raise ConfigError(
+            "no provider has inventory reports", cure='Write inventory = "URL" beside the url of one, or leave it out'
+        )
 
     def _warn(self, said: str | None, so: str) -> None:
         """Note what a person should know."""
@@ -116,7 +139,7 @@ class Work:
     def _judge_totals(self, report: ProviderReport) -> None:
         name, findings, actual = report.provider, self._findings, self.seen[report.provider].actual
         counts = findings.counts(name)
-        counts[OK] = self.seen[name].ok + self._well[name]
+        counts[OK] = self.seen[name].ok
         report.verdicts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
         moving, awaited = findings.lying(name, (IN_FLIGHT,)), findings.believed(name, IN_FLIGHT)
         report.mismatch = not (report.ledger - Totals(*awaited)).agrees(actual - Totals(*moving))

@@ -16,6 +16,9 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 """Two letters at least, so that `C:\\x` is a path."""
 
 
+BUCKETS = frozenset({"s3", "r2", "gs", "az"})
+
+
 def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
     """The store a URL, a path or a `[stores.NAME]` means. `environ` is where credentials may come from.
 
@@ -38,6 +41,10 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
         raise ConfigError(
             f"[stores.{config.name}] {min(config.options)} is unknown", cure=f"A {scheme} store has no options but url"
         )
+    if config.inventory and scheme not in BUCKETS:
+        raise ConfigError(
+            f"[stores.{config.name}] inventory is not for a {scheme} store", cure="Only buckets have such reports"
+        )
     match scheme:
         case "file":
             from trueup.stores.local import LocalStore
@@ -47,7 +54,7 @@ def open_store(config: StoreConfig | str, environ: Mapping[str, str]) -> Store:
             from trueup.testing import MemoryStore
 
             return MemoryStore.named(config.url)
-        case "s3" | "r2" | "gs" | "az":
+        case _ if scheme in BUCKETS:
             from trueup.stores.cloud import CloudStore
 
             return CloudStore.open(config, environ)

@@ -16,6 +16,13 @@ Row = tuple[str, int, int, str, str, str, str, str]
 
 def row(key: str, metadata: Metadata, service: str, prefix: str) -> Row | None:
     """One listed object; None for a name of trueup's own."""
+    return listed(key, *_told(metadata), service=service, prefix=prefix)
+
+
+def listed(
+    key: str, size: int, mtime_ns: int, etag: str | None, content_md5: str | None, *, service: str, prefix: str
+) -> Row | None:
+    """The same of what was told by anybody. Raises `ValueError` for an MD5 that is not base64."""
     # A name that passes these tests is ordinary; the rest, which is rare, is looked at closely.
     if (
         key[0] <= "/"
@@ -30,10 +37,10 @@ def row(key: str, metadata: Metadata, service: str, prefix: str) -> Row | None:
         if keys.is_reserved(key):
             return None
         if key[-1] == "/" and not keys.unaddressable(key[:-1]):
-            return (key, metadata.content_length, _mtime(metadata), "", "", "", "marker", "a folder marker")
+            return (key, size, mtime_ns, "", "", "", "marker", "a folder marker")
         if why := unaddressable(key, service, prefix):
-            return (key, metadata.content_length, _mtime(metadata), "", "", "", "unaddressable", why)
-    return seen(key, metadata, service)
+            return (key, size, mtime_ns, "", "", "", "unaddressable", why)
+    return _ordinary(key, size, mtime_ns, etag, content_md5, service)
 
 
 def unaddressable(key: str, service: str, prefix: str) -> str | None:
@@ -45,20 +52,28 @@ def unaddressable(key: str, service: str, prefix: str) -> str | None:
 
 
 def seen(key: str, metadata: Metadata, service: str) -> Row:
-    """One ordinary object.
+    """One ordinary object."""
+    return _ordinary(key, *_told(metadata), service)
+
+
+def _ordinary(key: str, size: int, mtime_ns: int, etag_told: str | None, content_md5: str | None, service: str) -> Row:
+    """Its fingerprint, and what is known of its content.
 
     S3 and R2: an ETag of 32 characters is taken for the MD5. Where the bucket encrypts with KMS it is not; but no
     content has such an ETag as its MD5 by accident, so that mistake can only say *different*, which is then settled by
     reading, and never *equal*. GCS and Azure tell the MD5 itself, Azure only of what was uploaded in one piece.
     """
-    etag = (metadata.etag or "").strip('"')
+    etag = (etag_told or "").strip('"')
     if service == "s3":
         fingerprint, md5 = etag, etag if len(etag) == 32 else ""
     else:
-        told = metadata.content_md5
-        md5 = binascii.a2b_base64(told).hex() if told else ""
+        md5 = binascii.a2b_base64(content_md5).hex() if content_md5 else ""
         fingerprint = f"md5:{md5}" if md5 else etag
-    return (key, metadata.content_length, _mtime(metadata), fingerprint, md5, etag, "", "")
+    return (key, size, mtime_ns, fingerprint, md5, etag, "", "")
+
+
+def _told(metadata: Metadata) -> tuple[int, int, str | None, str | None]:
+    return metadata.content_length, _mtime(metadata), metadata.etag, metadata.content_md5
 
 
 def _mtime(metadata: Metadata) -> int:

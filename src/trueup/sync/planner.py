@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trueup import events
 from trueup.errors import Interrupted, ListingUnfinished, NotFound, Refused, StoreError
 from trueup.filters import Scope
 from trueup.stores.base import Entry, Store
 from trueup.stores.stopping import OFTEN, apart, heeded, heeding
+from trueup.sync.again import Again
 from trueup.sync.casing import Casing
 from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
@@ -27,6 +28,9 @@ from trueup.sync.pair import Pair, SideOutOfOrder, pair
 from trueup.sync.part import KeyRange, Part
 from trueup.sync.plan import Header, Plan
 from trueup.sync.state import Held, PairState
+
+if TYPE_CHECKING:
+    from trueup.stores.inventory import Inventory
 
 LOOKAHEAD: Final = 512
 """Pairs kept waiting behind one whose content is being read."""
@@ -46,6 +50,8 @@ class Sides:
 
     left: Store
     right: Store
+    reports: Mapping[str, Inventory] = field(default_factory=dict)
+    """The sides (`left`, `right`) whose listing comes out of an inventory report, and which one."""
 
     def __getitem__(self, side: str) -> Store:
         return self.left if side == "left" else self.right
@@ -152,6 +158,7 @@ class _Builder:
         self._stopped = stopped
         self._tally = _Tally()
         self._contents = Contents({"left": sides.left, "right": sides.right}, state)
+        self._again = Again({side: sides[side] for side in sides.reports}, config)
         self._held = {} if config.release else state.held()
         self._released: list[str] = []
         self._scope = Scope(config.include, config.exclude)
@@ -166,7 +173,9 @@ class _Builder:
         self._next_report = 0.0
 
     def run(self, unordered: set[str]) -> None:
-        with ThreadPoolExecutor(min(8, self._config.workers), thread_name_prefix="hash") as pool:
+        # Reading keeps disk and cores busy, asking again waits for answers.
+        workers = self._config.workers if self._sides.reports else min(8, self._config.workers)
+        with ThreadPoolExecutor(workers, thread_name_prefix="hash") as pool:
             try:
                 with heeding(self._stopped):
                     self._observe(pool, unordered)
@@ -214,7 +223,7 @@ class _Builder:
         """Decide in key order; pairs whose content must be read are answered in the pool while later pairs wait."""
         mode, compare = self._config.mode, self._config.compare
         tally = self._tally
-        waiting: deque[tuple[Pair, Answer | Future[Answer] | None]] = deque()
+        waiting: deque[tuple[Pair, Answer | Future[tuple[Pair, Answer]] | None]] = deque()
         same = State.SAME
         count = 0
         for item in pairs:
@@ -233,8 +242,8 @@ class _Builder:
                 waiting.append((item, _BEGUN))
             elif veil is None:
                 quick = quick_answer(item, mode, compare)
-                if quick is None:
-                    waiting.append((item, pool.submit(self._contents.answer, item, mode, compare)))
+                if quick is None or self._again.wanted(item, quick):
+                    waiting.append((item, pool.submit(self._answered, item)))
                 elif not waiting and quick[0] is same and quick[1] is same and not self._held:
                     tally.unchanged += 1
                     self._watch(item, _SAME)
@@ -254,7 +263,11 @@ class _Builder:
             self._early.passed("")
         self._state_released()
 
-    def _take(self, item: Pair, answer: Answer | Future[Answer] | None) -> None:
+    def _answered(self, item: Pair) -> tuple[Pair, Answer]:
+        item = self._again.look(item)
+        return item, self._contents.answer(item, self._config.mode, self._config.compare)
+
+    def _take(self, item: Pair, answer: Answer | Future[tuple[Pair, Answer]] | None) -> None:
         if answer is None:
             self._note_veil(item)
             return
@@ -263,7 +276,7 @@ class _Builder:
             return
         if isinstance(answer, Future):
             try:
-                answer = answer.result()
+                item, answer = answer.result()
             except NotFound:
                 self._note(item, Action.UNKNOWN, "vanished", "it vanished while it was being read; run again")
                 return
@@ -271,6 +284,8 @@ class _Builder:
                 self._note(item, Action.UNKNOWN, "unreadable", str(error))
                 return
             self._contents.save(least=_HASHES)
+        if item[1:4] == (None, None, None):
+            return  # what a report showed is gone
         if item.key in self._held and self._still_held(item, self._held[item.key]):
             self._note(
                 item, Action.HELD, "undone", "an undo restored it; it is skipped until a side changes, or --release"

@@ -49,6 +49,8 @@ class SyncRun:
     seconds: float = 0.0
     differences: bool = False
     """Whether the plan had anything to do: what `--check` asks."""
+    inventory: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """For each side (`left`, `right`) that was listed by an inventory report: which one, and how old it was."""
     items: tuple[Mapping[str, object], ...] = ()
     items_truncated: bool = False
     parts: tuple[Mapping[str, object], ...] = ()
@@ -79,6 +81,7 @@ class SyncRun:
             "bytes": {"right": self.bytes_right, "left": self.bytes_left},
             "seconds": round(self.seconds, 3),
             **({"parts": list(self.parts)} if self.parts else {}),
+            **({"inventory": dict(self.inventory)} if self.inventory else {}),
         }
 
     def to_json(self) -> dict[str, object]:

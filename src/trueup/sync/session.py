@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,16 +45,36 @@ class Session:
 
 
 @contextmanager
-def opened_sides(left: str, right: str, settings: Settings) -> Iterator[Sides]:
-    """Open both places. The state folder is in neither side's listing. Raises `UsageError` for two places that overlap,
-    and what opening a store raises."""
+def opened_sides(left: str, right: str, settings: Settings, *, inventory: bool = False) -> Iterator[Sides]:
+    """Open both places. The state folder is in neither side's listing. With `inventory`, what has reports is listed by
+    them. Raises `UsageError` for two places that overlap, and what opening a store raises."""
     with ExitStack() as stack:
         sides = Sides(
             left=stack.enter_context(closing(open_store(settings.store(left), settings.environ))),
             right=stack.enter_context(closing(open_store(settings.store(right), settings.environ))),
         )
         refuse_overlap(sides.left.url, sides.right.url)
+        if inventory:
+            sides = stack.enter_context(_by_reports(sides, {"left": left, "right": right}, settings))
         yield _without_state(sides, settings.home)
+
+
+@contextmanager
+def _by_reports(sides: Sides, words: Mapping[str, str], settings: Settings) -> Iterator[Sides]:
+    """The sides listed by the reports that their settings name, which are of one at least."""
+    from trueup.stores.inventory import by_report
+
+    configs = {side: settings.store(word) for side, word in words.items()}
+    if not any(config.inventory for config in configs.values()):
+        cure = 'Write [stores.NAME] inventory = "URL" for one of them, and use its name'
+        raise UsageError("neither side has inventory reports", cure=cure)
+    with ExitStack() as stack:
+        reports = {}
+        for side, config in configs.items():
+            if config.inventory:
+                store, reports[side] = stack.enter_context(by_report(sides[side], config, settings))
+                sides = replace(sides, left=store) if side == "left" else replace(sides, right=store)
+        yield replace(sides, reports=reports)
 
 
 def under_way(left: str, right: str, settings: Settings) -> str:
@@ -75,6 +95,7 @@ def session(
     killed: str | None = None,
     sides: Sides | None = None,
     shared: bool = False,
+    inventory: bool = False,
 ) -> Iterator[Session]:
     """Open both places and their state. `sides` that are open already stay so. A `shared` state is in the database
     which all workers reach, and stays there for later runs. Raises `Busy` when another run works on this pair, and what
@@ -84,7 +105,7 @@ def session(
     """
     with ExitStack() as stack:
         if sides is None:
-            sides = stack.enter_context(opened_sides(left, right, settings))
+            sides = stack.enter_context(opened_sides(left, right, settings, inventory=inventory))
         if lock and killed is None:
             killed = stack.enter_context(run_lock(_lock(sides, settings), run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
@@ -141,5 +162,5 @@ def _without_state(sides: Sides, home: Path) -> Sides:
             )
         if state.startswith(f"{root}/"):
             folder = state.removeprefix(f"{root}/")
-            return Sides(left=without(sides.left, folder), right=without(sides.right, folder))
+            return replace(sides, left=without(sides.left, folder), right=without(sides.right, folder))
     return sides

@@ -103,25 +103,31 @@ def sync(
     config: SyncConfig | None = None,
     settings: Settings | None = None,
     dry_run: bool = False,
+    inventory: bool = False,
     outputs: Outputs | None = None,
     watched: Watched | None = None,
     workers: Workers | None = None,
 ) -> SyncRun:
     """Bring two places into agreement: observe, pair, decide, check the guards, apply, record.
 
-    New files begin to be copied while the listings go on, where nothing further down can object to that. Returns a run
-    with status ok, partial, interrupted or dry-run, or failed when a listing broke off after such copies; a dry run
-    that a guard would refuse has status refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the
-    `StoreError` of a place that cannot be listed; nothing was done then. Where there are `workers`, they do the work.
+    New files begin to be copied while the listings go on, where nothing further down can object to that. With
+    `inventory`, which a dry run alone may have, a store that has inventory reports is listed by the newest of them, and
+    asked itself for what then differs. Where there are `workers`, they do the work.
+
+    Returns a run with status ok, partial, interrupted or dry-run, or failed when a listing broke off after new files
+    had been copied; a dry run that a guard would refuse has status refused and shows its items. Raises `Refused`,
+    `Busy`, `UsageError`, or the `StoreError` of a place that cannot be listed; nothing was done then.
     """
     settings = settings or load()
     outputs = outputs or Outputs()
     watched = watched or Watched()
     header = Header(run=new_run_id(), left=left, right=right, left_url="", right_url="", config=config or SyncConfig())
+    if inventory and (not dry_run or outputs.plan_out is not None):
+        raise UsageError("an old listing is no ground to change anything", cure="Use it for a dry run or a check only")
     if dry_run:
         # Workers do nothing for a run that does not hold the pair.
         led = workers is not None
-        with session(left, right, settings, run=header.run, lock=led, shared=led) as opened:
+        with session(left, right, settings, run=header.run, lock=led, shared=led, inventory=inventory) as opened:
             return _dry_run(opened, header, outputs, workers)
     with (
         Recording(header, settings, outputs, is_news=watched.is_news) as record,
@@ -269,6 +275,7 @@ def _dry_run(opened: Session, header: Header, outputs: Outputs, workers: Workers
             bytes_left=left,
             seconds=time.monotonic() - began,
             differences=_differs(planned),
+            inventory={side: report.to_json() for side, report in opened.sides.reports.items()},
             items=items,
             items_truncated=truncated,
             parts=tuple(workers.parts) if workers is not None else (),
