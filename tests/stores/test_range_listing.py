@@ -49,6 +49,13 @@ def test_a_long_listing_from_far_away_is_asked_for_in_several_ranges(far: Faulty
     assert len(far.requests) < 60 * 1.6
 
 
+def test_a_bucket_of_many_folders_is_asked_once_for_them(far: FaultyS3) -> None:
+    far.objects.update({f"{number:03}/x": b"" for number in range(6 * PAGE)})
+    assert [entry.key for entry in opened(far, byte_ordered="true").list()] == sorted(far.objects)
+    assert len(begun(far)) > 6
+    assert len([request for request in far.requests if "delimiter" in request.query]) == 1
+
+
 def test_a_few_pages_cost_no_request_more(far: FaultyS3) -> None:
     for key in list(far.objects)[4 * PAGE - 1 :]:
         del far.objects[key]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -161,6 +162,7 @@ class Listing:
 
     def ranges(self) -> bool:
         """Take everything above the last key. False where that has to go on plainly."""
+        sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio can do without, and takes 5 MB less
         import asyncio
 
         from trueup.stores.range_lister import Ranges
@@ -179,7 +181,8 @@ class Listing:
     def slashed_folder(self) -> bool:
         """Whether the folders of a bucket's root are said to include `/`: one request, and `slashed_names` has found
         nothing; but it takes two names for one that are equal but for their slash."""
-        return any(entry.path == "/" for entry in self.operator.list("/", start_after="." + _HIGHEST, limit=1))
+        first = next(iter(self.operator.list("/", start_after="." + _HIGHEST, limit=1)), None)
+        return first is not None and first.path == "/"
 
     def drain(self, found: Iterable[Entry]) -> None:
         """Take every entry of an answer."""

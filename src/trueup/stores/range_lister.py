@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from trueup.stores.lister import Listing
 
-LONG: Final = 8
+LONG: Final = 5
 """Pages that a range shall have."""
-SHORT: Final = 3
+SHORT: Final = 2
 """Fewer pages are not worth a range of their own."""
-AHEAD: Final = 10
+AHEAD: Final = 5
 """Pages of one range that are kept until the ranges before it have ended, at most; then it waits. There are at most
-twice as many ranges as requests at once, and a page takes about 150 kB: 24 MB with eight requests, and mostly less."""
+twice as many ranges as requests at once, and a page takes about 150 kB: 12 MB with eight requests."""
 
 
 class _Stray(Exception):
