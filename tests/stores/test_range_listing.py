@@ -172,8 +172,7 @@ def test_a_server_that_begins_elsewhere_than_told_is_listed_plainly(far: FaultyS
 def test_a_server_with_another_order_is_noticed(far: FaultyS3) -> None:
     """The order of paths, which SeaweedFS has: the first page that tells comes late."""
     far.faults.order = lambda key: key.split("/")
-    far.objects.update({f"p/00{number}{mark}": b"x" for number in range(300, 600) for mark in ("-b", "/x", ".c")})
-    for store in (sound(far), sound(far)):
-        with pytest.raises(OutOfOrder):
-            list(store.list())
+    far.objects.update({f"p/00{number}{mark}": b"x" for number in range(300, 420) for mark in ("-b", "/x", ".c")})
+    with pytest.raises(OutOfOrder):
+        list(sound(far).list())
     assert whole(sound(far)) == expected(far)
