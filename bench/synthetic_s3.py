@@ -1,8 +1,9 @@
 """An S3 server whose buckets hold as many keys as their name says: `keys-1000000-left` lists a million.
 
-`python synthetic_s3.py PORT`. Keys, sizes and ETags follow from a key's number, so nothing is stored; two buckets of
-one count list the same. It answers ListObjectsV2 (prefix, delimiter, start-after, continuation-token, max-keys) and
-HEAD, and remembers small objects that are written to it, which no listing shows.
+`python synthetic_s3.py PORT [SECONDS]`; each page takes so many seconds more, as pages do that come from far away.
+Keys, sizes and ETags follow from a key's number, so nothing is stored; two buckets of one count list the same. It
+answers ListObjectsV2 (prefix, delimiter, start-after, continuation-token, max-keys) and HEAD, and remembers small
+objects that are written to it, which no listing shows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from html import escape
@@ -143,7 +145,8 @@ def quoted(body: bytes) -> str:
     return f'"{hashlib.md5(body).hexdigest()}"'
 
 
-def handler() -> Callable[[Request], Answer]:
+def handler(journey: float = 0.0) -> Callable[[Request], Answer]:
+    """`journey`: seconds before each page."""
     written = Written()
 
     def handle(request: Request) -> Answer:
@@ -153,8 +156,11 @@ def handler() -> Callable[[Request], Answer]:
         if not found:
             return error(404, "NoSuchBucket")
         count = int(found[1])
+        if not request.key and request.method == "GET":
+            time.sleep(journey)
+            return listing(count, dict(request.query))
         if not request.key:
-            return listing(count, dict(request.query)) if request.method == "GET" else Answer()
+            return Answer()
         number = first_not_below(request.key, count)
         if request.method == "HEAD" and number < count and key_at(number) == request.key:
             return Answer(headers={"ETag": f'"{etag_at(number)}"'}, length=size_at(number))
@@ -164,4 +170,4 @@ def handler() -> Callable[[Request], Answer]:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), handler())
+    serve(int(sys.argv[1]), handler(float(sys.argv[2]) if len(sys.argv) > 2 else 0.0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ def new_run_id(now: datetime | None = None) -> str:
     """An id that sorts by time: `20261121T103400Z-3f9c1a`."""
     if _promised:
         return _promised.pop()
-    return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{os.urandom(3).hex()}"
 
 
 def promise_run_id(run: str) -> None:

@@ -6,6 +6,7 @@ uploads; it checks no signature and knows one bucket.
     faulty_s3.objects["a/b.txt"] = b"..."                 any key at all; what the server holds
     faulty_s3.faults.page_size = 2                        keys on a page of a listing
     faulty_s3.faults.pages[2] = "html"                    what page 2 of every listing answers instead (see `PAGES`)
+    faulty_s3.faults.spoil = callable                     says of each listing's `Request` what it answers instead
     faulty_s3.faults.fail("SlowDown", 503, times=3)       the next three requests fail so
     faulty_s3.faults.fail("ExpiredToken", 400)            every request from now on
     faulty_s3.faults.truncate["big"] = 100                a GET of this key breaks off after 100 bytes
@@ -44,7 +45,8 @@ BORN = datetime(2024, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it arrived. `page` is the number of a listing's page, from 1; 0 for other requests."""
+    """One request as it arrived. `page` is the number of a listing's page, from 1, and 0 for other requests; `start`
+    the key after which that listing began."""
 
     method: str
     bucket: str
@@ -52,6 +54,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     page: int = 0
+    start: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +79,11 @@ class Faults:
     pages: dict[int, str] = field(default_factory=dict)
     page_times: int | None = None
     """How often page faults strike in all; None is always."""
+    spoil: Callable[[Request], str] | None = None
+    order: Callable[[str], Any] = field(default=lambda key: key.encode("utf-8", "surrogatepass"))
+    """By what keys are sorted, and `start-after` with them."""
+    starts: bool = True
+    """`start-after` is heeded."""
     failures: list[Failure] = field(default_factory=list)
     truncate: dict[str, int] = field(default_factory=dict)
     delay: float = 0.0
@@ -93,7 +101,7 @@ class Faults:
         self.pages.clear()
         self.failures.clear()
         self.truncate.clear()
-        self.delay, self.before, self.page_times = 0.0, None, None
+        self.delay, self.before, self.page_times, self.spoil = 0.0, None, None, None
 
 
 class FaultyS3:
@@ -198,7 +206,15 @@ class _Handler(BaseHTTPRequestHandler):
         listing = self.command == "GET" and not key and "list-type" in query
         page = _page(query) if listing else 0
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(method=self.command, bucket=bucket, key=key, query=query, headers=headers, page=page)
+        request = Request(
+            method=self.command,
+            bucket=bucket,
+            key=key,
+            query=query,
+            headers=headers,
+            page=page,
+            start=_start(query) if listing else "",
+        )
         with house.lock:
             house.requests.append(request)
         if house.faults.before:
@@ -210,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         if bucket != BUCKET:
             return self._error(404, "NoSuchBucket")
         if listing:
-            return self._list(query, page)
+            return self._list(request)
         with house.lock:
             return self._object(request, body)
 
@@ -244,9 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ----- listing -----
 
-    def _list(self, query: dict[str, str], page: int) -> None:
-        house = self.server.house
-        fault = self._page_fault(page)
+    def _list(self, request: Request) -> None:
+        house, query, page = self.server.house, request.query, request.page
+        fault = self._page_fault(request)
         match fault:
             case "500":
                 return self._error(500, "InternalError")
@@ -266,15 +282,18 @@ class _Handler(BaseHTTPRequestHandler):
         with house.lock:
             rows, prefixes = self._rows(query)
         size = min(house.faults.page_size, int(query.get("max-keys", 1000)))
-        offset = size * (page - 1)
-        token = f"page-{page + 1}" if offset + size < len(rows) else ""
+        last = _token(query)[2]
+        offset = sum(house.faults.order(key) <= house.faults.order(last) for key in rows) if last else 0
+        token = ""
+        if offset + size < len(rows):
+            token = " ".join(map(quote, (str(page + 1), _start(query), rows[offset + size - 1])))
         shown = rows[offset : offset + size]
         if fault == "repeat-keys":
-            shown = rows[offset - size : offset]
+            shown = rows[max(0, offset - size) : offset]
         elif fault == "unsorted":
             shown = shown[::-1]
         elif fault == "repeat-token":
-            token = query.get("continuation-token", "page-1")
+            token = query.get("continuation-token", "1")
         truncated = bool(token) or fault == "no-token"
         token = "" if fault == "no-token" else token
         return self._xml(200, self._listing(query, shown, prefixes, token=token, truncated=truncated))
@@ -306,11 +325,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _rows(self, query: dict[str, str]) -> tuple[list[str], set[str]]:
         """Keys and common prefixes in byte order, after `start-after`, and which of them are prefixes."""
-        prefix, delimiter, after = query.get("prefix", ""), query.get("delimiter", ""), query.get("start-after", "")
+        prefix, delimiter, after = query.get("prefix", ""), query.get("delimiter", ""), _start(query)
+        order = self.server.house.faults.order
+        if not self.server.house.faults.starts:
+            after = ""
         found: set[str] = set()
         prefixes: set[str] = set()
         for key in self.server.house.objects:
-            if not key.startswith(prefix) or key <= after:
+            if not key.startswith(prefix) or (after and order(key) <= order(after)):
                 continue
             rest = key[len(prefix) :]
             if delimiter and delimiter in rest:
@@ -319,11 +341,11 @@ class _Handler(BaseHTTPRequestHandler):
                 found.add(folder)
             else:
                 found.add(key)
-        return sorted(found, key=lambda key: key.encode("utf-8", "surrogatepass")), prefixes
+        return sorted(found, key=order), prefixes
 
-    def _page_fault(self, page: int) -> str:
+    def _page_fault(self, request: Request) -> str:
         faults = self.server.house.faults
-        fault = faults.pages.get(page, "")
+        fault = faults.spoil(request) if faults.spoil else faults.pages.get(request.page, "")
         assert not fault or fault in PAGES, f"no such page fault: {fault}"
         if fault and faults.page_times is not None:
             if not faults.page_times:
@@ -473,7 +495,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _page(query: dict[str, str]) -> int:
-    return int(query.get("continuation-token", "page-1").removeprefix("page-"))
+    return int(_token(query)[0])
+
+
+def _token(query: dict[str, str]) -> tuple[str, str, str]:
+    """The number of a page, the key after which its listing began, and the last key of the page before it."""
+    number, start, last, *_ = *map(unquote, query.get("continuation-token", "1").split(" ")), "", ""
+    return number, start, last
+
+
+def _start(query: dict[str, str]) -> str:
+    """The key after which a listing began: as on real servers, `start-after` counts on its first page only."""
+    return _token(query)[1] or query.get("start-after", "")
 
 
 def _text(key: str) -> str:

@@ -70,16 +70,10 @@ class CloudStore:
             if_absent=known.if_absent,
             if_match=known.if_match,
             delete_if_match=known.delete_if_match,
-            start=self._starts_on_server,
+            start=self._client.place.starts,
             metadata=True,
             sign=not {"skip_signature", "profile"} & self._client.place.options.keys(),
         )
-
-    @property
-    def _starts_on_server(self) -> bool:
-        # Where a server lists in another order, beginning at a key leaves out keys above it.
-        place = self._client.place
-        return place.byte_ordered and place.service != "azblob"
 
     def guards_absent(self) -> bool:
         return self._client.conditions().if_absent
@@ -90,7 +84,7 @@ class CloudStore:
         if not ordered:
             return _from(start, sorted_entries(listing.entries(place, ordered=False), where=place.url))
         # At a bucket's root, names that begin with "/" need the listing from below them.
-        on_server = start if self._starts_on_server and (place.prefix or start > "/\U0010ffff") else ""
+        on_server = start if place.starts and (place.prefix or start > "/\U0010ffff") else ""
         entries = listing.entries(place, start=on_server)
         return _only_from(on_server, entries) if on_server else _from(start, entries)
 

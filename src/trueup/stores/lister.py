@@ -7,8 +7,7 @@ the end is asked for a second time, and only the frame `finished` ends a listing
 
 Or it tells what follows a key, again and again, for as long as its parent asks.
 
-The request: a marshalled dict. Frames: four bytes of length, then a marshalled tuple: `("rows", [row, ...])` with rows
-in the order of `Entry`'s fields, `("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
+The request: a marshalled dict. Frames: see `trueup.stores.frames`.
 For samples, after the request: start keys in UTF-8, each after four bytes of length; each is answered by one frame,
 `("rows", [key, ...])`.
 """
@@ -17,32 +16,32 @@ from __future__ import annotations
 
 import marshal
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any, Final
 
 from trueup import keys
+from trueup.stores.frames import HEARTBEAT, Order, receive, send, write
 from trueup.stores.rows import Row, row, unaddressable
 
 if TYPE_CHECKING:
     from opendal import Operator
     from opendal.types import Entry
 
+    from trueup.stores.range_lister import Page
     from trueup.stores.tree_lister import TreeListing
 
-PAGE: Final = 1000
-HEARTBEAT: Final = 2.0
-"""Seconds after which rows are sent though they fill no page: the parent takes long silence for a stall."""
-
+FIRST: Final = 4
+"""Pages that are asked for one after the other before anything else is tried."""
+WAIT: Final = 0.02
+"""Seconds for a page on the way from the server, from which on it is worth to ask for several at once: the client needs
+about twice the processor time for a key then, which is 5 ms for a page."""
 _HIGHEST: Final = "\U0010ffff"
 _SLASHED: Final = "objects whose names begin with '/' lie in this bucket; the client cannot address them"
-
-
-class Order(Exception):
-    """A key came below its predecessor."""
 
 
 class Broken(Exception):
@@ -59,21 +58,25 @@ class Listing:
         self.start: str = request["start"]
         self.ordered: bool = request["ordered"]
         self.byte_ordered: bool = request["byte_ordered"]
+        self.size: int = request["page"]
+        self.at_once: int = request["at_once"] if self.ordered else 1
         self.count = 0
         self.last = ""
         self.before = ""
         self.last_normal = ""
         self.slashed = False
         self.page: list[Row] = []
+        self.sending = 0.0
+        """Seconds spent on handing pages on."""
         self.due = monotonic() + HEARTBEAT
 
     def run(self) -> None:
         """List everything, or raise."""
         capable = bool(self.operator.capability().list_with_start_after)
         if self.start and capable:
-            self.drain(self.answer(below(self.start)))
+            self.follow(self.answer(below(self.start)))
         elif self.prefix or not capable:
-            self.drain(self.answer())
+            self.follow(self.answer())
         else:
             self.whole_bucket()
         # S3's parser finds an empty last page in any HTML. Google's insists on JSON; Azure's starts again from the
@@ -96,7 +99,7 @@ class Listing:
         """A bucket's root may hold names that begin with `/`; the client drops that slash, so `/a` looks like `a`. They
         are found by beginning the listing below and above them: nothing but such names lies between."""
         if not self.slashed_names():
-            self.drain(self.answer())
+            self.follow(self.answer())
             return
         # The listing is P, S, R: names below "/", names that begin with it (shown without), names above. Shown names
         # of S that look as if they belong to P come first in S, so as many are held back at the end of P.
@@ -114,7 +117,7 @@ class Listing:
                 self.drain([held.popleft()])
         self.slashed = True
         self.page.append(("/", 0, 0, "", "", "", "unaddressable", _SLASHED))
-        self.drain(self.answer("/" + _HIGHEST))
+        self.follow(self.answer("/" + _HIGHEST))
 
     def slashed_names(self) -> bool:
         """Whether names that begin with `/` lie at this bucket's root."""
@@ -132,9 +135,58 @@ class Listing:
             if self.holds(shown):
                 return False
 
+    def follow(self, found: Iterator[Entry]) -> None:
+        """Take every entry of an answer; of several ranges at once, where it is the server that is waited for."""
+        while self.at_once > 1:
+            count, waited = self.count, self.waiting()
+            self.drain(islice(found, FIRST * self.size))
+            if self.count - count < FIRST * self.size:
+                return
+            if self.waiting() - waited < FIRST * WAIT:
+                continue
+            # At a bucket's root what was shown may really begin with "/", and to begin after it would leave out more.
+            if not (self.prefix or self.slashed) and (self.last < "0" or self.slashed_folder()):
+                continue
+            self.send_page()
+            count = self.count
+            if self.ranges():
+                return
+            if self.count == count:
+                break
+            found = self.answer(self.last)
+        self.drain(found)
+
+    def waiting(self) -> float:
+        """Seconds that were spent on waiting for pages, since some moment."""
+        return monotonic() - thread_time() - self.sending
+
+    def ranges(self) -> bool:
+        """Take everything above the last key. False where that has to go on plainly."""
+        sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio can do without, and takes 5 MB less
+        import asyncio
+
+        from trueup.stores.range_lister import Ranges
+
+        return asyncio.run(Ranges(self.operator.to_async_operator(), self, self.at_once).run())
+
+    def take(self, page: Page) -> None:
+        """Take the next page of a range."""
+        normal = keys.normal(page.first)
+        if normal <= self.last_normal and (normal != self.last_normal or page.first <= self.last):
+            raise Order(page.first)
+        self.before, self.last, self.last_normal = page.before or self.last, page.last, keys.normal(page.last)
+        self.count += page.keys
+        write(page.frame)
+
+    def slashed_folder(self) -> bool:
+        """Whether the folders of a bucket's root are said to include `/`: one request, and `slashed_names` has found
+        nothing; but it takes two names for one that are equal but for their slash."""
+        first = next(iter(self.operator.list("/", start_after="." + _HIGHEST, limit=1)), None)
+        return first is not None and first.path == "/"
+
     def drain(self, found: Iterable[Entry]) -> None:
         """Take every entry of an answer."""
-        ordered, service, prefix, page = self.ordered, self.service, self.prefix, self.page
+        ordered, service, prefix, page, size = self.ordered, self.service, self.prefix, self.page, self.size
         last, before, last_normal, count = self.last, self.before, self.last_normal, self.count
         for entry in found:
             key = entry.path
@@ -147,7 +199,7 @@ class Listing:
             made = row(key, entry.metadata, service, prefix)
             if made is not None:
                 page.append(made)
-                if len(page) >= PAGE or monotonic() > self.due:
+                if len(page) >= size or monotonic() > self.due:
                     self.send_page()
         self.last, self.before, self.last_normal, self.count = last, before, last_normal, count
 
@@ -199,7 +251,9 @@ class Listing:
     def send_page(self) -> None:
         self.due = monotonic() + HEARTBEAT
         if self.page:
+            began = monotonic()
             send(("rows", self.page))
+            self.sending += monotonic() - began
             self.page.clear()
 
 
@@ -209,6 +263,7 @@ class Sampler:
     def __init__(self, operator: Operator, request: dict[str, Any]) -> None:
         self._operator = operator
         self._prefix: str = request["prefix"]
+        self._size: int = request["page"]
 
     def run(self) -> None:
         """Answer until the parent closes the pipe."""
@@ -222,11 +277,11 @@ class Sampler:
             start = max(start, "0")  # a bucket's names that begin with "/" look as if they did not
         low = below(start) if start else ""
         if low:
-            answer = self._operator.list("/", recursive=True, start_after=low, limit=PAGE)
+            answer = self._operator.list("/", recursive=True, start_after=low, limit=self._size)
         else:
-            answer = self._operator.list("/", recursive=True, limit=PAGE)
+            answer = self._operator.list("/", recursive=True, limit=self._size)
         found = []
-        for entry in islice(answer, PAGE):
+        for entry in islice(answer, self._size):
             key = entry.path
             if key in {"/", ""} or keys.is_reserved(key):
                 continue
@@ -246,29 +301,6 @@ def below(start: str) -> str:
     if 0xD800 <= code <= 0xDFFF:
         code = 0xD7FF
     return f"{rest}{chr(code)}{_HIGHEST}" if code > 0 else rest
-
-
-def send(frame: tuple[Any, ...]) -> None:
-    """Write one frame; the parent being gone ends the process."""
-    data = marshal.dumps(frame)
-    data = len(data).to_bytes(4, "big") + data
-    try:
-        while data:
-            data = data[os.write(1, data) :]
-    except OSError:
-        os._exit(1)
-
-
-def receive(descriptor: int, length: int) -> bytes:
-    """Exactly `length` bytes, fewer only at the end of the stream."""
-    parts: list[bytes] = []
-    while length:
-        part = os.read(descriptor, length)
-        if not part:
-            break
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
 
 
 def _die_with_parent() -> None:

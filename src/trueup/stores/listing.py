@@ -18,10 +18,13 @@ from typing import IO, Any, Final
 from trueup.errors import ListingUnfinished
 from trueup.stores import faults
 from trueup.stores.base import Entry, OutOfOrder
+from trueup.stores.frames import PAGE
 from trueup.stores.interpreter import interpreter
 from trueup.stores.place import Place
 from trueup.stores.stopping import STEP, heed
 
+_AT_ONCE: Final = 8
+"""Pages that are asked for at once, where the server can begin at a key."""
 _AGAIN: Final = "Nothing was concluded from it; try again later"
 _SLACK: Final = 20.0
 """Seconds beyond its own timeouts and retries that the helper may stay silent, its start included."""
@@ -114,6 +117,8 @@ class _Helper:
                 "start": start,
                 "ordered": ordered,
                 "byte_ordered": place.byte_ordered,
+                "page": PAGE,
+                "at_once": min(_AT_ONCE, place.concurrency or _AT_ONCE) if place.starts else 1,
             }
         )
         assert self._process.stdout is not None

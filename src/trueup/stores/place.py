@@ -28,7 +28,7 @@ class Place:
     """Seconds one request may take."""
     retries: int = 3
     concurrency: int = 0
-    """Requests at once, the listing aside; 0 sets no limit."""
+    """Requests at once, and pages of a listing at once beside them; 0 sets no limit."""
     cache_control: str | None = None
     content_type: str | None = None
     """Overrides the guess from the name."""
@@ -36,6 +36,11 @@ class Place:
     """The server is known to list in byte order of the keys, so that it may begin at a key."""
     tree: bool = False
     """It has folders, and is listed one by one."""
+
+    @property
+    def starts(self) -> bool:
+        """A listing may begin at a key on the server. Where a server lists in another order, that leaves out keys."""
+        return self.byte_ordered and self.service != "azblob"
 
     def scrub(self, text: str) -> str:
         """The text without any secret in it."""

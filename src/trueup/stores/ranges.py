@@ -8,9 +8,8 @@ These take turns, because no alphabet knows of the one folder that holds everyth
 
 from __future__ import annotations
 
-import string
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -18,6 +17,7 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from trueup import keys
 from trueup.stores.base import OutOfOrder, Store
+from trueup.stores.scale import TOP, Scale, shared
 
 PAGE: Final = 1000
 """Keys in one sample: what every cloud gives in one page."""
@@ -27,10 +27,6 @@ _FINE: Final = 4
 """A gap is narrow enough when so many of it make a part."""
 _FEW: Final = 10
 """So few keys tell nothing of how dense they lie."""
-_BITS: Final = 1024
-"""Bits of the numbers that keys become."""
-_TOP: Final = "\U0010ffff"
-"""Above every key."""
 
 Sample: TypeAlias = Callable[[str], list[str]]
 """Gives the first `PAGE` keys, in normal form, that are not below a start."""
@@ -103,9 +99,9 @@ class Survey:
         first = self._page("")
         if not first:
             return []
-        self._islands = islands = [Island(first, _TOP, closed=len(first) < PAGE)]
-        while self._asked < most and not islands[-1].closed and islands[-1].end == _TOP:
-            self._look(len(islands) - 1, self._scale.above(_shared(islands[0].keys[0], islands[-1].keys[-1])))
+        self._islands = islands = [Island(first, TOP, closed=len(first) < PAGE)]
+        while self._asked < most and not islands[-1].closed and islands[-1].end == TOP:
+            self._look(len(islands) - 1, self._scale.above(shared(islands[0].keys[0], islands[-1].keys[-1])))
         while self._asked < most:
             if self._look_above():
                 continue
@@ -147,7 +143,7 @@ class Survey:
         start = "" if island.looks % 2 else self._scale.between(last, end)
         if not last < start < end:
             # Half way from the first character in which the last key differs from the end to its own last one.
-            start = last[: (len(_shared(last, end)) + 1 + len(last)) // 2] + _TOP
+            start = last[: (len(shared(last, end)) + 1 + len(last)) // 2] + TOP
         self._look(number, start)
 
     def _look(self, number: int, start: str) -> None:
@@ -199,78 +195,3 @@ class Survey:
             near = range(max(0, above - 1), min(len(marks), above + 1))
             chosen.add(min(near, key=lambda mark: abs(counts[mark] - wanted)))
         return sorted({marks[mark] for mark in chosen} - {marks[0]})
-
-
-def _shared(one: str, other: str) -> str:
-    """What both begin with."""
-    length = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return one[:length]
-
-
-class Scale:
-    """Turns keys into numbers in their order, and back. A key is read as digits; the alphabet of each is what was seen
-    at its place: so many characters into so many folders down."""
-
-    def __init__(self) -> None:
-        self._alphabets: dict[tuple[int, int], str] = {}
-        self._places: dict[str, int] = {}
-
-    def learn(self, sample: Iterable[str]) -> None:
-        """Let the alphabets grow by what these keys hold."""
-        for key in sample:
-            segment = offset = 0
-            for character in key:
-                known = self._alphabets.get((segment, offset), "")
-                if character not in known:
-                    self._alphabets[segment, offset] = "".join(sorted({*known, *_kin(character, known)}))
-                    self._places.clear()
-                segment, offset = (segment + 1, 0) if character == "/" else (segment, offset + 1)
-
-    def place(self, key: str) -> int:
-        """The number of a key. Keys that differ only in what was never seen may share one."""
-        found = self._places.get(key)
-        if found is not None:
-            return found
-        low, width, segment, offset = 0, 1 << _BITS, 0, 0
-        for character in key:
-            alphabet = self._alphabets.get((segment, offset), "")
-            if not alphabet:
-                break
-            digit = bisect_left(alphabet, character)
-            width //= len(alphabet)
-            low += digit * width
-            if not width or digit == len(alphabet) or alphabet[digit] != character:
-                break
-            segment, offset = (segment + 1, 0) if character == "/" else (segment, offset + 1)
-        self._places[key] = low
-        return low
-
-    def above(self, prefix: str) -> str:
-        """Above all keys that begin so and go on with a character that was seen there."""
-        segment, offset = prefix.count("/"), len(prefix) - 1 - prefix.rfind("/")
-        return prefix + self._alphabets.get((segment, offset), "")[-1:] + _TOP
-
-    def between(self, last: str, end: str) -> str:
-        """A key about half way, no longer than need be; nobody knows whether it is between the two."""
-        above, below = self.place(last), self.place(end)
-        wanted, enough = (above + below) // 2, (below - above) // 4
-        low, width, segment, offset = 0, 1 << _BITS, 0, 0
-        key = ""
-        while width > enough and (alphabet := self._alphabets.get((segment, offset), "")):
-            width //= len(alphabet)
-            if not width:
-                break
-            digit = min(len(alphabet) - 1, (wanted - low) // width)
-            low += digit * width
-            key += alphabet[digit]
-            segment, offset = (segment + 1, 0) if alphabet[digit] == "/" else (segment, offset + 1)
-        return key
-
-
-def _kin(character: str, known: str) -> str:
-    """What is to be expected where a character was seen: other digits for a digit."""
-    if character in string.digits:
-        return string.digits
-    if character in "abcdef" and all(each in "0123456789abcdef" for each in known):
-        return "abcdef"
-    return character

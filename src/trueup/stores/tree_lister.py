@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trueup import keys
 from trueup.stores.base import Entry
-from trueup.stores.lister import HEARTBEAT, PAGE, send
+from trueup.stores.frames import HEARTBEAT, PAGE, send
 from trueup.stores.rows import Row
 from trueup.stores.service_rows import found_of, unaddressable
 
