@@ -118,7 +118,8 @@ class _Helper:
                 "ordered": ordered,
                 "byte_ordered": place.byte_ordered,
                 "page": PAGE,
-                "at_once": min(_AT_ONCE, place.concurrency or _AT_ONCE) if place.starts else 1,
+                # Who begins at a key wants a part, and would leave unread what was asked for beyond it.
+                "at_once": min(_AT_ONCE, place.concurrency or _AT_ONCE) if place.starts and not start else 1,
             }
         )
         assert self._process.stdout is not None

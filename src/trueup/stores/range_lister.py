@@ -85,6 +85,8 @@ class Ranges:
         self._ranges: list[Range] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._ended = False
+        """An answer showed nothing: what begins further ahead would show nothing either."""
 
     async def run(self) -> bool:
         """Hand on everything above the listing's last key. False where what came does not prove to be all: then
@@ -146,7 +148,7 @@ class Ranges:
 
     def _guess(self, found: Range) -> str | None:
         """A key some pages ahead in a range, where a listing is worth beginning."""
-        if found.done or found.tried or not found.pace:
+        if found.done or found.tried or not found.pace or (found.end is None and self._ended):
             return None
         here, pages = self._scale.place(found.last), LONG
         if found.end is not None:
@@ -165,6 +167,7 @@ class Ranges:
         except Exception as error:  # noqa: BLE001 - raised once its turn comes
             this.error = error
         this.done = True
+        self._ended |= this.shown is None and this.error is None
         self._plan()
         self._changed.set()
 
