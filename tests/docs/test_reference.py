@@ -108,9 +108,8 @@ def test_every_count_is_described():
 
 
 def test_every_field_of_the_document_and_of_an_item_is_described():
-    run = report.SyncRun(
-        run="r", status="ok", left="a", right="b", mode="push", undoes="q", items_truncated=True, inventory={"left": {}}
-    )
+    rare = {"undoes": "q", "items_truncated": True, "inventory": {"left": {}}, "parts": ({},)}
+    run = report.SyncRun(run="r", status="ok", left="a", right="b", mode="push", **rare)
     top = section(reference("json"), "`sync`, `apply` and `undo`")
     assert first_cells(top) == set(run.to_json())
     assert first_cells(section(reference("json"), "Status")) == set(report._EXIT_CODES)

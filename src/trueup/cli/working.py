@@ -7,6 +7,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,7 +17,8 @@ import typer
 from trueup.cli import log
 from trueup.cli.command import command
 from trueup.cli.ui import Ui
-from trueup.errors import MissingExtra, UsageError
+from trueup.errors import Busy, MissingExtra, UsageError
+from trueup.runs import run_lock
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -48,10 +52,9 @@ def worker(
     heard: set[str] = set()
     signals.worker_ready.connect(lambda **_: heard.add("ready"), weak=False)
     signals.worker_shutting_down.connect(lambda **_: heard.add("stop"), weak=False)
-    # Several on one machine are several workers: who asks which there are counts names.
-    name = f"trueup-{os.getpid()}@{socket.gethostname()}"
-    running = app.Worker(hostname=name, concurrency=concurrency, quiet=True, loglevel="WARNING")
-    running.start()
+    with _named(ui.settings().home) as name:
+        running = app.Worker(hostname=name, concurrency=concurrency, quiet=True, loglevel="WARNING")
+        running.start()
     if running.exitcode and heard == {"ready"}:
         # A broker that goes away while a task is under way takes Celery's worker with it (kombu cannot give the message
         # back). What ran is over by now, and how it ended is kept.
@@ -61,6 +64,18 @@ def worker(
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
     return int(running.exitcode or 0)
+
+
+@contextmanager
+def _named(home: Path) -> Iterator[str]:
+    """The worker's name at the broker: the first one on a machine is found by the machine's, several have to differ."""
+    with ExitStack() as stack:
+        name = "celery"
+        try:
+            stack.enter_context(run_lock(home / "worker.lock", run=name))
+        except Busy:
+            name = f"celery-{os.getpid()}"
+        yield f"{name}@{socket.gethostname()}"
 
 
 def beat(ui: Ui) -> int:

@@ -97,10 +97,10 @@ class Remote:
         self._tasks = catalog.tasks
         self._schedule = timetable(settings).jobs
 
-    def submit(self, job: str, arguments: Mapping[str, Any]) -> Task:
-        """Queue a job. Raises `UsageError`, `Busy` with the id of the one that is under way, and `TrueupError` when the
-        broker cannot be reached: then nothing is queued."""
-        task = put(self._tasks, self._settings, job, arguments)
+    def submit(self, job: str, arguments: Mapping[str, Any], name: str = "") -> Task:
+        """Queue a job, as a task of this name or a new one. Raises `UsageError`, `Busy` with the id of the one that is
+        under way, and `TrueupError` when the broker cannot be reached: then nothing is queued."""
+        task = put(self._tasks, self._settings, job, arguments, name)
         try:
             send(self._app, task)
         except TrueupError:

@@ -64,7 +64,7 @@ class Lookouts:
         """See `Eyes`."""
         books = f"compare {hashlib.sha256(lead.books.encode()).hexdigest()[:32]}"
         said, heaps = "these books are being compared", Heaps(self._engine, books)
-        with held(SqlLocks(self._engine), books, lead.run, said, instead_of=lead.instead_of):
+        with held(SqlLocks(self._engine), books, lead.run, said, instead_of=lead.instead_of) as hold:
             self._parts.stop_earlier(heaps)
             heaps.drop()
             try:
@@ -74,8 +74,10 @@ class Lookouts:
                 with suppress(TrueupError):
                     self._parts.stop_earlier(heaps)
                 raise
+            else:
+                hold.check()  # who lost the lock may have read what another run had left
             finally:
-                heaps.drop()
+                heaps.drop_of(lead.run)
 
 
 class _Comparing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +29,8 @@ _LOOKS: Final = 500
 """Parts looked at in a second, at most."""
 _OTHERS: Final = 100
 """Parts that other runs may hand in meanwhile."""
+_AWAY: Final = 60.0
+"""Seconds without news after which something is wrong."""
 _LEAVE: Final = 60.0
 """Seconds in which parts that are to stop have stopped."""
 _ASKED: Final = 3
@@ -92,30 +95,57 @@ class Parts:
     ) -> list[Task | None]:
         """Have a part done for each of these arguments, and wait; the tasks as they ended, None for one that does not.
         When they are to stop, and where one failed if it is `all_or_none`, the others are cancelled."""
-        tasks = [self._remote.submit(job, each).id for each in arguments]
-        heaps.keep(_TASKS, tasks)
+        tasks = [uuid.uuid4().hex for _ in arguments]
+        heaps.keep(_TASKS, [tasks])  # before the first is handed in: whoever comes after a crash stops them
         watched = _Watched(self._catalog.tasks, job, tasks)
-        stopped_at = None
+        try:
+            for task, each in zip(tasks, arguments, strict=True):
+                self._remote.submit(job, each, task)
+            self._wait(watched, tasks, watching, all_or_none=all_or_none)
+        except BaseException:
+            self._cancel(tasks)
+            raise
+        self.told += [watched.told(task, each) for task, each in zip(tasks, arguments, strict=True)]
+        return [watched.found.get(task) for task in tasks]
+
+    def _wait(self, watched: _Watched, tasks: Sequence[str], watching: Watching, *, all_or_none: bool) -> None:
+        stopped_at, moved_at, warned = None, time.monotonic(), False
+        before: tuple[object, ...] = ()
         while not watched.over:
             time.sleep(max(_LOOK, len(tasks) / _LOOKS))
-            watched.look()
+            try:
+                watched.look()
+            except TrueupError as error:  # the database may be back in a moment
+                if time.monotonic() > moved_at + _AWAY:
+                    raise
+                log.warning("how far the parts are cannot be seen: %s", error)
+                continue
             watched.say(watching)
+            if (now := watched.progress) != before:
+                before, moved_at, warned = now, time.monotonic(), False
+            elif not warned and time.monotonic() > moved_at + _AWAY:
+                warned = True
+                said = "no part has made progress for a minute: is a worker there that has these settings?"
+                watching.listener(events.Warned(run=watching.run, message=said))
             useless = all_or_none and any(task.state not in {*UNDER_WAY, SUCCESS} for task in watched.found.values())
             if stopped_at is None and (useless or watching.stopped()):
                 stopped_at = time.monotonic()
-                for task in tasks:
-                    self._remote.cancel(task)
+                self._cancel(tasks)
             if stopped_at is not None and time.monotonic() > stopped_at + _LEAVE:
-                break
-        self.told += [watched.told(task, each) for task, each in zip(tasks, arguments, strict=True)]
-        return [watched.found.get(task) for task in tasks]
+                return
+
+    def _cancel(self, tasks: Sequence[str]) -> None:
+        for task in tasks:
+            try:
+                self._remote.cancel(task)
+            except TrueupError as error:
+                log.warning("task %s cannot be stopped: %s", task, error)
 
     def stop_earlier(self, heaps: Heaps) -> None:
         """Stop what may still be at work for somebody who was killed while it led them."""
         tasks = self._catalog.tasks
-        left = list(heaps.kept(_TASKS))
-        for task in left:
-            self._remote.cancel(task)
+        left: list[str] = heaps.first(_TASKS) or []
+        self._cancel(left)
         deadline = time.monotonic() + _LEAVE
         while any((found := tasks.get(task)) and found.state == STARTED for task in left):
             if time.monotonic() > deadline:
@@ -141,10 +171,15 @@ class _Watched:
         """Whether all are."""
         return len(self.found) == len(self._ids)
 
+    @property
+    def progress(self) -> tuple[object, ...]:
+        """Something else whenever anything has moved."""
+        return len(self.found), sorted(self._said.items()), sum(task.attempts for task in self._states.values())
+
     def look(self) -> None:
         """See how far they are."""
         brief = self._tasks.latest(len(self._ids) + _OTHERS, job=self._job, brief=True)
-        self._states |= {task.id: task for task in brief if task.id in self._said}
+        self._states = {task.id: task for task in brief if task.id in self._said}
         for task in self._ids:
             known = self._states.get(task)
             if task in self.found or (known is not None and known.state in {PENDING, RETRY}):

@@ -19,7 +19,7 @@ from trueup.jobs.parts import Parts, Watching
 from trueup.stores.ranges import cut
 from trueup.sync.apply import Applied
 from trueup.sync.content import Contents
-from trueup.sync.item import Phase
+from trueup.sync.item import Item, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.outputs import Outputs
 from trueup.sync.plan import Plan
@@ -57,6 +57,7 @@ class Spread:
         _require_ranges(opened)
         self._work.stop_earlier(state.heaps)
         state.heaps.drop()
+        state.drop_claims()
         order = Order(header=planned.header, ranges=list(_ranges(self._cuts(opened))))
         order.give(state)
         told = [{"pair": state.pair, "run": run, "number": number} for number in range(len(order.ranges))]
@@ -67,7 +68,8 @@ class Spread:
         if stuck := [task for task in done if task is None or task.state != SUCCESS]:
             raise _trouble(stuck)
         self._put_together(opened, planned, [task.result or {} for task in done if task is not None])
-        state.heaps.drop()
+        state.require_lock()
+        state.heaps.drop_of(run)
 
     def _cuts(self, opened: Session) -> list[str]:
         """The keys at which ranges begin, but for the first: as the side divides itself that divides best."""
@@ -106,18 +108,17 @@ class Spread:
             done = self._work.carry_out(APPLY, told, state.heaps, watching)
             for task, part in zip(done, bounds, strict=True):
                 _settle(planned, state, applied, task, phases, part)
-            if applied.interrupted or applied.broken:
+            if applied.interrupted or applied.broken or applied.untried:
                 break
-        why = "the run was interrupted" if applied.interrupted else applied.why
-        planned.settle(
-            Outcome("skipped", why, 0, item.seq)
-            for item in planned.items(*(phase for stage in STAGES.values() for phase in stage))
-            if not item.outcome
-        )
+        left = sum(1 for _ in _unsettled(planned))
+        why = "the run was interrupted" if applied.interrupted else applied.why or applied.broken
+        planned.settle(Outcome("skipped", why, 0, item.seq) for item in _unsettled(planned))
+        applied.untried += left
+        applied.why = why
         applied.counts, applied.bytes_right, applied.bytes_left = counted(planned)
         if planned.released:
             state.release(planned.released)
-        state.heaps.drop()
+        state.heaps.drop_of(run)
         return applied
 
     def _share_out(
@@ -129,6 +130,11 @@ class Spread:
             heap = part_of(planned.header.run, stage, number)
             state.heaps.keep(heap, planned.saved(*phases, bounds=(first, last)))
         return bounds
+
+
+def _unsettled(planned: Plan) -> Iterator[Item]:
+    phases = (phase for stage in STAGES.values() for phase in stage)
+    return (item for item in planned.items(*phases) if not item.outcome)
 
 
 def _settle(
@@ -148,14 +154,16 @@ def _settle(
         applied.why = applied.why or result["why"]
         applied.broken = applied.broken or result["broken"]
         return
-    if task is None or task.state == REVOKED:  # nobody had begun it, or they do not answer
-        applied.interrupted = True
-    else:
-        error = f"the worker that had it failed: {task.error}"
-        planned.settle(Outcome("failed", error, 0, item.seq) for item in planned.items(*phases, bounds=bounds))
     ended = ("done", "failed", "drifted")
     rows = (row for row in state.journal_of(planned.header.run, *bounds) if row.state in ended)
     planned.settle(Outcome(row.state, row.error, row.bytes, row.seq) for row in rows)
+    if task is None or task.state == REVOKED:  # nobody had begun it, or they do not answer
+        applied.interrupted = True
+        return
+    applied.why = f"the worker that had it failed: {task.error}"
+    left = [item.seq for item in planned.items(*phases, bounds=bounds) if not item.outcome]
+    planned.settle(Outcome("failed", applied.why, 0, seq) for seq in left)
+    applied.untried += len(left)
 
 
 def _ranges(cuts: Sequence[str]) -> Iterator[tuple[str, str]]:

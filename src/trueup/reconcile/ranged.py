@@ -144,7 +144,7 @@ def _workplace(settings: Settings, name: str, run: str) -> Iterator[_Workplace]:
         engine = open_shared(database_of(settings))
         stack.callback(engine.dispose)
         heaps, leader = Heaps(engine, name), SqlLocks(engine).holder(name)
-        found = next(heaps.kept(f"order {run}"), None)
+        found = heaps.first(f"order {run}")
         if found is None or leader is None or leader.run != run:
             raise Interrupted(f"nobody leads the run {run} any more")
         order = Order(run, *found)

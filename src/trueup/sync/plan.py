@@ -194,6 +194,11 @@ class Plan:
                     break
                 after = rows[-1][0]
 
+    def item(self, seq: int) -> Item | None:
+        """The row with a sequence."""
+        row = self.db.execute("select * from items where seq = ?", (seq,)).fetchone()
+        return _item(row) if row is not None else None
+
     def counts(self) -> Counter[str]:
         """Rows by action (planned items), without bookkeeping."""
         self.flush()

@@ -94,7 +94,7 @@ class Workplace:
 def _workplace(settings: Settings, pair: str, run: str) -> Iterator[Workplace]:
     """Raises `Interrupted` when nobody leads the run any more."""
     with opened_plainly(SharedState(database_of(settings), pair, home=settings.home)) as any_side:
-        found = next(any_side.heaps.kept(f"order {run}"), None)
+        found = any_side.heaps.first(f"order {run}")
         if found is None or any_side.leader() != run:
             raise Interrupted(f"nobody leads the run {run} any more")
     header = loaded_header(found["header"], run)
@@ -107,6 +107,7 @@ def _workplace(settings: Settings, pair: str, run: str) -> Iterator[Workplace]:
                 cure="Give every worker the same settings file",
             )
         with opened_plainly(SharedState.of(database_of(settings), *here, settings.home)) as state:
+            state.serve(run)
             yield Workplace(order=order, sides=sides, state=state, settings=settings)
 
 
@@ -149,7 +150,8 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
         state = here.state
         planned.take(state.heaps.kept(part_of(run, stage, number)), numbered=True)
         seqs = planned.db.execute("select min(seq), max(seq) from items").fetchone()
-        state.only(*seqs)
+        state.only(run, *seqs)
+        state.claim(f"{stage} {number}")
         recover(here.sides, state, warn=lambda message: outputs.warn(run, message))
         doubtful = _settle_earlier(planned, state.journal_of(run, *seqs))
         applied = here.apply(planned, state.run(run) or _run_row(here.order.header), outputs)
@@ -175,6 +177,8 @@ def _settle_earlier(planned: Plan, rows: Iterable[JournalRow]) -> list[JournalRo
     """Leave to nobody what an earlier try has settled. The rows of what it had only begun."""
     doubtful, settled = [], []
     for row in rows:
+        if planned.item(row.seq) is None:
+            continue  # of another stage
         if row.state == "interrupted":
             doubtful.append(row)
         if row.state in {"done", "failed", "drifted", "interrupted"}:
@@ -196,10 +200,11 @@ def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> 
         keys |= {normal(name) for row in doubtful for name in _losers(here, row)}
         with here.empty_plan(header) as again:
             here.fill(again, Part(keys), Outputs(stopped=outputs.stopped))
-            for item in list(again.items()):
+            for item in list(again.items()):  # few: no more than are announced at once
                 strange = item.key not in keys or (item.source and item.source not in keys)
                 if strange or (item.action in _DELETES and item.key not in doomed):
                     again.db.execute("delete from items where seq = ?", (item.seq,))
+                    done[item.key] = ("drifted", "it changed while a worker was lost that had begun it", 0)
             if again.size():
                 outputs.warn(here.order.header.run, f"what a lost worker had begun was continued as run {header.run}")
             applied = here.apply(again, _run_row(header), Outputs(stopped=outputs.stopped))

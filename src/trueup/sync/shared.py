@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -19,6 +20,7 @@ from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.heaps import Heaps
 from trueup.catalog.sql.locks import SqlLocks
 from trueup.catalog.sql.tables import (
+    locks,
     pair_baseline,
     pair_hashes,
     pair_held,
@@ -56,7 +58,9 @@ class SharedState(PairState):
         self._lock = f"sync {pair}"
         self._hold: Hold | None = None
         self._mine = threading.local()
-        self._seqs: tuple[int, int] | None = None
+        self._part: tuple[sa.ColumnElement[bool], ...] = ()
+        self._serves = ""
+        self._claimed: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, url: str, left_url: str, right_url: str, home: Path) -> SharedState:
@@ -86,24 +90,58 @@ class SharedState(PairState):
         Raises `Busy`."""
         said = "these two places are being synced"
         with held(self._locks, self._lock, run, said, instead_of=instead_of) as self._hold:
-            yield
+            self.serve(run)
+            try:
+                yield
+            finally:
+                self.serve("")
 
     def require_lock(self) -> None:
         if self._hold is not None:
             self._hold.check()
 
     def leader(self) -> str:
-        """The id of the run that holds the pair now; empty for none."""
-        holder = self._locks.holder(self._lock)
-        return holder.run if holder is not None else ""
+        """The id of the run that holds the pair, or held it last and did not let go; empty for none."""
+        found = self._locks.who(self._lock)
+        return found[0].run if found is not None else ""
 
-    def only(self, first: int, last: int) -> None:
-        """Leave intents alone whose sequences lie outside: they are other parts', which may be alive."""
-        self._seqs = (first, last)
+    def only(self, run: str, first: int, last: int) -> None:
+        """Leave intents alone but those of a run with sequences between these: others are other parts', which may be
+        alive."""
+        self._part = (_ROW.run == run, _ROW.seq.between(first, last))
+
+    def serve(self, run: str) -> None:
+        """Write nothing any more from when another run than this one has the pair."""
+        self._serves = run
+
+    def claim(self, part: str) -> None:
+        """Write nothing any more from when somebody else claims this part of the run that is served."""
+        name, token = f"claim {self._serves} {part}", uuid.uuid4().hex
+        self.set_note(name, token)
+        self._claimed = (name, token)
+
+    def drop_claims(self) -> None:
+        """Forget who claimed what."""
+        with self._writing() as db:
+            claims = _NOTE.name.startswith("claim ", autoescape=True)
+            db.execute(pair_notes.delete().where(_NOTE.pair == self.pair, claims))
+
+    def _require_ours(self, db: sa.Connection) -> None:
+        """A worker that was thought dead, and a run that slept, learn here that others have gone on without them. A
+        lock that ended is still ours as long as nobody has taken it."""
+        if self._serves:
+            holder = sa.select(locks.c.run).where(locks.c.name == self._lock).with_for_update(read=True)
+            if db.scalar(holder) != self._serves:
+                raise sqlite3.OperationalError("another run has these two places by now")
+        if self._claimed is not None:
+            name, token = self._claimed
+            if db.scalar(sa.select(_NOTE.value).where(_NOTE.pair == self.pair, _NOTE.name == name)) != token:
+                raise sqlite3.OperationalError("another worker has this part by now")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with _as_a_file(), self._engine.begin() as db:
+            self._require_ours(db)
             self._mine.db = db
             try:
                 yield
@@ -290,9 +328,8 @@ class SharedState(PairState):
 
     def open_intents(self) -> list[JournalRow]:
         names = sa.select(*(_ROW[name] for name in JournalRow._fields))
-        mine = [_ROW.seq.between(*self._seqs)] if self._seqs is not None else []
         with self._reading() as db:
-            rows = db.execute(names.where(_ROW.pair == self.pair, _ROW.state == "intent", *mine)).all()
+            rows = db.execute(names.where(_ROW.pair == self.pair, _ROW.state == "intent", *self._part)).all()
         return [JournalRow(*row) for row in rows]
 
     def begun_undos(self, run: str) -> set[tuple[str, str]]:
