@@ -108,7 +108,7 @@ class Spread:
             done = self._work.carry_out(APPLY, told, state.heaps, watching)
             for task, part in zip(done, bounds, strict=True):
                 _settle(planned, state, applied, task, phases, part)
-            if applied.interrupted or applied.broken or applied.untried:
+            if applied.interrupted or applied.broken or applied.why:
                 break
         left = sum(1 for _ in _unsettled(planned))
         why = "the run was interrupted" if applied.interrupted else applied.why or applied.broken

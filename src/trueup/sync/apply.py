@@ -46,6 +46,7 @@ class Applied:
     untried: int = 0
     """Items left undone because of what `why` says."""
     why: str = ""
+    """Also where there was nothing left, had there been more."""
     broken: str = ""
     """What is wrong with the state file, if that ended the application early; counted is what was committed before."""
 
@@ -160,6 +161,7 @@ class Application:
                 for phase in (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.DELETE):
                     self._run_phase(phase)
                 self._finish()
+            self.applied.why = self.applied.why or self._given_up()
             self._record()
             if self._plan.released:
                 self._state.release(self._plan.released)
@@ -229,6 +231,9 @@ class Application:
         if self._stopped():
             self.applied.interrupted = True
             return "the run was interrupted"
+        return self._given_up()
+
+    def _given_up(self) -> str:
         if self._failures_in_a_row >= PATIENCE:
             return f"not tried after {self._failures_in_a_row} failures of the store in a row"
         return ""

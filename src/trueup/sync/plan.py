@@ -27,8 +27,10 @@ from trueup.sync.decide import Action
 from trueup.sync.item import HIDDEN, PHASES, Item, Phase
 
 FORMAT: Final = 1
-_NO_PLAN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, TrueupError)
-"""What reading something else as a plan raises."""
+_NO_ROW: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading something else as an item raises."""
+_NO_PLAN: Final = (*_NO_ROW, TrueupError)
+"""As a plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +264,7 @@ class Plan:
         try:
             for row in rows:
                 self._insert_loaded(row, _number(row["seq"]) if numbered else None)
-        except _NO_PLAN as error:
+        except _NO_ROW as error:
             raise UsageError(f"what was saved of a plan cannot be used: {error}") from error
         self.flush()
 
