@@ -363,6 +363,8 @@ def test_rows_of_another_bucket_are_refused(google: Place, kind: str) -> None:
     extra = [{"bucket": "other", "name": "x", "size": 1, "updated": datetime(2026, 1, 1, tzinfo=UTC)}]
     reports.google(google.folder, "bucket", [entry("a")], extra=extra, kind=kind)
     refused(google, ConfigError, "is about the bucket other")
+    google.url += "/elsewhere"  # where the other bucket has nothing
+    refused(google, ConfigError, "is about the bucket other")
 
 
 @pytest.mark.parametrize(

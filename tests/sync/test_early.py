@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from tests.sync.world import World, done, files, nothing_to_do, scratch
 from trueup import events
 from trueup.config import SyncConfig
 from trueup.errors import Interrupted, ListingUnfinished, Refused, TrueupError, Unreachable
-from trueup.stores.base import Entry, Features, Store
+from trueup.keys import normal
+from trueup.stores.base import Entry, Features, OutOfOrder, Store
 from trueup.stores.local import LocalStore
 from trueup.sync import plan, sync
 from trueup.sync.outputs import Outputs
@@ -388,3 +390,46 @@ def test_a_kill_while_the_listing_goes_on_leaves_nothing_that_the_next_run_does_
     assert world.tree("right") == world.tree("left")
     assert not world.temporaries()
     assert nothing_to_do(world.sync())
+
+
+class Raw(LaterMemory):
+    """As some bucket: keys in the order of their bytes, which is not always that of their normal forms."""
+
+    early = True
+
+    def guards_absent(self) -> bool:
+        return self.early
+
+    def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
+        last = ""
+        for entry in sorted(super().list(start, ordered=False), key=lambda entry: entry.key if ordered else ""):
+            if ordered and normal(entry.key) < last:
+                raise OutOfOrder(entry.key)
+            last = normal(entry.key)
+            yield entry
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_target_that_turns_out_to_be_in_disorder_makes_nothing_doubtful(tmp_path: Path, early: bool):
+    world = World(tmp_path)
+    bucket = Raw(f"memory://disorder-{early}")
+    bucket.early = early
+    for number in range(300):
+        world.put("left", f"f{number:03}", f"data {number}" if number % 2 else "mine")
+        bucket.write(f"f{number:03}", [f"data {number}".encode()])
+    for name in ("é1", "é2"):
+        bucket.write(unicodedata.normalize("NFD", name), [b"x"])
+        world.put("left", name, "x")
+    made = run(world, LocalStore(world.left), bucket, mode="push")
+    assert made.status == "ok", made.items
+    assert done(made) == {"copy_right": 150, "adopt": 152}
+
+
+def test_of_two_spellings_on_the_source_none_is_copied(tmp_path: Path):
+    world = World(tmp_path)
+    source = MemoryStore("memory://spellings")
+    for form in ("NFC", "NFD"):
+        source.write(unicodedata.normalize(form, "é1"), [form.encode()])
+    source.write("zz", [b"z"])
+    made = run(world, LocalStore(world.left), source, mode="pull")
+    assert done(made) == {"copy_left": 1, "unaddressable": 1}

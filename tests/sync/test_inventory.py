@@ -123,6 +123,15 @@ def test_what_was_synced_since_the_report_is_no_difference(site: Site) -> None:
     assert document["counts"]["unchanged"] == 3
 
 
+def test_a_report_that_shows_nothing_does_not_make_a_side_empty(site: Site) -> None:
+    for key in ("a", "b", "c"):
+        site.write(key)
+    site.report()  # before the first sync
+    trueup.sync("here", "there", settings=load())
+    code, document = site.reported()
+    assert (code, document["counts"]["unchanged"]) == (0, 3)
+
+
 def test_the_answer_says_which_report_and_how_old_it_is(site: Site) -> None:
     site.write("a")
     trueup.sync("here", "there", settings=load())

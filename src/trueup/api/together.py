@@ -40,7 +40,8 @@ class Together:
         try:
             now = version()  # before it is looked up: what is written meanwhile may not be in it
             found = await run_in_threadpool(look)
-            self._known[what] = now, found
+            if now is not None:
+                self._known[what] = now, found
             return found
         finally:
             if self._begun[what] is task:

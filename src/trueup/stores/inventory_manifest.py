@@ -114,7 +114,7 @@ def parse(text: bytes, key: str) -> Report:
             return _azure(document, key)
         if "report_shards_file_names" in document:
             return _google(document, key)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
         raise ListingUnfinished(f"the manifest {shown} cannot be read: {keys.display(what)}", cure=AGAIN) from error
     raise ConfigError(

@@ -143,14 +143,16 @@ class Rows:
         self._asked(lambda: self._take(file, name), name)
 
     def check(self) -> None:
-        """All files were taken: whether the rows are as many as there should be, and about this bucket."""
+        """All files were taken: whether the rows are as many as there should be."""
         wanted = self._report.rows
         if wanted is not None and self._counted < wanted:
             raise ListingUnfinished(
                 f"the inventory report has {self._counted:,} of the {wanted:,} rows its manifest tells of", cure=AGAIN
             )
-        foreign = "select min(bucket) from rows where bucket <> ?"
-        other = self._asked(lambda: self._one(foreign, [self._place.bucket]), _ALL)
+
+    def _require_own(self, source: str, bucket: str) -> None:
+        """Refuse a file with rows of another bucket: below this place's prefix there may be none of them."""
+        other = self._one(f"select min({bucket}) from {source} where {bucket} <> ?", [self._place.bucket])  # noqa: S608
         if other is not None:
             raise ConfigError(
                 f"the inventory report is about the bucket {keys.display(other)}, not about {self._place.url}",
@@ -205,6 +207,8 @@ class Rows:
             f"{_text(there[_bare(columns.bucket)]) if columns.bucket else 'null'} as bucket",
             *(f"lower({_text(there[flag])}) as {flag}" for flag in flags),
         ]
+        if columns.bucket:
+            self._require_own(source, _text(there[_bare(columns.bucket)]))
         self._db.execute(
             "insert into rows select substr(key, length($scope) + 1), size, mtime_us, etag, md5, bucket "  # noqa: S608
             f"from (select {', '.join(chosen)} from {source}) where starts_with(key, $scope) and {current}",

@@ -3,7 +3,9 @@ to.
 
 A file may have the name of a folder on the other side, and what lies in that folder comes behind it: so a copy waits
 for the next key. Of two names that are one where case is folded, the second may come much later: on such a disk nothing
-begins early. Nor does anything where the server would let a file take the place of one that came there meanwhile.
+begins early; nor does a name that has several spellings, nor anything where the server would let a file take the place
+of one that came there meanwhile. A bucket's listing may turn out not to be in order, and then what seemed absent was
+not: into a bucket, copies begin once its own listing has ended.
 """
 
 from __future__ import annotations

@@ -166,6 +166,8 @@ class _Builder:
             left, right = apart(lambda: sides.left.features), apart(lambda: sides.right.features)
         self._clashes = Clashes(left_is_tree=left.tree, right_is_tree=right.tree)
         self._casings = [Casing(side, plan) for side, it in (("left", left), ("right", right)) if it.folds_case]
+        # A bucket's listing may turn out not to be in order, and what was decided till then to be wrong.
+        self._in_order = {side for side, it in (("left", left), ("right", right)) if it.tree}
         self._early = Early(plan, self._clashes, hands) if hands is not None else None
         self._clock_ahead_ns = 0
         if config.prefer in {"newer", "older"}:
@@ -217,7 +219,10 @@ class _Builder:
         if apart(store.exists):
             with closing(self._view.part.entries(store, ordered=ordered)) as entries:
                 # Of what is out of scope there is no pair to heed a stop at.
+                if not ordered:
+                    self._in_order.add(side)
                 yield from self._scope.entries(entries if self._scope.everything else heeded(entries))
+        self._in_order.add(side)
 
     def _decide_all(self, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> None:
         """Decide in key order; pairs whose content must be read are answered in the pool while later pairs wait."""
@@ -275,6 +280,7 @@ class _Builder:
             self._watch(item, _SAME)
             return
         if isinstance(answer, Future):
+            seen = item
             try:
                 item, answer = answer.result()
             except NotFound:
@@ -283,6 +289,9 @@ class _Builder:
             except StoreError as error:
                 self._note(item, Action.UNKNOWN, "unreadable", str(error))
                 return
+            # What a report did not show may be there.
+            self._tally.left += (item.left is not None) - (seen.left is not None)
+            self._tally.right += (item.right is not None) - (seen.right is not None)
             self._contents.save(least=_HASHES)
         if item[1:4] == (None, None, None):
             return  # what a report showed is gone
@@ -352,8 +361,10 @@ class _Builder:
             md5=self._known_md5(item, decision, answer),
             error=error,
         )
-        if self._early is not None and decision.reason == "new" and self._no_guard_objects():
-            side = "right" if action is Action.COPY_RIGHT else "left"
+        side = "right" if action is Action.COPY_RIGHT else "left"
+        # A name of which there may be another spelling further down, or a target that turns out to be out of order.
+        certain = key.isascii() and side in self._in_order and self._no_guard_objects()
+        if self._early is not None and decision.reason == "new" and certain:
             self._early.offer(side, self._sides[side], add)
         else:
             add()

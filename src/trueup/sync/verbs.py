@@ -336,7 +336,7 @@ def _cut_short(
     reason = f"{what}; by then {copied:,} new files had been copied, and nothing else was done"
     reason = f"{reason}. {cure}" if cure else reason
     outputs.warn(planned.header.run, reason)
-    stopped = isinstance(error, Interrupted) or applied.interrupted
+    stopped = isinstance(error, Interrupted) or applied.interrupted or outputs.stopped()
     return replace(
         _result(planned, applied, planned.counts(), differences=True),
         status="interrupted" if stopped else "failed",
