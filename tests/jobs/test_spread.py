@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -166,16 +166,30 @@ class Held:
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
-    found = (task / "children" for task in Path(f"/proc/{process.pid}/task").iterdir())
-    return [int(child) for file in found for child in file.read_text().split()]
+    found = []
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def alive(pairs: Pairs) -> list[subprocess.Popen[bytes]]:
+    return [worker for worker in pairs.workers if worker.poll() is None]
+
+
+def begun() -> int:
+    """How many parts are not known to be over."""
+    with closing(sqlite3.connect("trueup.jobs.db")) as db:
+        found: int = db.execute("select count(*) from job_runs where state = 'STARTED'").fetchone()[0]
+    return found
 
 
 def kill_whoever_waits(pairs: Pairs, held: Held, *, lost: bool) -> None:
     """Kill the worker whose request is held, with its processes, as when its machine dies."""
     assert held.came.wait(60)
-    wait_for(lambda: sum(len(children(worker)) for worker in pairs.workers if worker.poll() is None) == 1, 60)
+    wait_for(lambda: (not held.waits or sum(len(children(worker)) for worker in alive(pairs)) == 1) and begun() < 2, 60)
     assert held.waits, "the run ended before"
-    [(worker, child)] = [(w, child) for w in pairs.workers if w.poll() is None for child in children(w)]
+    [(worker, child)] = [(each, child) for each in alive(pairs) for child in children(each)]
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     os.kill(child, signal.SIGKILL)
