@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -28,3 +28,12 @@ def celery(*arguments: str, module: str = "trueup", results: bool = True) -> Ite
 
 def log() -> str:
     return Path("log").read_text()
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    """The processes that one has started."""
+    found = []
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found

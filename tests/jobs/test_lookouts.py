@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import trueup
-from tests.jobs.celery_process import celery
+from tests.jobs.celery_process import celery, children
 from tests.jobs.world import wait_for
 from tests.servers.faulty_s3 import FaultyS3, Request
 from trueup import events
@@ -134,11 +134,6 @@ class Held:
 
 def second_range(request: Request) -> bool:
     return request.page == 1 and "j" < request.query.get("start-after", "") < "k"
-
-
-def children(process: subprocess.Popen[bytes]) -> list[int]:
-    found = (task / "children" for task in Path(f"/proc/{process.pid}/task").iterdir())
-    return [int(child) for file in found for child in file.read_text().split()]
 
 
 def at_work() -> list[str]:

@@ -9,12 +9,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from tests.jobs.celery_process import celery
+from tests.jobs.celery_process import celery, children
 from tests.jobs.world import wait_for
 from tests.servers.faulty_s3 import FaultyS3, Request
 from trueup.catalog.database import database_of, upgrade
@@ -163,14 +163,6 @@ class Held:
             self.go.wait(60)
             if self.lost:
                 raise ConnectionAbortedError
-
-
-def children(process: subprocess.Popen[bytes]) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{process.pid}/task").iterdir():
-        with suppress(OSError):  # a thread that has just ended
-            found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def alive(pairs: Pairs) -> list[subprocess.Popen[bytes]]:
