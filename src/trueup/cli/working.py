@@ -18,7 +18,6 @@ from trueup.cli import log
 from trueup.cli.command import command
 from trueup.cli.ui import Ui
 from trueup.errors import Busy, MissingExtra, UsageError
-from trueup.runs import run_lock
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -69,6 +68,8 @@ def worker(
 @contextmanager
 def _named(home: Path) -> Iterator[str]:
     """The worker's name at the broker: the first one on a machine is found by the machine's, several have to differ."""
+    from trueup.runs import run_lock
+
     with ExitStack() as stack:
         name = "celery"
         try:
