@@ -1,4 +1,4 @@
-"""What trueup takes on its own: planning two equal buckets of many keys, and very large files at once."""
+"""Planning two equal buckets of many keys, and very large files at once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ PLANNING_MB = 150.0
 PLANNING_FAR_MB = 200.0
 """Beyond."""
 LARGE_MB = 200.0
+PLANNING_SHARE = 0.4
+"""Of rclone's time, with `--checksum --fast-list`, at `PLANNING_KEYS`. Beyond it rclone is not asked: it holds both
+listings in memory."""
 LINEAR = 1.5
 """A key may take this much longer to plan in the largest case than in the middle one, and still count as linear."""
 TOKEN = re.compile(rb"<NextContinuationToken>(.*?)</NextContinuationToken>")
@@ -36,6 +39,8 @@ class Planning:
     next: timing.Timing
     kept_mb: float | None = None
     """What trueup remembers of the pair afterwards, in 10^6 bytes on the disk."""
+    rclone: timing.Timing | None = None
+    """A dry run of rclone's over the same buckets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +69,17 @@ def planning(
         following = timing.run([*command, "--dry-run", "--json"], environ, folder=home, limit=limit)
         _expect(following.output, "unchanged", number)
         kept = sum(path.stat().st_size for path in inputs.files(home / "trueup")) / 1e6
+        peer = None
+        if number <= PLANNING_KEYS:
+            ends = [f"bench:keys-{number}-left", f"bench:keys-{number}-right"]
+            peer = timing.run([*tools.rclone_sync(*ends), "--dry-run"], environ, folder=home, limit=limit)
         shutil.rmtree(home)
-        found.append(Planning(keys=number, server_seconds=alone, first=first, next=following, kept_mb=kept))
-        for name, taken in (("first", first), ("next", following)):
-            say(f"    {name:8} {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
+        found.append(
+            Planning(keys=number, server_seconds=alone, first=first, next=following, kept_mb=kept, rclone=peer)
+        )
+        for name, taken in (("first", first), ("next", following), ("rclone", peer)):
+            if taken is not None:
+                say(f"    {name:8} {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
     return found
 
 

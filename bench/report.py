@@ -11,7 +11,7 @@ from bench.bookkeeping import GROWTH, MANY, PUT_MS, PUTS, WRITERS, Books
 from bench.comparison import Case, Target
 from bench.ingesting import EXTRA_MS, Known, Million, Passes
 from bench.ingesting import MEMORY_MB as INGEST_MB
-from bench.limits import LARGE_MB, LINEAR, PLANNING_FAR_MB, PLANNING_KEYS, PLANNING_MB, Large
+from bench.limits import LARGE_MB, LINEAR, PLANNING_FAR_MB, PLANNING_KEYS, PLANNING_MB, PLANNING_SHARE, Large
 from bench.pictures import CURVES, INGESTED, MEMORY, RECONCILED, RECORDS, SERVED, TIME
 from bench.reconciling import MEMORY_MB, SHARE, Reconciled
 from bench.records import ACCOUNTS, CHANGED, CPU, FASTER, GROWTH_MS, Grown, Merged, Read
@@ -76,6 +76,10 @@ def planning_verdicts(growth: Sequence[Growth]) -> list[tuple[str, bool]]:
         if rows:
             peak = max(max(row.first.peak_mb, row.next.peak_mb) for row in rows)
             found.append((f"planning < {limit:g} MB up to {rows[-1].keys:,} keys", peak < limit))
+    for row in (one.row for one in growth):
+        if row.rclone is not None and row.keys == PLANNING_KEYS:
+            share = row.next.seconds / row.rclone.seconds
+            found.append((f"next ≤ {PLANNING_SHARE:g} × rclone at {row.keys:,} keys", share <= PLANNING_SHARE))
     one_run = [one.row for one in growth if one.facts is growth[-1].facts]
     if len(one_run) > 1:
         middle, last = one_run[-2:]
@@ -208,18 +212,23 @@ def _memory(cases: Sequence[Case]) -> Iterable[str]:
 def _planning(growth: Sequence[Growth]) -> Iterable[str]:
     yield "Equal listings on both sides, from a server that makes them up. *First*: nothing is remembered, every pair"
     yield "is adopted and recorded. *Next*: every pair is remembered. *Server*: fetching one side's listing. *CPU*: of"
-    yield "trueup and its helpers, without the server. *Kept*: the pair's memory on the disk."
+    yield "each tool with its helpers, without the server. *Kept*: the pair's memory on the disk. *rclone*: its dry run"
+    yield "over the same buckets, with `--checksum --fast-list`; it holds both listings in memory."
     yield ""
     first, following = ("first, s", "CPU, s", "µs a key", "MB"), ("next, s", "CPU, s", "µs a key", "MB")
-    yield _row("keys a side", "server, s", *first, *following, "kept, MB", "measured")
-    yield _row(*["---:"] * 11, "---")
+    peer = ("rclone, s", "CPU, s", "MB")
+    yield _row("keys a side", "server, s", *first, *following, "kept, MB", *peer, "measured")
+    yield _row(*["---:"] * 14, "---")
     for one in growth:
         row, cells = one.row, [f"{one.row.keys:,}", f"{one.row.server_seconds:.2f}"]
         for taken in (row.first, row.next):
             cells += [f"{taken.seconds:.2f}", f"{taken.cpu:.2f}"]
             cells += [f"{taken.seconds / row.keys * 1e6:.0f}", f"{taken.peak_mb:.0f}"]
         kept = "–" if row.kept_mb is None else f"{row.kept_mb:,.1f}"
-        yield _row(*cells, kept, "" if one.facts is growth[0].facts else _when(one.facts))
+        beside = ["–"] * 3
+        if row.rclone is not None:
+            beside = [f"{row.rclone.seconds:.2f}", f"{row.rclone.cpu:.2f}", f"{row.rclone.peak_mb:.0f}"]
+        yield _row(*cells, kept, *beside, "" if one.facts is growth[0].facts else _when(one.facts))
     yield ""
     yield from (f"- {wanted}: {'met' if met else '**missed**'}" for wanted, met in planning_verdicts(growth))
 

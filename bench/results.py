@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from bench.bookkeeping import Books
@@ -128,6 +129,8 @@ def _typed(hint: Any, value: Any) -> Any:
         hints = get_type_hints(hint)
         return hint(**{name: _typed(hints[name], value[name]) for name in hints if name in value})
     kind, inner = get_origin(hint), get_args(hint)
+    if kind is UnionType and value is not None:
+        return _typed(inner[0], value)
     if kind in {list, tuple}:
         return kind(_typed(inner[0], one) for one in value)
     if kind is dict:

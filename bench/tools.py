@@ -40,19 +40,18 @@ def trueup(job: Job) -> list[str]:
 
 def rclone(job: Job) -> list[str]:
     local, remote = str(job.folder), f"bench:{job.bucket}/{PREFIX}"
-    ends = [remote, local] if job.verb == "download" else [local, remote]
-    flags = [
-        "--transfers",
-        str(AT_ONCE),
-        "--checkers",
-        str(AT_ONCE),
-        "--s3-no-check-bucket",
-        "--checksum",
-        "--fast-list",
-    ]
+    ends = (remote, local) if job.verb == "download" else (local, remote)
+    flags = []
     if job.large:
         flags += ["--s3-upload-concurrency", "4", "--s3-chunk-size", "16M", "--multi-thread-streams", "4"]
-    return [str(BIN / "rclone"), "sync", *ends, *flags]
+    return [*rclone_sync(*ends), *flags]
+
+
+def rclone_sync(source: str, target: str) -> list[str]:
+    """As it is asked everywhere here: by content, with as many things at once as the others."""
+    flags = ["--s3-no-check-bucket", "--checksum", "--fast-list"]
+    at_once = ["--transfers", str(AT_ONCE), "--checkers", str(AT_ONCE)]
+    return [str(BIN / "rclone"), "sync", source, target, *at_once, *flags]
 
 
 def s5cmd(job: Job) -> list[str]:

@@ -44,9 +44,14 @@ def case(name: str = "upload 10 small files", **tools: list[float]) -> Case:
     return Case(name=name, targets=targets, memory_mb=120, files=10, bytes=1000, timings=timings, notes=["a note"])
 
 
-def planning(keys: int, seconds: float = 1.0) -> Planning:
+def planning(keys: int, seconds: float = 1.0, rclone: float | None = None) -> Planning:
     return Planning(
-        keys=keys, server_seconds=0.1, first=timing(3 * seconds), next=timing(seconds), kept_mb=keys * 300 / 1e6
+        keys=keys,
+        server_seconds=0.1,
+        first=timing(3 * seconds),
+        next=timing(seconds),
+        kept_mb=keys * 300 / 1e6,
+        rclone=None if rclone is None else timing(rclone),
     )
 
 
@@ -55,7 +60,7 @@ def everything() -> dict[str, list[Any]]:
     merged = Merged(first=timing(1), unchanged=timing(2), changed=timing(2.5), loop=timing(0.2), loop_again=timing(0.3))
     return {
         "cases": [case(), case("nothing to do, 10")],
-        "planning": [planning(10_000, 0.5), planning(100_000, 4.0), planning(1_000_000, 40.0)],
+        "planning": [planning(10_000, 0.5), planning(100_000, 4.0), planning(1_000_000, 40.0, 90.0)],
         "large": [Large(files=4, size=1 << 30, taken=timing(9))],
         "books": [Books(database="SQLite", bare=0.1, pool=1.1, stats_few=0.001, stats_many=0.0015)],
         "reconciled": [Reconciled(keys=1000, listing=timing(4), rows=timing(2), both=timing(6))],

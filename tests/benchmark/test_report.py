@@ -81,6 +81,12 @@ def test_a_command_names_one_case_only(tmp_path):
         assert [other for other in names if suite.wanted(other)] == [name]
 
 
+def test_planning_a_million_keys_is_held_against_rclone():
+    for seconds, met in ((39.0, True), (41.0, False)):
+        result = made.result({"planning": [made.planning(1_000_000, seconds, rclone=100.0)]})
+        assert ("next ≤ 0.4 × rclone at 1,000,000 keys", met) in report.planning_verdicts(results.growth([result]))
+
+
 def test_planning_beyond_a_million_keys_has_a_limit_of_its_own():
     result = made.result({"planning": [made.planning(1_000_000, 20.0), made.planning(10_000_000, 250.0)]})
     assert report.planning_verdicts(results.growth([result])) == [

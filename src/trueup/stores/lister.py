@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from opendal import Operator
     from opendal.types import Entry
 
+    from trueup.stores.awaited import Awaited
     from trueup.stores.range_lister import Page
     from trueup.stores.tree_lister import TreeListing
 
@@ -52,7 +53,7 @@ class Listing:
     """One listing under way: what came last, and the rows not sent yet."""
 
     def __init__(self, operator: Operator, request: dict[str, Any]) -> None:
-        self.operator = operator
+        self.operator: Operator | Awaited = operator
         self.service: str = request["service"]
         self.prefix: str = request["prefix"]
         self.start: str = request["start"]
@@ -163,11 +164,12 @@ class Listing:
     def ranges(self) -> bool:
         """Take everything above the last key. False where that has to go on plainly."""
         sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio can do without, and takes 5 MB less
-        import asyncio
-
+        from trueup.stores.awaited import Awaited
         from trueup.stores.range_lister import Ranges
 
-        return asyncio.run(Ranges(self.operator.to_async_operator(), self, self.at_once).run())
+        if not isinstance(self.operator, Awaited):
+            self.operator = Awaited(self.operator)
+        return self.operator.run(Ranges(self.operator.operator, self, self.at_once).run())
 
     def take(self, page: Page) -> None:
         """Take the next page of a range."""

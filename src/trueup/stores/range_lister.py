@@ -170,8 +170,8 @@ class Ranges:
             this.error = error
         this.done = True
         self._ended |= this.shown is None and this.error is None
-        self._plan()
         self._changed.set()
+        self._plan()
 
     async def _pages(self, this: Range) -> None:
         service, prefix, size = self._listing.service, self._listing.prefix, self._listing.size
