@@ -85,16 +85,16 @@ def over_sftp(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], No
     """Files of a match each, a month old."""
     say(f"taking {FILES:,} files over SFTP …")
     home = folder / "ingesting"
-    drop = Path(facts["folder"]) / "data" / "drop"
-    for made in (home, drop, home / "copied"):
-        made.mkdir(parents=True)
+    drop = Path(facts["folder"]) / "data" / over_ssh.DROP
+    for made in (home, home / "copied"):
+        made.mkdir()
     month_ago = time.time() - 30 * 86400
     for number in range(FILES):
         path = drop / f"2024-03-24-{number:06d}-supply-round-1.txt"
         path.write_bytes(os.urandom(500))
         os.utime(path, (month_ago, month_ago))
     (home / "trueup.toml").write_text(
-        f'[stores.drop]\nurl = "sftp://{kinds.SFTP_USER}@127.0.0.1:{facts["port"]}/drop"\n'
+        f'[stores.drop]\nurl = "sftp://{kinds.SFTP_USER}@127.0.0.1:{facts["port"]}/{over_ssh.DROP}"\n'
         f'password = "{kinds.SFTP_PASSWORD}"\nknown_hosts = "{facts["known_hosts"]}"\n'
         '[ingest.stats]\nsource = "drop"\ninto = "local"\n'
     )
@@ -105,7 +105,7 @@ def over_sftp(facts: Mapping[str, str], folder: Path, *, say: Callable[[str], No
     at_once = ["--transfers", str(near.transfers), "--checkers", str(near.transfers), "--sftp-disable-hashcheck"]
     commands = {
         "trueup": [str(tools.BIN / "trueup"), "ingest", "stats", "--json"],
-        "rclone": [str(tools.BIN / "rclone"), "copy", "bench:drop", str(home / "copied"), *at_once],
+        "rclone": [str(tools.BIN / "rclone"), "copy", f"bench:{over_ssh.DROP}", str(home / "copied"), *at_once],
     }
     passes = []
     for tool, command in commands.items():

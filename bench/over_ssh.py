@@ -16,6 +16,8 @@ from tests.servers import distance, kinds
 from tests.servers.shared import Plan, free_port
 
 FILES = 1000
+DROP = "drop"
+"""A folder that is there from the start, empty: the server remembers for long what folders there are."""
 ROUND_TRIP = 0.02
 """Seconds to the far server and back: one in the same country."""
 
@@ -39,6 +41,7 @@ PLACES = (
 def server(folder: Path) -> Plan:
     """rclone's server, and the same at a distance."""
     near = kinds.rclone_sftp(folder, lasting=True)
+    (folder / "data" / DROP).mkdir()
     far = free_port()
     script = [sys.executable, distance.__file__, str(far), near.facts["port"], str(ROUND_TRIP)]
     hosts = Path(near.facts["known_hosts"])

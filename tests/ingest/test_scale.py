@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -47,3 +48,21 @@ def test_a_file_costs_at_most_300_bytes_on_disk():
                         facts = {"size": 31_415, "md5": "d" * 32, "seen": "1711314630000000000:31415", "version": 1}
                         assert processed.finish(db, claim, **facts)
         assert sum(file.stat().st_size for file in Path(folder).iterdir()) / files <= 300
+
+
+def test_names_that_were_looked_up_are_let_go_of_at_once(tmp_path: Path):
+    """Commands look for cycles seldom: names held by some would add up over a listing."""
+    names = [f"2024-03-24-{number:06}.txt" for number in range(1_000)]
+    with closing(open_sql(f"sqlite:///{tmp_path / 'ingest.db'}", "stats")) as processed:
+        processed.assume((name, 1) for name in names)
+        processed.looks(["another"])  # what is made at the first call only stays
+        processed.rows(["another"])
+        gc.collect()
+        gc.disable()
+        try:
+            before = sys.getrefcount(names[0])
+            for _ in range(10):
+                assert names[0] in processed.looks(names) or names[0] in processed.rows(names)
+            assert sys.getrefcount(names[0]) < before + 10, "each time holds the names"
+        finally:
+            gc.enable()

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.ingest.world import ROOT, World, done, outcomes
+from trueup.catalog.database import open_processed
 from trueup.config import load
 
 
@@ -65,6 +68,13 @@ def test_workers_give_the_same_bytes_one_effect(either: World, tmp_path: Path):
     either.restart()
     either.ingest()
     assert len(either.effects()) == 1
+
+
+def test_workers_that_begin_together_make_an_index_once(either: World):
+    with ExitStack() as stack:
+        workers = [stack.enter_context(closing(open_processed(either.database, "stats"))) for _ in range(6)]
+        with ThreadPoolExecutor(len(workers)) as pool:
+            list(pool.map(lambda worker: worker.index_bytes(), workers))
 
 
 def held(world: World, lease: str) -> None:

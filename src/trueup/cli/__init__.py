@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # A command makes much that it keeps and few cycles: to look for those after every 700 objects takes a tenth of its
     # time, and more where thousands of rows are merged.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
     try:
         return _run()(given)
     except KeyboardInterrupt:

@@ -93,7 +93,6 @@ class Claim(NamedTuple):
 
 
 _ROW: Final = [_STATE.label("state") if name == "state" else _c[name] for name in Row._fields]
-_LOOKS: Final = sa.select(_c.filename, _c.size, _c.seen).where(_c.success.is_(sa.true()))
 _FREE: Final[dict[str, Any]] = dict.fromkeys(("owner", "token", "lease_until", "retry_at"))
 _WELL: Final[dict[str, Any]] = _FREE | {"attempts": 0, "error": None, "cause": None}
 
@@ -103,14 +102,20 @@ def _of(name: str) -> sa.BindParameter[Any]:
     return sa.bindparam(f"the_{name}")
 
 
-# Put together once: that takes longer than running them.
+# Put together once: that takes longer than running them, and each statement that holds values is a knot of cycles that
+# keeps them in memory.
+_NAMED: Final = _c.filename.in_(sa.bindparam("names", expanding=True))
 _OURS_IS: Final = sa.or_(_c.source == _of("source"), _c.source == _ADOPTED)
+_LOOKS: Final = sa.select(_c.filename, _c.size, _c.seen).where(_c.success.is_(sa.true()), _OURS_IS, _NAMED)
+_ROWS: Final = sa.select(*_ROW).where(_OURS_IS, _NAMED).order_by(_c.success.is_(sa.true()), _c.source)
 _FACTS: Final = ("state", "size", "md5", "seen", "version", "processed_at")
 _FINISH: Final = (
     processed_files.update()
     .where(_OURS_IS, _c.filename == _of("name"), _c.token == _of("token"))
     .values(_WELL | {name: _of(name) for name in _FACTS} | {"success": True, "gone_since": None})
 )
+_GONE: Final = processed_files.update().where(_OURS_IS, _NAMED).values(gone_since=_of("since"))
+_FORGET: Final = processed_files.delete().where(_c.source == _of("source"), _NAMED, _c.success.is_(sa.true()))
 
 
 class Processed:
@@ -152,9 +157,8 @@ class Processed:
         """Size and looks of those of these files that had their effect."""
         found: dict[str, tuple[int | None, str]] = {}
         with self._reading() as db:
-            for start in range(0, len(names), _PAGE):
-                some = _c.filename.in_(names[start : start + _PAGE])
-                for name, size, seen in db.execute(_LOOKS.where(self._ours, some)):
+            for some in self._some(names):
+                for name, size, seen in db.execute(_LOOKS, some):
                     found[name] = size, seen or ""
         return found
 
@@ -162,13 +166,16 @@ class Processed:
         """The rows of these files. Where an application has written one beside ours, the one that tells of an effect
         counts."""
         found: dict[str, Row] = {}
-        query = sa.select(*_ROW).order_by(_c.success.is_(sa.true()), _c.source)
         with self._reading() as db:
-            for start in range(0, len(names), _PAGE):
-                some = _c.filename.in_(names[start : start + _PAGE])
-                for row in db.execute(query.where(self._ours, some)):
+            for some in self._some(names):
+                for row in db.execute(_ROWS, some):
                     found[row.filename] = _row(row)
         return found
+
+    def _some(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What a statement is given for these names, some at a time."""
+        for start in range(0, len(names), _PAGE):
+            yield {"the_source": self._source, "names": names[start : start + _PAGE]}
 
     def pages(self, *, unfinished: bool = False) -> Iterator[list[Row]]:
         """All rows, or those of files that wait for their effect, some at a time. They may be changed meanwhile."""
@@ -297,13 +304,12 @@ class Processed:
     def gone(self, names: Sequence[str], since: datetime | None) -> None:
         """Note since when files are not on the server any more, or that they are back (None)."""
         with self._writing() as db:
-            db.execute(processed_files.update().where(self._ours, _c.filename.in_(names)).values(gone_since=since))
+            db.execute(_GONE, {"the_source": self._source, "names": list(names), "the_since": since})
 
     def forget(self, names: Sequence[str]) -> None:
         """Drop the rows of files that had their effect; but those that an application wrote are not ours alone."""
         with self._writing() as db:
-            here = (_c.source == self._source, _c.filename.in_(names), _c.success.is_(sa.true()))
-            db.execute(processed_files.delete().where(*here))
+            db.execute(_FORGET, {"the_source": self._source, "names": list(names)})
 
     # ----- beside the rows -----
 
@@ -332,7 +338,13 @@ class Processed:
 
     def index_bytes(self) -> None:
         """Make `with_bytes` quick. Only who asks for it pays for the index."""
-        sa.Index("ix_processed_files_md5", _c.md5).create(self._engine, checkfirst=True)
+        index = sa.Index("ix_processed_files_md5", _c.md5)
+        with self._writing() as db:
+            # Who finds none makes one: for PostgreSQL one after the other, SQLite asks again where it writes.
+            if db.dialect.name == "postgresql":
+                db.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(index.name, 0))))
+            if not sa.inspect(db).has_index(processed_files.name, str(index.name)):
+                db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
     def _becomes(self, name: str) -> sa.ColumnElement[str]:
         """The source of a row that is claimed: ours, unless the application has more rows of that name than one."""
