@@ -100,7 +100,7 @@ class Gate:
             await answer({"type": "http.response.body", "body": body})
         finally:
             seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "")
+            route = getattr(scope.get("route"), "path_format", "")
             self._metrics.answered(scope["method"], route, status, seconds)
             if log.isEnabledFor(logging.INFO):
                 line = "%s %s %d in %.1f ms, from %s, request %s"
