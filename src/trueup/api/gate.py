@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trueup.api.metrics import Metrics
 from trueup.api.problems import MEDIA_TYPE, Pages, document, wants_page
-from trueup.api.session import COOKIE, Sessions
+from trueup.api.session import Sessions
 from trueup.jobs.config import Rate, ServerConfig
 
 log = logging.getLogger("trueup.api")
@@ -116,7 +116,7 @@ class Gate:
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
         given = _given_key(headers) if self._sessions else ""
-        cookie = _cookie(headers) if self._sessions and self._pages and not given else ""
+        cookie = _cookie(headers, self._sessions.cookie) if self._sessions and self._pages and not given else ""
         right = bool(given) and self._sessions is not None and self._sessions.accepts(given)
         signed_in = bool(cookie) and self._sessions is not None and self._sessions.knows(cookie)
         if self._limiter is not None and scope["path"] not in _HEALTH:
@@ -218,10 +218,10 @@ def _given_key(headers: MutableMapping[str, str]) -> str:
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 
 
-def _cookie(headers: MutableMapping[str, str]) -> str:
+def _cookie(headers: MutableMapping[str, str], wanted: str) -> str:
     """Whatever stands beside it: every application of a host has its cookies sent to all of them."""
     pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
-    return next((value for name, _, value in pairs if name == COOKIE), "")
+    return next((value for name, _, value in pairs if name == wanted), "")
 
 
 def _headers(scope: Scope) -> dict[str, str]:
