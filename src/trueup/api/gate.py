@@ -115,9 +115,9 @@ class Gate:
 
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
-        given = _given_key(headers) if self._sessions else ""
+        given = _given_keys(headers) if self._sessions else []
         cookie = _cookie(headers, self._sessions.cookie) if self._sessions and self._pages and not given else ""
-        right = bool(given) and self._sessions is not None and self._sessions.accepts(given)
+        right = self._sessions is not None and any(map(self._sessions.accepts, given))
         signed_in = bool(cookie) and self._sessions is not None and self._sessions.knows(cookie)
         if self._limiter is not None and scope["path"] not in _HEALTH:
             # Whoever guesses has one allowance for all guesses, and uses up nobody's who has the key.
@@ -213,9 +213,10 @@ def _hostname(url: str) -> str:
         return ""
 
 
-def _given_key(headers: MutableMapping[str, str]) -> str:
+def _given_keys(headers: MutableMapping[str, str]) -> list[str]:
+    """One right one is enough: what is in front of us may send a token of its own along."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return [key for key in (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")) if key]
 
 
 def _cookie(headers: MutableMapping[str, str], wanted: str) -> str:
