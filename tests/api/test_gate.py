@@ -20,6 +20,8 @@ def test_with_a_key_only_who_sends_it_may_ask(locked: Server):
         {"Authorization": f"Bearer {KEY}"},
         {"Authorization": f"bearer {KEY}"},
         {"X_API_Key": KEY},
+        {"Authorization": "Bearer nonsense", "X_API_Key": KEY},
+        {"Authorization": f"Bearer {KEY}", "X_API_Key": "nonsense"},
         {"X_API_Key": KEY, "Host": "example.com", "Origin": "https://example.com"},
     ):
         assert locked.get("/api/runs", **headers).status == 200
@@ -28,6 +30,7 @@ def test_with_a_key_only_who_sends_it_may_ask(locked: Server):
         {"X_API_Key": KEY + "x"},
         {"X_API_Key": KEY[:-1]},
         {"Authorization": "Bearer nonsense"},
+        {"Authorization": "Bearer nonsense", "X_API_Key": "nonsense"},
         {"Authorization": f"Basic {KEY}"},
         {"Authorization": "Bearer é"},
     ):

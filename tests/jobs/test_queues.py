@@ -3,6 +3,7 @@ elsewhere by way of Redis."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from trueup.config import load
 from trueup.errors import Busy, UsageError
 from trueup.jobs.broker import Remote
 from trueup.jobs.embedded import Embedded
-from trueup.jobs.queue import open_queue
+from trueup.jobs.queue import open_queue, put
 from trueup.jobs.work import AT_ONCE
 from trueup.runs import new_run_id
 
@@ -168,3 +169,15 @@ def test_what_goes_wrong_is_told(server: Queue, catalog: Catalog):
         server.submit("nonsense", {})
     with pytest.raises(UsageError, match="It takes name, dry_run"):
         server.submit("sync_files", {})
+
+
+def test_only_its_user_can_read_what_is_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o022)
+    try:
+        with closing(open_queue(load())) as catalog, closing(open_queue(load())):
+            put(catalog.tasks, load(), "fetch_url", {"url": "https://host.example/file?signature=secret"})
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("trueup.jobs.db*")}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("trueup.jobs.db", "trueup.jobs.db-wal", "trueup.jobs.db-shm"), 0o600)

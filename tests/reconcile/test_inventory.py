@@ -19,6 +19,7 @@ from trueup.catalog.base import STORED, Correction, Stored
 from trueup.cli import main
 from trueup.config import load
 from trueup.errors import ConfigError, UsageError
+from trueup.reconcile import clocks
 from trueup.reconcile.report import ReconcileRun
 from trueup.stores import open_store
 from trueup.testing.looking import listing
@@ -109,6 +110,20 @@ def test_what_changed_since_the_report_is_in_flight(shop: Shop) -> None:
     # What was written since is young to the cloud itself; a row of 20 hours ago is younger than a report of 29.
     assert found == {"young row": "in_flight", "old row": "missing", "young orphan": "in_flight"}
     assert verdicts(trueup.reconcile("shop")) != found
+
+
+def test_what_changed_since_the_report_is_in_flight_however_long_its_listing_takes(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.row("written since", age=timedelta(hours=29))
+    shop.row("written before", age=timedelta(hours=31))
+    shop.report()
+
+    def take_hours(_: str) -> None:
+        monkeypatch.setattr(clocks, "here", lambda: datetime.now(UTC) + timedelta(hours=2))
+
+    run = trueup.reconcile("shop", inventory=True, heard=take_hours)
+    assert verdicts(run) == {"written since": "in_flight", "written before": "missing"}
 
 
 def test_an_orphan_that_is_gone_by_now_is_none(shop: Shop) -> None:

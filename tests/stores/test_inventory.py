@@ -6,8 +6,8 @@ import gzip
 import itertools
 import json
 import shutil
+import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -42,6 +42,7 @@ ODD = (
 CONTROL = ("line\nbreak", "line\r\nbreak", "tab\there", "bell\a", '"', '""', ",", "end\n")
 KINDS = [("s3", "CSV"), ("s3", "Parquet"), ("azure", "csv"), ("azure", "parquet"), ("google", "csv")]
 KINDS += [("google", "parquet")]
+ROOT = Path(__file__).parents[2]
 MADE = 1_700_000_000_000_000_000
 
 
@@ -600,22 +601,58 @@ def test_a_place_of_reports_that_breaks_off_is_no_end_of_a_report(
 # What it leaves behind
 
 
-def test_what_was_fetched_is_removed_however_it_ends(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = place.folder.parent / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+def unpacked(place: Place) -> set[str]:
+    """The folders of reports that the state folder has something in."""
+    return {path.parent.name for path in (place.folder / "inventory").glob("*/*")}
+
+
+def test_what_was_fetched_is_removed_however_it_ends(place: Place) -> None:
     manifest = reports.s3(place.folder, "bucket", [entry(f"{number:04d}") for number in range(3000)], shards=1)
     with place.by_report() as (store, _):
         entries = store.list()
         next(entries)
-        assert list(scratch.iterdir())
+        assert unpacked(place) == {"0"}
+        assert (place.folder / "inventory" / "0").stat().st_mode & 0o777 == 0o700
         entries.close()
-        assert list(scratch.iterdir()) == []
+        assert unpacked(place) == set()
     assert len(place.keys()) == 3000
-    assert list(scratch.iterdir()) == []
+    assert unpacked(place) == set()
     with_data(manifest, gzip.compress(GOOD)[:-9])
     refused(place, ListingUnfinished, "GZIP")
-    assert list(scratch.iterdir()) == []
+    assert unpacked(place) == set()
+
+
+LISTING = """
+import sys
+from pathlib import Path
+from tests.stores.test_inventory import Place
+
+with Place(Path(sys.argv[1])).by_report() as (store, _):
+    entries = store.list()
+    print(next(entries).key, flush=True)
+    sys.stdin.read()
+    print(len(list(entries)), flush=True)
+"""
+
+
+def test_what_a_killed_listing_left_goes_with_the_next_one_and_no_sooner(place: Place) -> None:
+    reports.s3(place.folder, "bucket", [entry(f"{number:04d}") for number in range(3000)])
+
+    def begun() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", LISTING, str(place.folder)]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0000\n"
+        return process
+
+    with begun() as killed, begun() as going_on:
+        killed.kill()
+        killed.wait()
+        assert unpacked(place) == {"0", "1"}
+        assert len(place.keys()) == 3000
+        assert unpacked(place) == {"1"}
+        assert going_on.communicate("")[0] == "2999\n"
+    assert unpacked(place) == set()
 
 
 def test_a_stop_is_heeded(place: Place) -> None:

@@ -25,6 +25,9 @@ name = "Odd"
 [[records.projects]]
 id = "big"
 name = "Big"
+[[records.projects]]
+id = "team/accounts/1"
+name = "Team"
 """
 
 

@@ -117,7 +117,7 @@ def draw(browser: Browser, server: Server, folder: Path) -> None:
     taken("overview", "/")
     taken("preview", "/sync", press="Preview the sync backup")
     taken("reconcile", "/reconcile")
-    taken("account", "/records/space/1")
+    taken("account", "/accounts/1")
     phone = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark"}
     taken("phone", "/", **phone)
 

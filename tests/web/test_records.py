@@ -94,6 +94,25 @@ def test_many_accounts_come_by_pages_and_one_is_found(browser: Browser, server: 
         assert server.get(f"/records/big?page={wrong}").status == 404
 
 
+def test_the_id_of_a_project_may_hold_slashes(page: Page, server: Server, settings: Settings):
+    (server.folder / "Team.csv").write_text(f"{HEAD}https://x.com/inside,5\n")
+    sync_records("Team", settings=settings)
+    page.goto("/records/")
+    page.get_by_role("link", name="Team").click()
+    expect(page.get_by_role("heading", name="Team")).to_be_visible()
+    page.get_by_role("link", name="x.com/inside").click()
+    expect(page.get_by_role("heading", name="x.com/inside")).to_be_visible()
+    expect(page.get_by_role("link", name="Records", exact=True).first).to_have_attribute("aria-current", "page")
+    page.get_by_role("link", name="Project").click()
+    expect(page.get_by_role("heading", name="Team")).to_be_visible()
+    for written in ("team/accounts/1", "team%2Faccounts%2F1"):
+        [account] = server.get(f"/api/projects/{written}/accounts").json["accounts"]
+        assert account["key"] == "x.com/inside"
+        assert server.get(f"/api/projects/{written}/growth").json["project_id"] == "team/accounts/1"
+    assert 'route="/api/projects/{project_id}/accounts",status="200"' in server.get("/metrics").body.decode()
+    assert server.get("/records/team/accounts").status == server.get("/api/projects//accounts").status == 404
+
+
 def test_older_runs_are_a_page_further(page: Page, settings: Settings):
     log = RunLog(settings.home)
     for number in range(101):

@@ -16,9 +16,10 @@ from playwright.sync_api import Browser, expect
 from tests.api.server import SETTINGS, Server, serving, world
 from tests.web.browser import visit
 from trueup.api import session
-from trueup.api.session import COOKIE, LASTS, Sessions
+from trueup.api.session import LASTS, Sessions
 
 KEY = "correct-horse-battery"
+COOKIE = Sessions(KEY).cookie
 
 
 class Told(NamedTuple):
@@ -218,3 +219,21 @@ def test_somebody_signs_in_where_they_wanted_to_go_and_out_again(browser: Browse
         assert page.context.cookies() == []
         page.goto("/records")
         expect(page).to_have_url(re.compile("/sign-in"))
+
+
+def test_somebody_is_signed_in_at_two_servers_of_one_host(locked: Server, tmp_path: Path):
+    jar: dict[str, str] = {}  # of a browser, to which ports of a host are one place
+
+    def browse(server: Server, path: str, fields: dict[str, str] | None = None) -> Told:
+        told = ask(server, path, fields, Cookie="; ".join(f"{name}={value}" for name, value in jar.items()))
+        name, _, value = told.cookie.partition(";")[0].partition("=")
+        jar.update({name: value} if name else {})
+        return told
+
+    with serving(world(tmp_path, SETTINGS), key="another-key") as other:
+        for server, key in ((locked, KEY), (other, "another-key")):
+            assert browse(server, "/sign-in", {"key": key, "next": "/"}).status == 303
+        assert [browse(server, "/runs").status for server in (locked, other)] == [200, 200]
+        assert browse(locked, "/sign-out", {}).status == 303
+        assert [browse(server, "/runs").status for server in (locked, other)] == [303, 200]
+        assert ask(other, "/sign-out", {}).cookie == ""  # whose name is nothing to strangers

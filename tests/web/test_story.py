@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,28 @@ def test_the_pictures_are_of_what_is_shown_and_small(browser: Browser, server: S
     for path in kept.values():
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size < 120_000
+
+
+def test_many_findings_come_by_pages(server: Server):
+    for number in range(10_001):
+        (server.folder / "azure" / f"{number:05}").touch()
+    server.over(server.post("/api/admin/sync-storage-stats").json["task_id"])
+    filtered = "?provider=azure&verdict=orphan&"
+
+    def shown(query: str) -> tuple[list[str], str, list[str]]:
+        """The keys, how many of how many, and where the links to other pages lead."""
+        text = unescape(server.get(f"/reconcile{query}").body.decode())
+        assert "the first 10,000 findings are kept" in text
+        [count] = re.findall(r"[\d,]+ to [\d,]+ of [\d,]+", text)
+        links = re.findall(r'rel="(?:prev|next)" href="(.*?)"', text)
+        return re.findall(r'<th scope="row">(\d{5})<', text), count, links
+
+    assert shown(filtered) == (names(0, 500), "1 to 500 of 10,000", [f"{filtered}page=2"])
+    last = (names(9_500, 10_000), "9,501 to 10,000 of 10,000", [f"{filtered}page=19"])
+    assert shown(f"{filtered}page=20") == last
+    for wrong in ("21", "0", "x"):
+        assert server.get(f"/reconcile{filtered}page={wrong}").status == 404
+
+
+def names(first: int, end: int) -> list[str]:
+    return [f"{number:05}" for number in range(first, end)]

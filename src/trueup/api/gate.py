@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trueup.api.metrics import Metrics
 from trueup.api.problems import MEDIA_TYPE, Pages, document, wants_page
-from trueup.api.session import COOKIE, Sessions
+from trueup.api.session import Sessions
 from trueup.jobs.config import Rate, ServerConfig
 
 log = logging.getLogger("trueup.api")
@@ -100,7 +100,7 @@ class Gate:
             await answer({"type": "http.response.body", "body": body})
         finally:
             seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "")
+            route = getattr(scope.get("route"), "path_format", "")
             self._metrics.answered(scope["method"], route, status, seconds)
             if log.isEnabledFor(logging.INFO):
                 line = "%s %s %d in %.1f ms, from %s, request %s"
@@ -115,9 +115,9 @@ class Gate:
 
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
-        given = _given_key(headers) if self._sessions else ""
-        cookie = _cookie(headers) if self._sessions and self._pages and not given else ""
-        right = bool(given) and self._sessions is not None and self._sessions.accepts(given)
+        given = _given_keys(headers) if self._sessions else []
+        cookie = _cookie(headers, self._sessions.cookie) if self._sessions and self._pages and not given else ""
+        right = self._sessions is not None and any(map(self._sessions.accepts, given))
         signed_in = bool(cookie) and self._sessions is not None and self._sessions.knows(cookie)
         if self._limiter is not None and scope["path"] not in _HEALTH:
             # Whoever guesses has one allowance for all guesses, and uses up nobody's who has the key.
@@ -213,15 +213,16 @@ def _hostname(url: str) -> str:
         return ""
 
 
-def _given_key(headers: MutableMapping[str, str]) -> str:
+def _given_keys(headers: MutableMapping[str, str]) -> list[str]:
+    """One right one is enough: what is in front of us may send a token of its own along."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return [key for key in (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")) if key]
 
 
-def _cookie(headers: MutableMapping[str, str]) -> str:
+def _cookie(headers: MutableMapping[str, str], wanted: str) -> str:
     """Whatever stands beside it: every application of a host has its cookies sent to all of them."""
     pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
-    return next((value for name, _, value in pairs if name == COOKIE), "")
+    return next((value for name, _, value in pairs if name == wanted), "")
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -23,7 +23,7 @@ _DONE = {"run": _RUN, "status": "ok"}
 
 RunId = Annotated[str, Path(description="Of a task that was queued, or a run by hand.", examples=[_RUN])]
 DownloadId = Annotated[str, Path(description="Its own, or that of the task that fetched it.", examples=["dl_0f9d"])]
-ProjectId = Annotated[str, Path(description="As the settings have it.", examples=[_PROJECT])]
+ProjectId = Annotated[str, Path(description="As the settings have it, with its slashes.", examples=[_PROJECT])]
 AccountId = Annotated[int, Path(description="As the accounts of its project have it.", examples=[1])]
 SyncName = Annotated[str, Path(description="That of a `[sync.NAME]`.", examples=["site"])]
 IngestName = Annotated[str, Path(description="That of an `[ingest.NAME]`.", examples=["stats"])]

@@ -8,7 +8,6 @@ import secrets
 import time
 from typing import Final
 
-COOKIE: Final = "trueup_session"
 LASTS: Final = 12 * 3600
 """Seconds."""
 
@@ -19,6 +18,9 @@ class Sessions:
     def __init__(self, api_key: str) -> None:
         self._key = digest(api_key)
         self._secret = hashlib.sha256(b"trueup session " + api_key.encode()).digest()
+        self.cookie = f"trueup_session_{hashlib.sha256(b'trueup cookie ' + api_key.encode()).hexdigest()[:8]}"
+        """Its name. A browser keeps one of each name for a host, whatever the port: by the key those of several servers
+        there are told apart, and servers with one key, behind one address, are one."""
 
     def accepts(self, api_key: str) -> bool:
         """Whether that is the key; takes as long for every answer."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any, Final
 
 from trueup.catalog import open_catalog
@@ -28,7 +31,10 @@ def open_queue(settings: Settings, *, patience: float | None = None) -> Catalog:
     """The database that holds the queue: the shared one, unless that is a file. Then it is another file beside it, as
     `trueup.jobs.db`: a handler that works for minutes shuts everybody else out of writing to its own. `patience` as in
     `open_catalog`. Raises `ConfigError` and `TrueupError`."""
-    return open_catalog(queue_url(settings), {}, patience=patience)
+    url = queue_url(settings)
+    if (file := url.removeprefix("sqlite:///")) != url:
+        _make_private(Path(file))
+    return open_catalog(url, {}, patience=patience)
 
 
 def queue_url(settings: Settings) -> str:
@@ -36,6 +42,21 @@ def queue_url(settings: Settings) -> str:
     url = database_of(settings)
     file = url.removeprefix("sqlite:///")
     return url if file == url else f"sqlite:///{Path(file).absolute().with_suffix('.jobs.db')}"
+
+
+def _make_private(file: Path) -> None:
+    """Make the file, where there is none, so that only its user can read it: what was asked for may be a signed URL.
+    SQLite gives the files beside it the same rights."""
+    if file.exists():
+        return
+    with suppress(OSError):  # somebody was faster; or SQLite cannot make it either, and says why
+        handle, made = mkstemp(prefix=f"{file.name}-", dir=file.parent)
+        # Closed before it has its name: closing it later would take the locks that SQLite has on it in this process.
+        os.close(handle)
+        try:
+            file.hardlink_to(made)
+        finally:
+            Path(made).unlink()
 
 
 def forget_old(tasks: Tasks) -> None:

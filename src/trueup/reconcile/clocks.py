@@ -57,15 +57,17 @@ class Young:
         return f"{what} is dated {_amount(ahead)} too far in the future" if ahead > TOLERANCE else ""
 
 
-def young(grace: timedelta, ahead: timedelta) -> Young:
-    """What is younger than `grace` by a clock that is so much ahead of this machine's."""
-    now = here() + ahead
-    return Young(nanoseconds(now - grace), nanoseconds(now + grace))
+def young(grace: timedelta, ahead: timedelta, since: datetime | None = None) -> Young:
+    """What is younger than `grace`, or dated after `since` (by this machine's clock), by a clock that is so much ahead
+    of this machine's."""
+    now = here()
+    after = now - grace if since is None else min(now - grace, since)
+    return Young(nanoseconds(after + ahead), nanoseconds(now + grace + ahead))
 
 
-def young_by_either(grace: timedelta, ahead: timedelta) -> Young:
-    """What is younger than `grace` by this machine's clock, or by one that is so much ahead of it, or in between."""
-    ours, theirs = young(grace, _ZERO), young(grace, ahead)
+def young_by_either(grace: timedelta, ahead: timedelta, since: datetime | None = None) -> Young:
+    """What is young by this machine's clock, or by one that is so much ahead of it, or in between."""
+    ours, theirs = young(grace, _ZERO, since), young(grace, ahead, since)
     return Young(min(ours.after, theirs.after), max(ours.until, theirs.until))
 
 

@@ -116,17 +116,18 @@ def both_looks(
     """Look twice. Raises what `first_look` does, and what reading the rows again does."""
     provider, store, reference, listed, report = subject
     seen = first_look(provider, listed or store, reference, findings, part, passing)
-    # What changed since a report, it cannot judge; and what it shows may be gone since.
-    grace = max(terms.grace, report.age) if report is not None else terms.grace
     ahead = timedelta(microseconds=store.clock_ahead_ns() // 1000)
+    # What changed since a report was begun, it cannot judge, however long it took to get here; and what it shows may be
+    # gone since.
+    since = report.created_at - ahead if report is not None else None
     seen = second_look(
         provider,
         store,
         reference,
         findings,
         seen,
-        rows_young=young_by_either(grace, terms.rows_ahead),
-        entries_young=young(grace, ahead),
+        rows_young=young_by_either(terms.grace, terms.rows_ahead, since),
+        entries_young=young(terms.grace, ahead, since),
         stat_orphans=terms.stat_orphans or report is not None,
     )
     return Looked(seen, ahead)

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, cast
 
 from trueup import keys
@@ -18,6 +17,7 @@ from trueup.stores import open_store
 from trueup.stores.base import Entry, Store, storable_ns, storable_size
 from trueup.stores.credentials import place
 from trueup.stores.inventory_find import Found, fetch, folder_of, newest
+from trueup.stores.inventory_folder import own_folder
 from trueup.stores.inventory_manifest import AGAIN
 from trueup.stores.inventory_rows import Row, Rows, TooMuch
 from trueup.stores.place import Place
@@ -68,16 +68,17 @@ def by_report(store: Store, config: StoreConfig, settings: Settings) -> Iterator
             said = f"the inventory report {found.url} is dated in the future: {at:%Y-%m-%d %H:%M} UTC"
             raise ListingUnfinished(said, cure=AGAIN)
         inventory = Inventory(url=found.url, created_at=at, age=max(age, timedelta()))
-        yield cast("Store", _Reported(store, found, here)), inventory
+        yield cast("Store", _Reported(store, found, here, settings.home / "inventory")), inventory
 
 
 class _Reported:
     """Everything else is the store's own, whatever methods it has."""
 
-    def __init__(self, store: Store, found: Found, place: Place) -> None:
+    def __init__(self, store: Store, found: Found, place: Place, unpacked: Path) -> None:
         self._store = store
         self._found = found
         self._place = place
+        self._unpacked = unpacked
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
@@ -94,11 +95,11 @@ class _Reported:
     def _entries(self, *, ordered: bool) -> Generator[Entry]:
         report = self._found.report
         with (
-            TemporaryDirectory(prefix="trueup-inventory-", ignore_cleanup_errors=True) as folder,
-            Rows(report, self._place, Path(folder)) as rows,
+            own_folder(self._unpacked) as folder,
+            Rows(report, self._place, folder) as rows,
         ):
             for file in report.files:
-                here = Path(folder) / "file"
+                here = folder / "file"
                 fetch(self._found, file, here)
                 rows.add(here, posixpath.basename(file.key))
                 here.unlink()  # so that only one at a time takes room

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from trueup import keys
+from trueup.api.problems import Missing
 from trueup.api.routes.storage import Here
 from trueup.api.service import Service
 from trueup.reconcile.history import Drift, drift, pattern
+from trueup.reconcile.report import SHOWN
 from trueup.web.page import Page, page
 
 router = APIRouter(route_class=Page)
@@ -33,6 +36,8 @@ class Report(NamedTuple):
     providers: list[dict[str, Any]]
     items: list[dict[str, Any]] | None
     """None for one that was started by hand: the log keeps its counts only."""
+    cut: bool
+    """Whether it found more than the log keeps."""
 
 
 class Found(NamedTuple):
@@ -60,11 +65,21 @@ class Compared(NamedTuple):
 
 
 @router.get("/reconcile")
-def findings(request: Request, service: Here, provider: str = "", verdict: str = "") -> Response:
-    """Those of the last runs, the newest first; with `provider` and `verdict` only theirs."""
+def findings(
+    request: Request,
+    service: Here,
+    provider: str = "",
+    verdict: str = "",
+    number: Annotated[int, Query(alias="page", ge=1)] = 1,
+) -> Response:
+    """Those of the last runs, the newest first, a page of them; with `provider` and `verdict` only theirs."""
     reports = _reports(service)
     everything = list(_findings(reports))
     wanted = [one for one in everything if provider in {"", one.provider} and verdict in {"", one.verdict}]
+    first = (number - 1) * _SHOWN
+    if first and first >= len(wanted):
+        raise Missing(f"there is no page {number:,} of these findings")
+    chosen = {name: value for name, value in {"provider": provider, "verdict": verdict}.items() if value}
     return page(
         request,
         "findings.html",
@@ -73,9 +88,15 @@ def findings(request: Request, service: Here, provider: str = "", verdict: str =
         verdicts=sorted({one.verdict for one in everything} | ({verdict} - {""})),
         provider=provider,
         verdict=verdict,
-        findings=wanted[:_SHOWN],
-        left_out=len(wanted[_SHOWN:]),
+        findings=wanted[first : first + _SHOWN],
+        first=first + 1,
+        count=len(wanted),
+        number=number,
+        more=first + _SHOWN < len(wanted),
+        filter=urlencode(chosen) + "&" if chosen else "",
         anything=bool(everything),
+        cut=any(report.cut for report in reports),
+        kept=SHOWN,
         by_hand=any(report.items is None for report in reports),
     )
 
@@ -98,14 +119,16 @@ def compared(service: Service) -> dict[str, Compared]:
 def _reports(service: Service) -> list[Report]:
     # Twice as many: some may have come to nothing.
     tasks = service.tasks.latest(2 * _REPORTS, job="sync_storage_stats")
-    items = {task.result["run"]: task.result["items"] for task in tasks if task.result is not None}
+    results = {task.result["run"]: task.result for task in tasks if task.result is not None}
     found = []
     for record in service.history(_LOOKED):
         if (record.job, record.name) != ("reconcile", "pool"):
             continue
         summary: Mapping[str, Any] = record.summary
         at, reason = datetime.fromisoformat(record.started), summary["reason"] or ""
-        found.append(Report(record.run, at, record.status, reason, summary["providers"], items.get(record.run)))
+        result = results.get(record.run, {})
+        items, cut = result.get("items"), result.get("items_truncated", False)
+        found.append(Report(record.run, at, record.status, reason, summary["providers"], items, cut))
     return found[:_REPORTS]
 
 

@@ -26,6 +26,7 @@ _OURS: Final = {"id", "project_id", "key", "profile_url", "deleted_at"}
 """What an account has beside its fields."""
 
 
+@router.get("/records/")
 @router.get("/records")
 def projects(request: Request, service: Here) -> Response:
     """Every project with its last sync."""
@@ -36,7 +37,7 @@ def projects(request: Request, service: Here) -> Response:
     return page(request, "projects.html", projects=known)
 
 
-@router.get("/records/{project_id}")
+@router.get("/records/{project_id:path}")
 def accounts(
     request: Request,
     project_id: str,
@@ -74,16 +75,15 @@ def accounts(
     )
 
 
-@router.get("/records/{project_id}/{account_id}")
-def account(request: Request, project_id: str, account_id: int, service: Here) -> Response:
-    """One account: each field, why it has its value, and how it grew."""
+@router.get("/accounts/{account_id}")
+def account(request: Request, account_id: int, service: Here) -> Response:
+    """One account: each field, why it has its value, and how it grew. Not below its project, whose id may look like
+    that of another one and an account."""
     try:
         shown: dict[str, Any] = records.show(str(account_id), service.settings)
         past: dict[str, Any] = records.history(str(account_id), service.settings, days=_DAYS)
     except UsageError as error:
         raise Missing(error.message) from error
-    if shown["account"]["project_id"] != project_id:
-        raise Missing(f"there is no account '{account_id}' in this project")
     fields = [name for name in shown["account"] if name not in _OURS]
     return page(
         request,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from trueup.api.gate import SIGN_IN
 from trueup.api.routes.storage import Here
-from trueup.api.session import COOKIE, LASTS, Sessions
+from trueup.api.session import LASTS, Sessions
 from trueup.web.page import Page, form, go, page
 
 router = APIRouter(route_class=Page)
@@ -32,16 +32,16 @@ async def sign_in(request: Request, service: Here) -> Response:
     # Only to a page of ours: two slashes, or one turned round, lead to another host.
     answer = go(target if re.fullmatch(r"/(?![/\\])[!-~]*", target) else "/")
     answer.set_cookie(
-        COOKIE, sessions.new(), max_age=LASTS, httponly=True, samesite="strict", secure=_encrypted(request)
+        sessions.cookie, sessions.new(), max_age=LASTS, httponly=True, samesite="strict", secure=_encrypted(request)
     )
     return answer
 
 
 @router.post("/sign-out")
-def sign_out() -> Response:
+def sign_out(service: Here) -> Response:
     """The browser forgets its cookie."""
     answer = go(SIGN_IN)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    answer.delete_cookie(Sessions(service.config.api_key).cookie, httponly=True, samesite="strict")
     return answer
 
 

@@ -97,7 +97,7 @@ def projects(service: Here) -> Projects:
 
 
 @router.get(
-    "/api/projects/{project_id}/accounts",
+    "/api/projects/{project_id:path}/accounts",
     tags=["records"],
     summary="The accounts of a project",
     response_model=Accounts,
@@ -110,7 +110,7 @@ async def accounts(project_id: ProjectId, service: Here) -> Response:
 
 
 @router.get(
-    "/api/projects/{project_id}/growth",
+    "/api/projects/{project_id:path}/growth",
     tags=["records"],
     summary="How much its accounts grew",
     responses=described(404, 503),
