@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any, Final
 
 from trueup.errors import ListingUnfinished
@@ -26,6 +27,11 @@ from trueup.stores.stopping import STEP, heed
 _AT_ONCE: Final = 8
 """Pages that are asked for at once, where the server can begin at a key."""
 _AGAIN: Final = "Nothing was concluded from it; try again later"
+_entry: Final = partial(tuple.__new__, Entry)
+"""`Entry._make` without the call of a Python function for each of a million entries."""
+_CHUNK: Final = 1 << 20
+"""Bytes that the helper may be ahead in its pipe, some five pages, and that are read at once. A thread that reads often
+waits for the GIL as often, up to 5 ms each time while others compute; and a pipe that is full stops the helper."""
 _SLACK: Final = 20.0
 """Seconds beyond its own timeouts and retries that the helper may stay silent, its start included."""
 
@@ -42,7 +48,7 @@ def entries(place: Place, *, start: str = "", ordered: bool = True) -> Generator
             match frame[0]:
                 case "rows":
                     count += len(frame[1])
-                    yield from map(Entry._make, frame[1])
+                    yield from map(_entry, frame[1])
                 case "finished":
                     return
                 case _:
@@ -93,7 +99,7 @@ class _Helper:
         self._place = place
         # A silent helper is one that waits for the server: its own timeouts come first, this is for when they fail.
         self._patience = place.timeout * (place.retries + 1) + 10.0 * place.retries + _SLACK
-        self._frames: queue.Queue[tuple[Any, ...] | None] = queue.Queue(4)
+        self._frames: queue.Queue[bytes | None] = queue.Queue(4)
         self._closed = threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [interpreter(), "-m", "trueup.stores.lister"],
@@ -123,6 +129,7 @@ class _Helper:
             }
         )
         assert self._process.stdout is not None
+        _widen(self._process.stdout)
         self._write(request)
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), name="trueup-listing", daemon=True
@@ -151,29 +158,33 @@ class _Helper:
                     f"the listing of {self._place.url} broke off: no page came for {self._patience:.0f} seconds",
                     cure=_AGAIN,
                 )
-        if frame is None:
-            self._process.kill()
-            code = self._process.wait()
-            raise ListingUnfinished(
-                f"the listing of {self._place.url} broke off: its helper ended ({code})", cure=_AGAIN
-            )
-        return frame
+        if frame is not None:
+            with contextlib.suppress(EOFError, ValueError):
+                found: tuple[Any, ...] = marshal.loads(frame)  # noqa: S302 - from our own helper
+                return found
+        self._process.kill()
+        code = self._process.wait()
+        raise ListingUnfinished(f"the listing of {self._place.url} broke off: its helper ended ({code})", cure=_AGAIN)
 
     def _read(self, pipe: IO[bytes]) -> None:
-        frame: tuple[Any, ...] | None
+        """Hand on frame after frame, and None at the end."""
+        read = bytearray()
+        with contextlib.suppress(OSError, ValueError):
+            while part := pipe.read(_CHUNK):
+                read += part
+                while len(read) >= 4 and len(read) >= (end := 4 + int.from_bytes(read[:4], "big")):
+                    if not self._hand_on(bytes(read[4:end])):
+                        return
+                    del read[:end]
+        self._hand_on(None)
+
+    def _hand_on(self, frame: bytes | None) -> bool:
+        """Put a frame where it is waited for; False when nobody waits any more."""
         while not self._closed.is_set():
-            try:
-                header = _exactly(pipe, 4)
-                body = _exactly(pipe, int.from_bytes(header, "big"))
-                frame = marshal.loads(body)  # noqa: S302 - from our own helper
-            except (OSError, EOFError, ValueError):
-                frame = None
-            while not self._closed.is_set():
-                with contextlib.suppress(queue.Full):
-                    self._frames.put(frame, timeout=0.2)
-                    break
-            if frame is None or frame[0] != "rows":
-                return
+            with contextlib.suppress(queue.Full):
+                self._frames.put(frame, timeout=0.2)
+                return True
+        return False
 
     def close(self) -> None:
         """Kill the helper if it still runs, and wait for the reader."""
@@ -187,12 +198,9 @@ class _Helper:
                     pipe.close()
 
 
-def _exactly(pipe: IO[bytes], length: int) -> bytes:
-    parts: list[bytes] = []
-    while length:
-        part = pipe.read(length)
-        if not part:
-            raise EOFError
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a chunk, where the system can (Linux) and lets us."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CHUNK)

@@ -41,10 +41,25 @@ class Answer(NamedTuple):
     """The MD5 (hex) both share, where it took reading to find them equal."""
 
 
+_UNTOUCHED: Final = Answer(State.SAME, State.SAME, equal=False)
+
+
 def quick_answer(pair: Pair, mode: str, compare: str) -> Answer | None:
     """The answer as far as fingerprints and sizes give it; None where contents must be asked."""
-    left = _quick_state(pair.left, pair.base, left=True, compare=compare)
-    right = _quick_state(pair.right, pair.base, left=False, compare=compare)
+    _, here, there, base, _ = pair
+    if (
+        base is not None
+        and here is not None
+        and there is not None
+        and here.fingerprint == base.left_print
+        and there.fingerprint == base.right_print
+        and here.size == base.size == there.size
+        and base.left_print
+        and base.right_print
+    ):
+        return _UNTOUCHED  # as most are, mostly
+    left = _quick_state(here, base, left=True, compare=compare)
+    right = _quick_state(there, base, left=False, compare=compare)
     if left is None or right is None:
         return None
     if not needs_comparison(left, right, mode):

@@ -51,9 +51,9 @@ def pair(left: Iterable[Entry], right: Iterable[Entry], baseline: Iterable[Agree
     An entry with a fault veils its own key and everything below it on both sides (a `marker` veils nothing and has no
     partner). Two spellings of one normal form on one side become one such entry.
     """
-    lefts, rights, rows = _distinct("left", left), _distinct("right", right), iter(baseline)
-    left_key, left_entry = next(lefts, _END)
-    right_key, right_entry = next(rights, _END)
+    lefts, rights, rows = iter(left), iter(right), iter(baseline)
+    _, left_key, left_entry = _step("left", lefts, None, "")
+    _, right_key, right_entry = _step("right", rights, None, "")
     base = next(rows, None)
     veils: list[Entry] = []
     while True:
@@ -67,11 +67,9 @@ def pair(left: Iterable[Entry], right: Iterable[Entry], baseline: Iterable[Agree
         here_left = here_right = None
         here_base = None
         if left_key == key:
-            here_left = left_entry
-            left_key, left_entry = next(lefts, _END)
+            here_left, left_key, left_entry = _step("left", lefts, left_entry, key)
         if right_key == key:
-            here_right = right_entry
-            right_key, right_entry = next(rights, _END)
+            here_right, right_key, right_entry = _step("right", rights, right_entry, key)
         if base is not None and base.key == key:
             here_base = base
             base = next(rows, None)
@@ -88,7 +86,27 @@ def pair(left: Iterable[Entry], right: Iterable[Entry], baseline: Iterable[Agree
         yield Pair(key, here_left, here_right, here_base, veil)
 
 
-_END: tuple[str | None, Entry | None] = (None, None)
+def _step(
+    side: str, entries: Iterator[Entry], held: Entry | None, key: str
+) -> tuple[Entry | None, str | None, Entry | None]:
+    """From a side's entry with this normal key to the next: what stands for the key, the next normal key, its entry.
+    Spellings that share a normal form become one fault."""
+    try:
+        for entry in entries:
+            following = entry.key
+            if not following.isascii():
+                following = normal(following)
+            if following > key:
+                return held, following, entry
+            if following < key or held is None or entry.key == held.key:
+                raise SideOutOfOrder(side)
+            held = entry._replace(
+                fault="unaddressable",
+                detail=f"two names on one side have the same normal form: {held.key!a} and {entry.key!a}",
+            )
+    except OutOfOrder as signal:
+        raise SideOutOfOrder(side) from signal
+    return held, None, None
 
 
 def _covering(veils: list[Entry], key: str) -> Entry | None:
@@ -97,29 +115,3 @@ def _covering(veils: list[Entry], key: str) -> Entry | None:
     while veils and not key.startswith(normal(veils[-1].key)):
         veils.pop()
     return next((veil for veil in reversed(veils) if key.startswith(normal(veil.key) + "/")), None)
-
-
-def _distinct(side: str, entries: Iterable[Entry]) -> Iterator[tuple[str | None, Entry | None]]:
-    """Normal keys with their entries, strictly ascending; spellings that share a normal form become one fault."""
-    held_key: str | None = None
-    held: Entry | None = None
-    try:
-        for entry in entries:
-            key = entry.key
-            if not key.isascii():
-                key = normal(key)
-            if held_key is not None:
-                if key > held_key:
-                    yield held_key, held
-                elif key == held_key and held is not None and entry.key != held.key:
-                    entry = held._replace(  # noqa: PLW2901 - the two become one
-                        fault="unaddressable",
-                        detail=f"two names on one side have the same normal form: {held.key!a} and {entry.key!a}",
-                    )
-                else:
-                    raise SideOutOfOrder(side)
-            held_key, held = key, entry
-    except OutOfOrder as signal:
-        raise SideOutOfOrder(side) from signal
-    if held_key is not None:
-        yield held_key, held
