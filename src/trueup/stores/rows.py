@@ -16,15 +16,29 @@ Row = tuple[str, int, int, str, str, str, str, str]
 
 def row(key: str, metadata: Metadata, service: str, prefix: str) -> Row | None:
     """One listed object; None for a name of trueup's own."""
-    return listed(key, *_told(metadata), service=service, prefix=prefix)
+    if _odd(key, prefix):
+        size, mtime_ns = metadata.content_length, _mtime(metadata)
+        return listed(key, size, mtime_ns, metadata.etag, metadata.content_md5, service=service, prefix=prefix)
+    return seen(key, metadata, service)
 
 
 def listed(
     key: str, size: int, mtime_ns: int, etag: str | None, content_md5: str | None, *, service: str, prefix: str
 ) -> Row | None:
     """The same of what was told by anybody. Raises `ValueError` for an MD5 that is not base64."""
-    # A name that passes these tests is ordinary; the rest, which is rare, is looked at closely.
-    if (
+    if _odd(key, prefix):
+        if keys.is_reserved(key):
+            return None
+        if key[-1] == "/" and not keys.unaddressable(key[:-1]):
+            return (key, size, mtime_ns, "", "", "", "marker", "a folder marker")
+        if why := unaddressable(key, service, prefix):
+            return (key, size, mtime_ns, "", "", "", "unaddressable", why)
+    return _ordinary(key, size, mtime_ns, (etag or "").strip('"'), content_md5, service)
+
+
+def _odd(key: str, prefix: str) -> bool:
+    """Whether a name has to be looked at closely. Few have."""
+    return (
         key[0] <= "/"
         or key[-1] <= "/"
         or "//" in key
@@ -33,14 +47,7 @@ def listed(
         or not key.isascii()
         or "\\" in key
         or len(prefix) + len(key) > 256
-    ):
-        if keys.is_reserved(key):
-            return None
-        if key[-1] == "/" and not keys.unaddressable(key[:-1]):
-            return (key, size, mtime_ns, "", "", "", "marker", "a folder marker")
-        if why := unaddressable(key, service, prefix):
-            return (key, size, mtime_ns, "", "", "", "unaddressable", why)
-    return _ordinary(key, size, mtime_ns, etag, content_md5, service)
+    )
 
 
 def unaddressable(key: str, service: str, prefix: str) -> str | None:
@@ -53,27 +60,25 @@ def unaddressable(key: str, service: str, prefix: str) -> str | None:
 
 def seen(key: str, metadata: Metadata, service: str) -> Row:
     """One ordinary object."""
-    return _ordinary(key, *_told(metadata), service)
+    etag = (metadata.etag or "").strip('"')
+    if service == "s3":  # most are, by the million
+        return (key, metadata.content_length, _mtime(metadata), etag, etag if len(etag) == 32 else "", etag, "", "")
+    return _ordinary(key, metadata.content_length, _mtime(metadata), etag, metadata.content_md5, service)
 
 
-def _ordinary(key: str, size: int, mtime_ns: int, etag_told: str | None, content_md5: str | None, service: str) -> Row:
+def _ordinary(key: str, size: int, mtime_ns: int, etag: str, content_md5: str | None, service: str) -> Row:
     """Its fingerprint, and what is known of its content.
 
     S3 and R2: an ETag of 32 characters is taken for the MD5. Where the bucket encrypts with KMS it is not; but no
     content has such an ETag as its MD5 by accident, so that mistake can only say *different*, which is then settled by
     reading, and never *equal*. GCS and Azure tell the MD5 itself, Azure only of what was uploaded in one piece.
     """
-    etag = (etag_told or "").strip('"')
     if service == "s3":
         fingerprint, md5 = etag, etag if len(etag) == 32 else ""
     else:
         md5 = binascii.a2b_base64(content_md5).hex() if content_md5 else ""
         fingerprint = f"md5:{md5}" if md5 else etag
     return (key, size, mtime_ns, fingerprint, md5, etag, "", "")
-
-
-def _told(metadata: Metadata) -> tuple[int, int, str | None, str | None]:
-    return metadata.content_length, _mtime(metadata), metadata.etag, metadata.content_md5
 
 
 def _mtime(metadata: Metadata) -> int:

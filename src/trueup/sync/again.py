@@ -24,8 +24,6 @@ class Again:
 
     def wanted(self, pair: Pair, answer: Answer) -> bool:
         """Whether a pair differs by a report: it may be that the report is old."""
-        if not self._stores:
-            return False
         decision = decide(
             pair.left,
             pair.right,

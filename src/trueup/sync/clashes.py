@@ -32,10 +32,15 @@ class Clashes:
     """Names where a delete makes room for a copy."""
     _stack: list[_Seen] = field(default_factory=list)
 
+    @property
+    def possible(self) -> bool:
+        """Whether there can be any: between two buckets nothing clashes."""
+        return self.left_is_tree or self.right_is_tree
+
     def watch(self, pair: Pair, decision: Decision) -> None:
         """Note one pair and what was decided about it."""
         if not (self.left_is_tree or self.right_is_tree):
-            return  # between two buckets nothing clashes
+            return
         stack, key = self._stack, pair.key
         while stack and not key.startswith(stack[-1][0]):
             stack.pop()

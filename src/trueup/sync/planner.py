@@ -230,6 +230,9 @@ class _Builder:
         tally = self._tally
         waiting: deque[tuple[Pair, Answer | Future[tuple[Pair, Answer]] | None]] = deque()
         same = State.SAME
+        # What is looked up once here is looked up a million times below.
+        early, again, watch = self._early, self._again.wanted if self._sides.reports else None, self._watch
+        watched = early is not None or bool(self._casings) or self._clashes.possible
         count = 0
         for item in pairs:
             count += 1
@@ -240,18 +243,19 @@ class _Builder:
                 tally.left += 1
             if right is not None and not right[6]:
                 tally.right += 1
-            begun = self._early is not None and self._early.has_begun(key)
+            begun = early is not None and early.has_begun(key)
             if base is not None and not begun:
                 tally.baseline += 1
             if begun:
                 waiting.append((item, _BEGUN))
             elif veil is None:
                 quick = quick_answer(item, mode, compare)
-                if quick is None or self._again.wanted(item, quick):
+                if quick is None or (again is not None and again(item, quick)):
                     waiting.append((item, pool.submit(self._answered, item)))
                 elif not waiting and quick[0] is same and quick[1] is same and not self._held:
                     tally.unchanged += 1
-                    self._watch(item, _SAME)
+                    if watched:
+                        watch(item, _SAME)
                     continue
                 else:
                     waiting.append((item, quick))
