@@ -1,4 +1,4 @@
-"""Planning two equal buckets of many keys, and very large files at once."""
+"""The limits: planning two equal buckets of many keys, very large files at once, and the least that a sync takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from bench import inputs, timing, tools
 
@@ -19,11 +20,14 @@ PLANNING_MB = 150.0
 PLANNING_FAR_MB = 200.0
 """Beyond."""
 LARGE_MB = 200.0
+START_UP = 0.2
+"""Seconds."""
 PLANNING_SHARE = 0.4
 """Of rclone's time, with `--checksum --fast-list`, at `PLANNING_KEYS`. Beyond it rclone is not asked: it holds both
 listings in memory."""
 LINEAR = 1.5
 """A key may take this much longer to plan in the largest case than in the middle one, and still count as linear."""
+_STARTS = 11
 TOKEN = re.compile(rb"<NextContinuationToken>(.*?)</NextContinuationToken>")
 
 
@@ -50,6 +54,18 @@ class Large:
     files: int
     size: int
     taken: timing.Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUp:
+    """A whole `trueup sync` of two empty folders, again and again: what it takes to begin and to end."""
+
+    runs: list[timing.Timing]
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return median(taken.seconds for taken in self.runs)
 
 
 def planning(
@@ -112,6 +128,17 @@ def large(facts: Mapping[str, str], folder: Path, *, files: int, size: int, say:
     shutil.rmtree(home)
     say(f"    trueup   {taken.seconds:7.2f} s  {taken.peak_mb:6.0f} MB")
     return Large(files=files, size=size, taken=taken)
+
+
+def starting(folder: Path, *, say: Callable[[str], None]) -> StartUp:
+    say("starting …")
+    home = folder / "starting"
+    for name in ("", "left", "right"):
+        (home / name).mkdir()
+    environ = tools.environ({"endpoint": "none"}, home)
+    command = [str(tools.BIN / "trueup"), "sync", str(home / "left"), str(home / "right")]
+    timing.run(command, environ, folder=home)  # compiles what nobody imported yet
+    return StartUp(runs=[timing.run(command, environ, folder=home) for _ in range(_STARTS)])
 
 
 def _expect(output: str, count: str, number: int) -> None:

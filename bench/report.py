@@ -11,7 +11,17 @@ from bench.bookkeeping import GROWTH, MANY, PUT_MS, PUTS, WRITERS, Books
 from bench.comparison import Case, Target
 from bench.ingesting import EXTRA_MS, Known, Million, Passes
 from bench.ingesting import MEMORY_MB as INGEST_MB
-from bench.limits import LARGE_MB, LINEAR, PLANNING_FAR_MB, PLANNING_KEYS, PLANNING_MB, PLANNING_SHARE, Large
+from bench.limits import (
+    LARGE_MB,
+    LINEAR,
+    PLANNING_FAR_MB,
+    PLANNING_KEYS,
+    PLANNING_MB,
+    PLANNING_SHARE,
+    START_UP,
+    Large,
+    StartUp,
+)
 from bench.pictures import CURVES, INGESTED, MEMORY, RECONCILED, RECORDS, SERVED, TIME
 from bench.reconciling import MEMORY_MB, SHARE, Reconciled
 from bench.records import ACCOUNTS, CHANGED, CPU, FASTER, GROWTH_MS, Grown, Merged, Read
@@ -122,6 +132,7 @@ def markdown(sections: Mapping[str, Result], growth: Sequence[Growth], *, pictur
     add("Peak memory", "", _memory(cases), "cases", picture=MEMORY)
     add("Planning two buckets", "planning", _planning(growth), "planning", picture=CURVES)
     add("Very large files at once", "very-large", _large(rows("large")), "large")
+    add("Start-up", "start-up", _started(rows("started")), "started")
     add("The books of the pool", "bookkeeping", _books(rows("books")), "books")
     add("Reconciling", "reconciling", _reconciled(rows("reconciled")), "reconciled", picture=RECONCILED)
     taken = rows("ingested"), rows("ingested_commands"), rows("ingested_many")
@@ -245,6 +256,17 @@ def _large(rows: Sequence[Large]) -> Iterable[str]:
         peak = row.taken.peak_mb
         cells = _verdict(f"< {LARGE_MB:g} MB", peak < LARGE_MB)
         yield _row(f"{row.files} × {row.size / (1 << 30):g} GiB", f"{row.taken.seconds:.1f}", f"{peak:.0f}", *cells)
+
+
+def _started(rows: Sequence[StartUp]) -> Iterable[str]:
+    yield "A whole `trueup sync` of two empty folders: medians."
+    yield ""
+    yield _row("runs", "s", "CPU, s", "target", "")
+    yield _row("---:", "---:", "---:", "---", "---")
+    for row in rows:
+        cpu = median(taken.cpu for taken in row.runs)
+        cells = _verdict(f"under {START_UP:g} s", row.seconds < START_UP)
+        yield _row(str(len(row.runs)), f"{row.seconds:.2f}", f"{cpu:.2f}", *cells)
 
 
 def books_by_database(books: Sequence[Books]) -> dict[str, Books]:

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from bench.bookkeeping import Books
 from bench.comparison import Case
 from bench.ingesting import Known, Million, Passes
-from bench.limits import Large, Planning
+from bench.limits import Large, Planning, StartUp
 from bench.reconciling import Reconciled
 from bench.records import Grown, Merged, Read
 from bench.serving import Idle, Served
@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, type] = {
     "cases": Case,
     "planning": Planning,
     "large": Large,
+    "started": StartUp,
     "books": Books,
     "reconciled": Reconciled,
     "ingested": Known,

@@ -60,6 +60,8 @@ class Suite:
             facts = shared("discard", script("discard_s3"))
             size = (10 if self._full else 1) << 30
             self._add("large", limits.large(facts, self._folder, files=4, size=size, say=say))
+        if self.wanted("start-up"):
+            self._add("started", limits.starting(self._folder, say=say))
         if self.wanted("bookkeeping"):
             self._add("books", *bookkeeping.measure(self._folder, rounds=self._times(1), say=say))
         if self.wanted("reconciling"):
@@ -127,6 +129,13 @@ class Suite:
                 many,
                 3,
                 0.95,
+            ),
+            (
+                _case(f"upload {more:,} small files", rclone(share=0.55), without=("s5cmd", "aws", "bare")),
+                up,
+                many,
+                1,
+                1.0,
             ),
         ]
         table = [row for row in table if self.wanted(row[0].name)]

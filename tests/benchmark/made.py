@@ -7,7 +7,7 @@ from typing import Any
 from bench.bookkeeping import Books
 from bench.comparison import Case, Target
 from bench.ingesting import Known, Million, Passes
-from bench.limits import Large, Planning
+from bench.limits import Large, Planning, StartUp
 from bench.reconciling import Reconciled
 from bench.records import Grown, Merged, Read
 from bench.results import Result
@@ -62,6 +62,7 @@ def everything() -> dict[str, list[Any]]:
         "cases": [case(), case("nothing to do, 10")],
         "planning": [planning(10_000, 0.5), planning(100_000, 4.0), planning(1_000_000, 40.0, 90.0)],
         "large": [Large(files=4, size=1 << 30, taken=timing(9))],
+        "started": [StartUp(runs=[timing(0.1), timing(0.15)])],
         "books": [Books(database="SQLite", bare=0.1, pool=1.1, stats_few=0.001, stats_many=0.0015)],
         "reconciled": [Reconciled(keys=1000, listing=timing(4), rows=timing(2), both=timing(6))],
         "ingested": [Known(files=10, listing=0.2, known=0.25)],

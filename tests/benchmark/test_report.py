@@ -31,8 +31,8 @@ def test_the_documentation_shows_what_the_newest_results_give():
 def test_every_comparison_has_its_table():
     headings = re.findall(r"^### (.*)$", page(), re.MULTILINE)
     assert headings == [
-        "Time", "Ratios", "Peak memory", "Planning two buckets", "Very large files at once", "The books of the pool",
-        "Reconciling", "Ingesting", "Records", "Serving",
+        "Time", "Ratios", "Peak memory", "Planning two buckets", "Very large files at once", "Start-up",
+        "The books of the pool", "Reconciling", "Ingesting", "Records", "Serving",
     ]  # fmt: skip
 
 
@@ -65,8 +65,17 @@ def test_a_part_of_a_larger_run_is_measured_again_as_large():
 def test_each_other_table_names_the_command_that_measures_it_again(tmp_path):
     text = page()
     words = re.findall(r'^`make bench ARGS="--only ([a-z-]+)"`$', text, re.MULTILINE)
-    assert words == ["planning", "very-large", "bookkeeping", "reconciling", "ingesting", "records", "serving"]
-    titles = ["planning", "very large", "bookkeeping", "reconciling", "ingesting", "records", "serving"]
+    assert words == [
+        "planning",
+        "very-large",
+        "start-up",
+        "bookkeeping",
+        "reconciling",
+        "ingesting",
+        "records",
+        "serving",
+    ]
+    titles = ["planning", "very large", "start-up", "bookkeeping", "reconciling", "ingesting", "records", "serving"]
     for word, title in zip(words, titles, strict=True):
         suite = Suite(tmp_path, [word], full=False, rounds=None, minutes=1)
         assert [name for name in titles if suite.wanted(name)] == [title]
