@@ -108,10 +108,10 @@ class Spread:
             done = self._work.carry_out(APPLY, told, state.heaps, watching)
             for task, part in zip(done, bounds, strict=True):
                 _settle(planned, state, applied, task, phases, part)
-            if applied.interrupted or applied.broken or applied.why:
+            if applied.interrupted or applied.why:
                 break
         left = sum(1 for _ in _unsettled(planned))
-        why = "the run was interrupted" if applied.interrupted else applied.why or applied.broken
+        why = "the run was interrupted" if applied.interrupted else applied.why
         planned.settle(Outcome("skipped", why, 0, item.seq) for item in _unsettled(planned))
         applied.untried += left
         applied.why = why
@@ -152,7 +152,6 @@ def _settle(
         applied.interrupted |= bool(result["interrupted"])
         applied.untried += result["untried"]
         applied.why = applied.why or result["why"]
-        applied.broken = applied.broken or result["broken"]
         return
     ended = ("done", "failed", "drifted")
     rows = (row for row in state.journal_of(planned.header.run, *bounds) if row.state in ended)

@@ -1,0 +1,136 @@
+"""What becomes of a sync when its parts, or the leader's look at them, go wrong. The parts are done in threads of this
+process, which is all that the leader can tell them by."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
+import pytest
+
+from tests.jobs.pairs import Pairs, agreed, edited
+from tests.servers.faulty_s3 import Request
+from trueup.catalog.base import Catalog
+from trueup.catalog.database import upgrade
+from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
+from trueup.config import Settings
+from trueup.errors import Interrupted, TrueupError
+from trueup.jobs import parts
+from trueup.jobs.queue import open_queue, put
+from trueup.jobs.registry import JOBS, PARTS, During, run_job
+from trueup.jobs.work import LEASE
+from trueup.sync.report import SyncRun
+
+Answer = TypeVar("Answer")
+Moment: TypeAlias = Callable[[Request], bool]
+REST = 1.1
+"""Seconds after which a connection that was not used is looked at before it is."""
+
+
+class Here:
+    """Takes parts as the broker does, and does them as a worker does."""
+
+    def __init__(self, settings: Settings, _: Catalog) -> None:
+        self._settings = settings
+        self._catalog = open_queue(settings)
+        self._crew = ThreadPoolExecutor(4)
+
+    def check(self) -> None:
+        pass
+
+    def workers(self) -> dict[str, list[str]]:
+        return {"here": list(PARTS)}
+
+    def submit(self, job: str, arguments: Mapping[str, Any], name: str) -> None:
+        put(self._catalog.tasks, self._settings, job, arguments, name)
+        self._crew.submit(self._do, name)
+
+    def cancel(self, task: str) -> Task | None:
+        return self._catalog.tasks.cancel(task)
+
+    def close(self) -> None:
+        self._crew.shutdown()
+        self._catalog.close()
+
+    def _do(self, name: str) -> None:
+        tasks = self._catalog.tasks
+
+        def cancelled() -> bool:
+            found = insisted(lambda: tasks.get(name))
+            return found is None or found.cancelled
+
+        while task := insisted(lambda: tasks.start("here", LEASE, task=name)):
+            try:
+                done = run_job(task.job, settings=self._settings, during=During(stopped=cancelled), **task.arguments)
+            except TrueupError as error:
+                said = str(error)
+                if error.retryable and task.tries < JOBS[task.job].tries:
+                    time.sleep(REST)
+                    insisted(lambda said=said: tasks.again(name, "here", said, LEASE))
+                else:
+                    state = REVOKED if isinstance(error, Interrupted) else FAILURE
+                    insisted(lambda state=state, said=said: tasks.finish(name, "here", state, result=None, error=said))
+            else:
+                state = REVOKED if done.status == "interrupted" else SUCCESS
+                insisted(lambda state=state, done=done: tasks.finish(name, "here", state, result=done.result))
+
+
+def insisted(ask: Callable[[], Answer]) -> Answer:
+    """What a database answers, which may have been restarted."""
+    while True:
+        try:
+            return ask()
+        except TrueupError:
+            time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "Remote", Here)
+
+
+def attempts(run: SyncRun) -> dict[str, set[int]]:
+    """How often the parts of each stage were tried."""
+    found: dict[str, set[int]] = {}
+    for part in run.parts:
+        found.setdefault(str(part["stage"]), set()).add(int(str(part["attempts"])))
+    return found
+
+
+def test_a_part_whose_database_was_restarted_is_tried_again(
+    pairs: Pairs, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", postgres_url)
+    upgrade(postgres_url)
+    options = {"delete": True, "keep_loser": True}
+    agreed(pairs)
+    assert pairs.alone(**options).status == pairs.together(**options).status == "ok"
+    stages = {
+        "plan": ("right4", lambda request: request.page == 1),
+        "copy": ("left4", lambda request: request.method == "PUT" and request.key == "tree/z/1"),
+        "delete": ("right4", lambda request: request.method == "DELETE" and request.key == "tree/s/4"),
+    }
+    for number, (stage, (server, moment)) in enumerate(stages.items()):
+        edited(pairs, stage)
+        pairs.remove("left", f"s/{number + 2}")
+        restarted = threading.Lock()
+
+        def restart(request: Request, moment: Moment = moment, restarted: threading.Lock = restarted) -> None:
+            if moment(request) and restarted.acquire(blocking=False):
+                with closing(psycopg.connect(postgres_url)) as db:
+                    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                    assert db.execute(f"select count(pg_terminate_backend(pid)) {others}").fetchone() != (0,)
+
+        pairs.servers[server].faults.before = restart
+        many, one = pairs.together(**options), pairs.alone(**options)
+        assert restarted.locked()
+        assert many.status == one.status == "ok", (many.reason, many.items)
+        assert {part["state"] for part in many.parts} == {"SUCCESS"}
+        assert max(attempts(many)[stage]) == 2
+        assert many.counts == one.counts
+        pairs.require_same()
