@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tests.jobs.celery_process import celery
 from tests.jobs.world import wait_for
-from tests.servers.faulty_s3 import FaultyS3
+from tests.servers.faulty_s3 import FaultyS3, Request
 from trueup.config import SyncConfig, load
 from trueup.jobs.broker import make_app, registered
 from trueup.jobs.spread import Spread
@@ -121,3 +123,21 @@ def removed(pairs: Pairs) -> None:
     pairs.remove("left", "a/2")
     pairs.put("right", "s/moved", "s 5 as it was")
     pairs.remove("right", "s/5")
+
+
+class Held:
+    """One request that is not answered until the test says so."""
+
+    def __init__(self, server: FaultyS3, fits: Callable[[Request], bool]) -> None:
+        self.came, self.go = threading.Event(), threading.Event()
+        self.waits = self.lost = False
+        self._fits = fits
+        server.faults.before = self
+
+    def __call__(self, request: Request) -> None:
+        if not self.came.is_set() and self._fits(request):
+            self.waits = True
+            self.came.set()
+            self.go.wait(60)
+            if self.lost:
+                raise ConnectionAbortedError

@@ -13,17 +13,20 @@ from typing import Any, TypeAlias, TypeVar
 import psycopg
 import pytest
 
-from tests.jobs.pairs import Pairs, agreed, edited
+from tests.jobs.pairs import Held, Pairs, agreed, edited
 from tests.servers.faulty_s3 import Request
 from trueup.catalog.base import Catalog
 from trueup.catalog.database import upgrade
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
 from trueup.config import Settings
 from trueup.errors import Interrupted, TrueupError
-from trueup.jobs import parts
+from trueup.jobs import parts, spread
 from trueup.jobs.queue import open_queue, put
 from trueup.jobs.registry import JOBS, PARTS, During, run_job
+from trueup.jobs.spread import Spread
 from trueup.jobs.work import LEASE
+from trueup.stores.ranges import cut
+from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
 
 Answer = TypeVar("Answer")
@@ -134,3 +137,48 @@ def test_a_part_whose_database_was_restarted_is_tried_again(
         assert max(attempts(many)[stage]) == 2
         assert many.counts == one.counts
         pairs.require_same()
+
+
+def stopped_when(monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> Outputs:
+    """A stop that comes when something begins."""
+    began = threading.Event()
+    real = getattr(where, name)
+
+    def begins(*arguments: object, **options: object) -> object:
+        began.set()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(where, name, begins)
+    return Outputs(stopped=began.is_set)
+
+
+def renamed(pairs: Pairs) -> None:
+    """More than a loop goes on for before it asks whether to."""
+    for number in range(100):
+        pairs.put("left right", f"a/{number}", f"a file that is renamed: {number}")
+    assert pairs.together().status == "ok"
+    pairs.remove("left", *(f"a/{number}" for number in range(100)))
+    for number in range(100):
+        pairs.put("left", f"t/{number}", f"a file that is renamed: {number}")
+
+
+def test_a_stop_is_heeded_while_the_leader_works_by_itself(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    renamed(pairs)
+    before = {name: dict(server.objects) for name, server in pairs.servers.items()}
+    held = Held(pairs.servers["left4"], lambda request: request.page == 1)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(spread, "cut", cut)
+            with pytest.raises(Interrupted, match="nothing was done"):
+                pairs.together(delete=True, outputs=Outputs(stopped=held.came.is_set))
+    finally:
+        held.go.set()
+    for where, step in ((Spread, "_put_together"), (spread, "find_moves")):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted, match="nothing was done"):
+            pairs.together(delete=True, outputs=stopped_when(patch, where, step))
+    with monkeypatch.context() as patch:
+        done = pairs.together(delete=True, outputs=stopped_when(patch, Spread, "_share_out"))
+    assert (done.status, {part["stage"] for part in done.parts}) == ("interrupted", {"plan"})
+    assert done.reason == "100 of 100 changes were left undone: the run was interrupted"
+    assert {name: server.objects for name, server in pairs.servers.items()} == before
+    assert pairs.together(delete=True).counts["move_right"] == 100

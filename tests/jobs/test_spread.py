@@ -6,8 +6,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.celery_process import celery, children
-from tests.jobs.pairs import Pairs, agreed, edited, removed, told
+from tests.jobs.pairs import Held, Pairs, agreed, edited, removed, told
 from tests.jobs.world import wait_for
-from tests.servers.faulty_s3 import FaultyS3, Request
 from trueup.catalog.database import database_of, upgrade
 from trueup.config import SyncConfig, load
 from trueup.errors import ConfigError, Refused, TrueupError, UsageError
@@ -28,24 +25,6 @@ from trueup.sync.outputs import Outputs
 from trueup.sync.report import SyncRun
 from trueup.sync.shared import SharedState
 from trueup.sync.trash_can import list_trash
-
-
-class Held:
-    """One request that is not answered until the test says so."""
-
-    def __init__(self, server: FaultyS3, fits: Callable[[Request], bool]) -> None:
-        self.came, self.go = threading.Event(), threading.Event()
-        self.waits = self.lost = False
-        self._fits = fits
-        server.faults.before = self
-
-    def __call__(self, request: Request) -> None:
-        if not self.came.is_set() and self._fits(request):
-            self.waits = True
-            self.came.set()
-            self.go.wait(60)
-            if self.lost:
-                raise ConnectionAbortedError
 
 
 def alive(pairs: Pairs) -> list[subprocess.Popen[bytes]]:
