@@ -3,6 +3,7 @@ process, which is all that the leader can tell them by."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,9 +18,10 @@ from tests.jobs.pairs import Held, Pairs, agreed, edited
 from tests.servers.faulty_s3 import Request
 from trueup.catalog.base import Catalog
 from trueup.catalog.database import upgrade
+from trueup.catalog.sql.tasks import SqlTasks
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
-from trueup.config import Settings
-from trueup.errors import Interrupted, TrueupError
+from trueup.config import Settings, load
+from trueup.errors import DatabaseUnavailable, Interrupted, TrueupError
 from trueup.jobs import parts, spread
 from trueup.jobs.queue import open_queue, put
 from trueup.jobs.registry import JOBS, PARTS, During, run_job
@@ -182,3 +184,49 @@ def test_a_stop_is_heeded_while_the_leader_works_by_itself(pairs: Pairs, monkeyp
     assert done.reason == "100 of 100 changes were left undone: the run was interrupted"
     assert {name: server.objects for name, server in pairs.servers.items()} == before
     assert pairs.together(delete=True).counts["move_right"] == 100
+
+
+def test_deletes_are_left_where_a_part_gave_up_on_its_copies(pairs: Pairs):
+    agreed(pairs)
+    assert pairs.together().status == "ok"
+    pairs.remove("left", "s/1")
+    for number in range(25):
+        pairs.put("left", f"t/more {number}", "to be copied")
+    right = pairs.servers["right4"]
+    right.faults.fail("SlowDown", 503, method="PUT")
+    done = pairs.together(delete=True)
+    assert (done.status, set(attempts(done))) == ("partial", {"plan", "copy"})
+    assert re.search(
+        r"^\d+ of 26 changes were left undone: not tried after \d+ failures of the store", done.reason or ""
+    )
+    assert (done.counts["delete_right"], right.objects["tree/s/1"]) == (0, b"s 1 as it was")
+    right.faults.clear()
+    done = pairs.together(delete=True)
+    assert (done.status, done.counts["delete_right"], done.counts["copy_right"]) == ("ok", 1, 25)
+
+
+def test_a_leader_that_cannot_see_its_parts_for_a_moment_goes_on(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    misses = 2
+    look = SqlTasks.latest
+
+    def missed(self: SqlTasks, *arguments: Any, **options: Any) -> list[Task]:
+        nonlocal misses
+        if misses:
+            misses -= 1
+            raise DatabaseUnavailable("the database was restarted")
+        return look(self, *arguments, **options)
+
+    monkeypatch.setattr(SqlTasks, "latest", missed)
+    pairs.put("left", "a/1", "to be copied")
+    done = pairs.together()
+    assert (done.status, done.counts["copy_right"]) == ("ok", 1)
+    assert caplog.text.count("how far the parts are cannot be seen: the database was restarted") == 2
+
+    misses = 1
+    monkeypatch.setattr(parts, "_AWAY", 0.0)
+    with pytest.raises(DatabaseUnavailable):
+        pairs.together()
+    with closing(open_queue(load())) as queue:
+        assert all(task.finished_at for task in queue.tasks.latest())  # nobody goes on for a leader that is gone
