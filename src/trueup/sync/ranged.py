@@ -178,17 +178,18 @@ def part_of(run: str, stage: str, number: int) -> str:
 
 
 def _settle_earlier(planned: Plan, rows: Iterable[JournalRow]) -> list[JournalRow]:
-    """Leave to nobody what an earlier try has settled. The rows of what it had only begun."""
-    doubtful, settled = [], []
-    for row in rows:
-        if planned.item(row.seq) is None:
-            continue  # of another stage
-        if row.state == "interrupted":
-            doubtful.append(row)
-        if row.state in {"done", "failed", "drifted", "interrupted"}:
-            outcome = "skipped" if row.state == "interrupted" else row.state
-            settled.append(Outcome(outcome, row.error, row.bytes, row.seq))
-    planned.settle(settled)
+    """Leave to nobody what an earlier try has settled. The rows of what it had only begun, which are few."""
+    doubtful = []
+
+    def settled() -> Iterator[Outcome]:
+        for row in rows:
+            if row.state not in {"done", "failed", "drifted", "interrupted"} or planned.item(row.seq) is None:
+                continue  # the last: of another stage
+            if row.state == "interrupted":
+                doubtful.append(row)
+            yield Outcome("skipped" if row.state == "interrupted" else row.state, row.error, row.bytes, row.seq)
+
+    planned.settle(settled())
     planned.db.execute("update items set phase = ? where outcome <> ''", (Phase.NOTE,))
     return doubtful
 
