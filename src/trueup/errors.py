@@ -11,6 +11,7 @@
     │   └── PoolFull            3   no provider of the pool has room for this upload
     ├── Busy                    4   another run holds the lock
     ├── Interrupted           130   the user asked the run to stop
+    ├── DatabaseUnavailable     1   the database does not answer, or is busy with others; a retry can help
     ├── FetchError              1   a URL does not give us its file
     │   └── FetchUnfinished     1   it broke off, took too long or the server is overloaded; a retry can help
     └── StoreError              1   a store refused us, could not be reached, or the item is not as expected
@@ -103,6 +104,12 @@ class Interrupted(TrueupError):
     """The user asked the run to stop."""
 
     exit_code = 130
+
+
+class DatabaseUnavailable(TrueupError):
+    """The shared database did not answer, broke off, or was busy with others for too long."""
+
+    retryable = True
 
 
 class FetchError(TrueupError):

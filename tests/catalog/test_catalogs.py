@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from trueup.catalog.base import Catalog, Downloads, Ledger, RunLog, now
 from trueup.catalog.sql import migrate
 from trueup.catalog.sql.tables import metadata
 from trueup.cli import main
-from trueup.errors import ConfigError, TrueupError
+from trueup.errors import ConfigError, DatabaseUnavailable, TrueupError
 from trueup.testing import corrections
 from trueup.testing.corrections import CorrectionsContract
 from trueup.testing.downloads import DownloadsContract
@@ -287,6 +288,20 @@ def test_totals_of_an_application_that_had_books_are_taken_over(tmp_path: Path) 
 def test_a_database_that_cannot_be_used_is_said_so(url: str, said: str) -> None:
     with pytest.raises((ConfigError, TrueupError), match=said):
         open_catalog(url, LIMITS)
+
+
+def test_what_may_pass_by_itself_is_worth_a_retry(tmp_path: Path) -> None:
+    file = tmp_path / "pool.db"
+    with closing(open_catalog(f"sqlite:///{file}", LIMITS, patience=0.05)) as catalog:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("begin immediate")
+            with pytest.raises(DatabaseUnavailable, match="database is locked"):
+                catalog.tasks.put("t1", "job", {}, "alone")
+            other.execute("drop table job_runs")
+            other.execute("commit")
+        with pytest.raises(TrueupError, match="no such table") as caught:
+            catalog.tasks.put("t1", "job", {}, "alone")
+        assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("port", ["1", "abc"])

@@ -60,10 +60,17 @@ def test_what_a_killed_worker_had_or_a_broker_forgot_is_taken_again_unless_it_ki
         for _ in range(3):
             assert catalog.tasks.start("a worker that crashes", timedelta(), task="t1")
         catalog.tasks.put("t2", "sync_files", {"name": "site"}, "nobody is told")
-        _long_ago("t2")
+        for _ in range(3):
+            assert catalog.tasks.start("a worker that is stopped", timedelta(minutes=1), task="t2")
+            assert catalog.tasks.hand_back("t2", "a worker that is stopped", "the worker was stopped")
+        assert catalog.tasks.start("a worker that crashes", timedelta(), task="t2")
+        catalog.tasks.put("t3", "cleanup_old_downloads", {}, "nobody is told either")
+        _long_ago("t3")
         with celery("worker"):
-            done, given_up, found = ended(catalog, task.id), ended(catalog, "t1"), ended(catalog, "t2")
+            done, given_up = ended(catalog, task.id), ended(catalog, "t1")
+            stopped_often, found = ended(catalog, "t2"), ended(catalog, "t3")
     assert (found.state, found.status) == (SUCCESS, "ok")
+    assert (stopped_often.state, stopped_often.status, stopped_often.attempts) == (SUCCESS, "ok", 5)
     assert (done.state, done.status, done.attempts) == (SUCCESS, "ok", 2)
     with closing(sqlite3.connect("slow0.db")) as db:
         assert db.execute("select filename, success from processed_files").fetchall() == [("one.txt", 1)]
@@ -84,6 +91,7 @@ def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(catalog: Catalog):
         found = catalog.tasks.get(task.id)
         assert found
         assert (found.state, found.error) == (RETRY, "the worker was stopped")
+        assert (found.attempts, found.tries) == (1, 0)
         with celery("worker"):
             done = ended(catalog, task.id)
     assert (done.state, done.status) == (SUCCESS, "ok")

@@ -128,7 +128,7 @@ def test_a_worker_that_answers_and_a_clock_that_ticks_are_well(cli: Cli, broker:
         assert worker["detail"] == f"it knows all {len(JOBS)} jobs"
         assert found["beat"]["detail"].startswith("the last tick was ")
         assert ", process " in found["beat"]["detail"]
-        assert found["queue"]["detail"].endswith("is up to date, at revision 0007")
+        assert found["queue"]["detail"].endswith("is up to date, at revision 0008")
         assert healthy(worker["name"].partition("@")[2]) == 0
         assert healthy("elsewhere") != 0
         clock.send_signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import trueup
-from trueup.errors import UsageError
+from trueup.errors import DatabaseUnavailable, UsageError
 from trueup.jobs import JOBS
 
 SETTINGS = """
@@ -50,6 +50,14 @@ def test_the_books_are_made_true_under_the_name_that_schedules_know(world: Path)
     [provider] = done.result["providers"]
     assert (done.status, provider["fixed"], provider["verdicts"]) == ("ok", True, {"missing": 1})
     assert trueup.run_job("sync_storage_stats").result["providers"][0]["fixed"] is False
+
+
+@pytest.mark.parametrize("job", [name for name, job in JOBS.items() if job.part])
+def test_a_part_without_its_database_is_one_to_be_tried_again(monkeypatch: pytest.MonkeyPatch, job: str):
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", "postgresql://127.0.0.1:1/d")
+    arguments = dict.fromkeys(JOBS[job].arguments, "x") | {"number": 0}
+    with pytest.raises(DatabaseUnavailable, match="Connection refused"):
+        trueup.run_job(job, **arguments)
 
 
 def test_places_are_synced_and_files_taken_by_the_names_of_their_settings(world: Path):

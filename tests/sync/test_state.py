@@ -17,7 +17,7 @@ from trueup import events
 from trueup.errors import Busy, TrueupError, UsageError
 from trueup.sync import sync
 from trueup.sync.outputs import Outputs
-from trueup.sync.state import PairState, pair_id
+from trueup.sync.state import JournalRow, PairState, pair_id
 
 ROOT = Path(__file__).parents[2]
 
@@ -249,3 +249,20 @@ def test_a_state_that_fails_in_the_middle_ends_the_run_and_what_was_done_is_coun
     assert run.counts["copy_right"] == len(finished) < 600
     assert len(finished) <= len(world.tree("right"))
     assert not world.temporaries()
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_journal_is_read_in_pages_while_its_rows_are_settled(tmp_path: Path, newest_first: bool):
+    seqs = range(-5, 2500)  # below zero: those of the losers of conflicts
+    row = JournalRow("run", 0, "a", "copy_right", "new", "done", "b", "a", "", 0, "", 1, "", 1, "", "[]")
+    with closing(PairState.at(tmp_path, "a", "b")) as state:
+        with state.transaction():
+            state.write_journal(row._replace(seq=seq, run=run) for seq in seqs for run in ("run", "other"))
+        read = []
+        with state.transaction():
+            for found in state.journal("run", newest_first=newest_first, states=("done",)):
+                state.write_journal([found._replace(state="undone")])
+                state.write_journal([found._replace(run="undo", state="done")])
+                read.append(found.seq)
+        assert read == sorted(seqs, reverse=newest_first)
+        assert list(state.journal("run", states=("done",))) == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from trueup.stores.remote_walk import walk as remote_walk
 from trueup.stores.sort import sorted_entries
 from trueup.stores.stopping import apart, heeding
 from trueup.stores.walk import walk
-from trueup.sync import plan, sync
+from trueup.sync import plan, sql, sync
 from trueup.sync.outputs import Outputs
 from trueup.sync.planner import Sides
 from trueup.sync.verbs import Watched
@@ -189,3 +191,35 @@ def test_what_is_asked_apart_answers_and_fails_as_ever():
         assert apart(lambda: 5) == 5
         with pytest.raises(ZeroDivisionError):
             apart(fail)
+
+
+def test_a_long_statement_is_ended_and_a_wrong_one_is_still_wrong():
+    with closing(sqlite3.connect(":memory:")) as db:
+        with heeding(stopped()), pytest.raises(Interrupted, match="nothing was done"), sql.heeding(db):
+            db.execute("with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n")
+        with heeding(lambda: False), pytest.raises(sqlite3.OperationalError, match="no such table"), sql.heeding(db):
+            db.execute("select * from nowhere")
+
+
+class Endless(FaultyStore):
+    """Its files are longer than anybody has time for."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.is_read = threading.Event()
+
+    @contextmanager
+    def read(self, key: str, **_: object) -> Iterator[Iterator[bytes]]:
+        self.is_read.set()
+        yield repeat(b"more", 10_000_000)
+
+
+def test_a_file_that_may_be_a_renamed_one_is_left_amid_its_content(world: World):
+    world.both({"old": "content", "kept": "stays"})
+    (world.left / "old").rename(world.left / "new")
+    left = Endless(open_store(str(world.left), {}))
+    watched = Watched(sides=Sides(left=left, right=open_store(str(world.right), {})))
+    config, outputs = SyncConfig(delete=True), Outputs(stopped=left.is_read.is_set)
+    with pytest.raises(Interrupted, match="nothing was done"):
+        sync(*world.specs, config=config, settings=world.settings, watched=watched, outputs=outputs)
+    assert (world.right / "old").read_text() == "content"

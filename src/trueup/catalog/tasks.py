@@ -34,6 +34,8 @@ class Task(NamedTuple):
     """Why it came to nothing, or is tried again."""
     attempts: int = 0
     """How often it was started."""
+    handed_back: int = 0
+    """How often of these whoever worked at it was stopped and left it to others."""
     holder: str = ""
     """Who works at it, or did last."""
     cancelled: bool = False
@@ -42,6 +44,11 @@ class Task(NamedTuple):
     """UTC, as the others."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def tries(self) -> int:
+        """How often it was started to no avail, or is under way: a worker that is stopped is no fault of its."""
+        return self.attempts - self.handed_back
 
 
 class Tasks(Protocol):
@@ -72,6 +79,10 @@ class Tasks(Protocol):
 
     def again(self, task: str, holder: str, error: str, wait: timedelta) -> bool:
         """It failed, and is to be started once more after a while: `RETRY` until then. False as in `finish`."""
+        ...
+
+    def hand_back(self, task: str, holder: str, why: str) -> bool:
+        """The holder was stopped, and others are to start it at once: `RETRY` until then. False as in `finish`."""
         ...
 
     def cancel(self, task: str) -> Task | None:

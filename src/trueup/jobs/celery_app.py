@@ -113,7 +113,7 @@ class Crew:
         while True:
             try:
                 for task in self.catalog.tasks.lost(_PATIENCE if self._working else _UNHEARD):
-                    if task.attempts < _TRIES:
+                    if task.tries < _TRIES:
                         log.warning("nobody works at task %s: it is handed in again", task.id)
                         send(self.app, task)
                     else:

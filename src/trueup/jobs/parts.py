@@ -17,6 +17,7 @@ from trueup.jobs.broker import Remote
 from trueup.jobs.queue import open_queue
 from trueup.jobs.registry import PARTS
 from trueup.jobs.work import AT_ONCE
+from trueup.stores.stopping import heed
 
 log = logging.getLogger("trueup.jobs")
 
@@ -148,6 +149,7 @@ class Parts:
         self._cancel(left)
         deadline = time.monotonic() + _LEAVE
         while any((found := tasks.get(task)) and found.state == STARTED for task in left):
+            heed()
             if time.monotonic() > deadline:
                 log.warning("a worker of an earlier run does not answer: its lease ends by itself")
                 return

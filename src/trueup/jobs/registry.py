@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trueup import events
 from trueup.config import Settings, load
-from trueup.errors import ConfigError, Interrupted, Refused, TrueupError, UsageError
+from trueup.errors import ConfigError, DatabaseUnavailable, Interrupted, Refused, TrueupError, UsageError
 
 if TYPE_CHECKING:
     from trueup.downloads import Cleaned
@@ -179,7 +179,7 @@ def _compare_range(settings: Settings, during: During, books: str, run: str, pro
 
     try:
         done = compare_range(settings, books, run, provider, number, listener=during.listener, stopped=during.stopped)
-    except Interrupted:
+    except (Interrupted, DatabaseUnavailable):
         raise
     except TrueupError as error:  # nothing can be said of this provider: whoever leads tells why, and tries no more
         return Done("failed", {"reason": str(error)})

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Self
 
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
@@ -17,6 +18,8 @@ from trueup.config import Settings
 from trueup.errors import Interrupted, Refused, StoreError, TrueupError, UsageError
 from trueup.jobs.parts import Parts, Watching
 from trueup.stores.ranges import cut
+from trueup.stores.stopping import apart, heed, heeded, heeding
+from trueup.sync import sql
 from trueup.sync.apply import Applied
 from trueup.sync.content import Contents
 from trueup.sync.item import Item, Phase
@@ -53,6 +56,10 @@ class Spread:
 
     def plan(self, opened: Session, planned: Plan, outputs: Outputs) -> None:
         """See `Workers`."""
+        with heeding(outputs.stopped):
+            self._plan(opened, planned, outputs)
+
+    def _plan(self, opened: Session, planned: Plan, outputs: Outputs) -> None:
         state, run = _shared(opened), planned.header.run
         _require_ranges(opened)
         self._work.stop_earlier(state.heaps)
@@ -63,8 +70,7 @@ class Spread:
         told = [{"pair": state.pair, "run": run, "number": number} for number in range(len(order.ranges))]
         watching = Watching(run, outputs.listener, outputs.stopped)
         done = self._work.carry_out(PLAN, told, state.heaps, watching, all_or_none=True)
-        if outputs.stopped():
-            raise Interrupted("stopped while planning; nothing was done")
+        heed()
         if stuck := [task for task in done if task is None or task.state != SUCCESS]:
             raise _trouble(stuck)
         self._put_together(opened, planned, [task.result or {} for task in done if task is not None])
@@ -80,7 +86,7 @@ class Spread:
         """Fill the plan of the whole with those of all ranges."""
         state = _shared(opened)
         for part in found:
-            planned.take(state.heaps.kept(part["heap"]))
+            planned.take(heeded(state.heaps.kept(part["heap"])))
             planned.released += part["released"]
         planned.header = replace(
             planned.header,
@@ -103,15 +109,20 @@ class Spread:
         watching = Watching(run, outputs.listener, outputs.stopped, planned.size(), sum(planned.bytes()))
         for stage, phases in STAGES.items():
             state.require_lock()
-            bounds = self._share_out(state, planned, stage, phases)
+            try:
+                with heeding(outputs.stopped), sql.heeding(planned.db):
+                    bounds = self._share_out(state, planned, stage, phases)
+            except Interrupted:
+                applied.interrupted = True
+                break
             told = [{"pair": state.pair, "run": run, "stage": stage, "number": number} for number in range(len(bounds))]
             done = self._work.carry_out(APPLY, told, state.heaps, watching)
             for task, part in zip(done, bounds, strict=True):
                 _settle(planned, state, applied, task, phases, part)
-            if applied.interrupted or applied.broken or applied.why:
+            if applied.interrupted or applied.why:
                 break
         left = sum(1 for _ in _unsettled(planned))
-        why = "the run was interrupted" if applied.interrupted else applied.why or applied.broken
+        why = "the run was interrupted" if applied.interrupted else applied.why
         planned.settle(Outcome("skipped", why, 0, item.seq) for item in _unsettled(planned))
         applied.untried += left
         applied.why = why
@@ -127,8 +138,9 @@ class Spread:
         """Keep the items of a stage in parts, each of consecutive sequences; the first and last ones."""
         bounds = planned.shares(phases, parts=self._work.enough, least=_ITEMS)
         for number, (first, last) in enumerate(bounds):
+            heed()
             heap = part_of(planned.header.run, stage, number)
-            state.heaps.keep(heap, planned.saved(*phases, bounds=(first, last)))
+            state.heaps.keep(heap, heeded(planned.saved(*phases, bounds=(first, last))))
         return bounds
 
 
@@ -152,7 +164,6 @@ def _settle(
         applied.interrupted |= bool(result["interrupted"])
         applied.untried += result["untried"]
         applied.why = applied.why or result["why"]
-        applied.broken = applied.broken or result["broken"]
         return
     ended = ("done", "failed", "drifted")
     rows = (row for row in state.journal_of(planned.header.run, *bounds) if row.state in ended)
@@ -173,7 +184,8 @@ def _ranges(cuts: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _require_ranges(opened: Session) -> None:
     for side in ("left", "right"):
         store = opened.sides[side]
-        if store.features.tree or not store.features.start or opened.state.note(f"unordered:{store.url}"):
+        features = apart(partial(getattr, store, "features"))
+        if features.tree or not features.start or opened.state.note(f"unordered:{store.url}"):
             raise UsageError(
                 f"{store.url} cannot be divided among workers: it must be a bucket that lists in the order of keys, "
                 "and from any key on",

@@ -227,10 +227,12 @@ class Work:
         seconds = round(time.monotonic() - self._began, 3)
         told = {"status": status, "error": error, "seconds": seconds}
         self._log("task_finished", f"ended: {status} {error}", told)
-        name, holder = self.task.id, self._holder
+        name, holder, tries = self.task.id, self._holder, self.task.tries
         stopped = self._resumes and status == "interrupted" and self._why not in {"", "cancelled", _TOO_LONG}
-        if stopped or (again and self.task.attempts < JOBS[self.task.job].tries):
-            wait = timedelta() if stopped else _WAIT * 2 ** (self.task.attempts - 1)
+        if stopped:
+            _stubbornly(lambda: self._tasks.hand_back(name, holder, error))
+        elif again and tries < JOBS[self.task.job].tries:
+            wait = _WAIT * 2 ** (tries - 1)
             self.pause = wait.total_seconds()
             _stubbornly(lambda: self._tasks.again(name, holder, error, wait))
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Final, TypeVar
@@ -59,6 +59,16 @@ def awaited(future: Future[_Result]) -> _Result:
             wait((future,), STEP)
             heed()
     return future.result()
+
+
+def together(pool: Executor, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """What the work makes of each item, in the threads of a pool, where it heeds the stop as well."""
+    futures = [pool.submit(copy_context().run, work, item) for item in items]
+    try:
+        return [awaited(future) for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def apart(question: Callable[[], _Result]) -> _Result:

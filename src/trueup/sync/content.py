@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from trueup.stores.base import Entry, Store
+from trueup.stores.stopping import heed
 from trueup.sync.decide import CLOCK_TOLERANCE_NS, State, needs_comparison
 from trueup.sync.etag import MultipartHash, part_count, possible_part_sizes
 from trueup.sync.pair import Agreed, Pair
@@ -175,6 +176,7 @@ class Contents:
     def _read(self, side: str, entry: Entry, digest: MultipartHash) -> None:
         with self._stores[side].read(entry.key, expect=entry) as body:
             for piece in body:
+                heed()
                 digest.update(piece)
 
     def _remember(self, side: str, entry: Entry, md5: str) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 from trueup.errors import StoreError
 from trueup.stores.base import Entry
+from trueup.stores.stopping import heeded, together
+from trueup.sync import sql
 from trueup.sync.decide import Action
 from trueup.sync.item import Phase
 from trueup.sync.plan import Plan
@@ -22,15 +24,17 @@ def find_moves(
     plan: Plan, md5: Callable[[str, Entry], str], pool: Executor, *, touches_clash: Callable[[str], bool]
 ) -> None:
     """Rewrite the plan in place. `md5(side, entry)` hashes a new file; only those whose size equals that of a deleted
-    one are asked. Empty files are left alone: any two of them would match."""
+    one are asked. Empty files are left alone: any two of them would match. Raises `Interrupted`: the plan is good for
+    nothing then."""
     plan.flush()
-    for target, copy, delete, move, origin in _SIDES:
-        if not plan.db.execute("select 1 from items where action = ? limit 1", (delete,)).fetchone():
-            continue
-        plan.db.execute(f"create index by_size on items (action, {target}_size)")
-        _hash_candidates(plan, copy, delete, md5, pool, origin)
-        plan.db.execute("drop index by_size")
-        _pair_up(plan, copy, delete, move, target, touches_clash)
+    with sql.heeding(plan.db):
+        for target, copy, delete, move, origin in _SIDES:
+            if not plan.db.execute("select 1 from items where action = ? limit 1", (delete,)).fetchone():
+                continue
+            plan.db.execute(f"create index by_size on items (action, {target}_size)")
+            _hash_candidates(plan, copy, delete, md5, pool, origin)
+            plan.db.execute("drop index by_size")
+            _pair_up(plan, copy, delete, move, target, touches_clash)
 
 
 def _hash_candidates(
@@ -61,9 +65,9 @@ def _hash_candidates(
     for candidate in wanted():
         batch.append(candidate)
         if len(batch) == 200:
-            plan.db.executemany("update items set md5 = ? where seq = ?", list(pool.map(hashed, batch)))
+            plan.db.executemany("update items set md5 = ? where seq = ?", together(pool, hashed, batch))
             batch.clear()
-    plan.db.executemany("update items set md5 = ? where seq = ?", list(pool.map(hashed, batch)))
+    plan.db.executemany("update items set md5 = ? where seq = ?", together(pool, hashed, batch))
 
 
 def _pair_up(
@@ -87,7 +91,7 @@ def _pair_up(
         "update items set action = ?3, phase = ?4, reason = 'renamed', bytes = 0, source = ?5, source_key = ?6, "
         f"{taken} where seq = ?1"
     )
-    for new, new_key, old, old_key, old_raw in _matched(plan):
+    for new, new_key, old, old_key, old_raw in heeded(_matched(plan)):
         nested = new_key.startswith(old_key + "/") or old_key.startswith(new_key + "/")
         if nested or touches_clash(new_key) or touches_clash(old_key):
             continue

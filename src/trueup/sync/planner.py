@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -188,7 +189,8 @@ class _Builder:
             for casing in self._casings:
                 casing.mend()
             if self._config.delete and not isinstance(self._view.part, KeyRange):
-                find_moves(self._plan, self._contents.md5, pool, touches_clash=self._clashes.touches)
+                with heeding(self._stopped):
+                    find_moves(self._plan, self._contents.md5, pool, touches_clash=self._clashes.touches)
         self._contents.save()
         tally = self._tally
         self._plan.header = replace(
@@ -251,7 +253,7 @@ class _Builder:
             elif veil is None:
                 quick = quick_answer(item, mode, compare)
                 if quick is None or (again is not None and again(item, quick)):
-                    waiting.append((item, pool.submit(self._answered, item)))
+                    waiting.append((item, pool.submit(copy_context().run, self._answered, item)))
                 elif not waiting and quick[0] is same and quick[1] is same and not self._held:
                     tally.unchanged += 1
                     if watched:

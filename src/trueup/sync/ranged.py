@@ -1,7 +1,8 @@
 """One key range of a run that another process leads: planned here, and later applied here or elsewhere.
 
 What leader and workers hand to each other lies in the pair's memory in the shared database. A range whose worker was
-lost is taken again from the beginning: planning changes nothing, and what had been applied is in the journal.
+lost, or for which the database was away, is taken again from the beginning: planning changes nothing, and what had been
+applied is in the journal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from trueup.catalog.database import database_of
 from trueup.config import Settings
-from trueup.errors import Interrupted, Refused, StoreError, UsageError
+from trueup.errors import DatabaseUnavailable, Interrupted, Refused, StoreError, UsageError
 from trueup.keys import normal
 from trueup.runs import new_run_id
 from trueup.sync.apply import Application, Applied, recover
@@ -82,12 +83,16 @@ class Workplace:
         build(planned, self.sides, self.state, listener=outputs.listener, stopped=outputs.stopped, view=view)
 
     def apply(self, planned: Plan, row: RunRow, outputs: Outputs) -> Applied:
-        """Do what a plan says, as the run of a row."""
+        """Do what a plan says, as the run of a row. Raises `DatabaseUnavailable` when it cannot be written down what
+        was done: whoever tries again finds it begun."""
         application = Application(
             planned, self.sides, self.state, row, listener=outputs.listener, stopped=outputs.stopped
         )
         with closing(application):
-            return application.run()
+            applied = application.run()
+        if applied.broken:
+            raise DatabaseUnavailable(applied.broken)
+        return applied
 
 
 @contextmanager
@@ -155,7 +160,7 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
         recover(here.sides, state, warn=lambda message: outputs.warn(run, message))
         doubtful = _settle_earlier(planned, state.journal_of(run, *seqs))
         applied = here.apply(planned, state.run(run) or _run_row(here.order.header), outputs)
-        if doubtful and not (applied.interrupted or applied.broken):
+        if doubtful and not applied.interrupted:
             planned.settle(_continue(here, doubtful, outputs))
         heap = f"applied {run} {stage} {number} {uuid.uuid4().hex}"
         state.heaps.keep(heap, _outcomes(planned))
@@ -164,7 +169,6 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
             "interrupted": applied.interrupted,
             "untried": applied.untried,
             "why": applied.why,
-            "broken": applied.broken,
         }
 
 
@@ -174,17 +178,18 @@ def part_of(run: str, stage: str, number: int) -> str:
 
 
 def _settle_earlier(planned: Plan, rows: Iterable[JournalRow]) -> list[JournalRow]:
-    """Leave to nobody what an earlier try has settled. The rows of what it had only begun."""
-    doubtful, settled = [], []
-    for row in rows:
-        if planned.item(row.seq) is None:
-            continue  # of another stage
-        if row.state == "interrupted":
-            doubtful.append(row)
-        if row.state in {"done", "failed", "drifted", "interrupted"}:
-            outcome = "skipped" if row.state == "interrupted" else row.state
-            settled.append(Outcome(outcome, row.error, row.bytes, row.seq))
-    planned.settle(settled)
+    """Leave to nobody what an earlier try has settled. The rows of what it had only begun, which are few."""
+    doubtful = []
+
+    def settled() -> Iterator[Outcome]:
+        for row in rows:
+            if row.state not in {"done", "failed", "drifted", "interrupted"} or planned.item(row.seq) is None:
+                continue  # the last: of another stage
+            if row.state == "interrupted":
+                doubtful.append(row)
+            yield Outcome("skipped" if row.state == "interrupted" else row.state, row.error, row.bytes, row.seq)
+
+    planned.settle(settled())
     planned.db.execute("update items set phase = ? where outcome <> ''", (Phase.NOTE,))
     return doubtful
 
@@ -207,11 +212,10 @@ def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> 
                     done[item.key] = ("drifted", "it changed while a worker was lost that had begun it", 0)
             if again.size():
                 outputs.warn(here.order.header.run, f"what a lost worker had begun was continued as run {header.run}")
-            applied = here.apply(again, _run_row(header), Outputs(stopped=outputs.stopped))
+            here.apply(again, _run_row(header), Outputs(stopped=outputs.stopped))
             for item in again.items():
                 if item.action not in HIDDEN:
-                    said = ("failed", applied.broken, 0) if applied.broken else (item.outcome, item.error, item.bytes)
-                    done[item.key] = said
+                    done[item.key] = (item.outcome, item.error, item.bytes)
     except (StoreError, Unclear) as problem:
         said = ("failed", f"a worker was lost while it worked at it: {problem}", 0)
         done = dict.fromkeys(keys, said)

@@ -360,10 +360,12 @@ class SharedState(PairState):
 
 @contextmanager
 def opened_plainly(state: SharedState) -> Iterator[SharedState]:
-    """Close it in the end, and raise `TrueupError` for what the database refuses."""
+    """Close it in the end, and raise `TrueupError` for what the database refuses: as it was, where it was one."""
     try:
         yield state
     except sqlite3.DatabaseError as error:
+        if isinstance(error.__cause__, TrueupError):
+            raise error.__cause__ from None
         raise TrueupError(str(error)) from error
     finally:
         state.close()

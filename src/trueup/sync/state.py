@@ -308,16 +308,19 @@ class PairState:
     def journal(
         self, run: str, *, newest_first: bool = False, states: tuple[str, ...] = (), trashed: bool = False
     ) -> Iterator[JournalRow]:
-        """A run's rows by sequence; only those in `states`, and those with something in the trash, if asked for."""
+        """A run's rows by sequence, in pages: they may be settled meanwhile. Only those in `states`, and those with
+        something in the trash, if asked for."""
         where = f"and state in ({','.join('?' * len(states))})" if states else ""
         where += " and trashed" if trashed else ""
-        order = "desc" if newest_first else "asc"
-        cursor = self._db.execute(
-            f"select * from journal where run = ? {where} order by seq {order}",
-            (run, *states),
-        )
-        while rows := cursor.fetchmany(1000):
+        order, beyond = ("desc", "<") if newest_first else ("asc", ">")
+        rest = ""
+        after: tuple[int, ...] = ()
+        while rows := self._db.execute(
+            f"select * from journal where run = ? {where} {rest} order by seq {order} limit 1000",
+            (run, *states, *after),
+        ).fetchall():
             yield from map(JournalRow._make, rows)
+            rest, after = f"and seq {beyond} ?", (rows[-1][1],)
 
     def open_intents(self) -> list[JournalRow]:
         """What a killed run had begun and not settled."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -29,6 +30,7 @@ from trueup.sync.state import JournalRow, RunRow
 
 _UNDO: Final = "undo_"
 """What the actions of an undo begin with in the journal."""
+_TURNS: Final = range(3)
 _SETTLED: Final = ("done", "interrupted")
 """States of journal rows whose effect may have happened."""
 
@@ -126,16 +128,16 @@ class _Undoing:
         self._state.start_run(
             RunRow(self._run, header.left_url, header.right_url, header.left, header.right, time.time_ns(), "kept")
         )
-        rows = sorted(self._state.journal(self._undone, newest_first=True, states=_SETTLED), key=_turn)
-        if not rows:
+        newest = next(self._journal(), None)
+        if newest is None:
             self._state.drop_run(self._run)
             raise UsageError(f"the run {self._undone} changed nothing, or was undone already")
-        if rows[0].action.startswith(_UNDO):
+        if newest.action.startswith(_UNDO):
             self._state.drop_run(self._run)
             raise UsageError(
                 f"the run {self._undone} was itself an undo", cure="trueup sync with --release does again what it undid"
             )
-        for number, row in enumerate(rows):
+        for number, row in enumerate(self._in_turn()):
             if self._outputs.stopped():
                 self._interrupted = True
                 break
@@ -155,6 +157,14 @@ class _Undoing:
             items=tuple(self._items[:ITEMS_SHOWN]),
             items_truncated=len(self._items) > ITEMS_SHOWN,
         )
+
+    def _journal(self) -> Iterator[JournalRow]:
+        return self._state.journal(self._undone, newest_first=True, states=_SETTLED)
+
+    def _in_turn(self) -> Iterator[JournalRow]:
+        """The rows in the order in which they are undone, which is a pass over the journal for each turn."""
+        for turn in _TURNS:
+            yield from (row for row in self._journal() if _turn(row) == turn)
 
     def _undo_one(self, number: int, row: JournalRow) -> None:
         """Announce, put back, then let baseline, holds and journal say so in one transaction."""
@@ -198,7 +208,8 @@ class _Undoing:
             "outcome": outcome,
             "error": error or None,
         }
-        self._items.append(item)
+        if len(self._items) <= ITEMS_SHOWN:  # one more tells that there are more
+            self._items.append(item)
         self._outputs.listener(
             events.ItemFinished(
                 run=self._run,

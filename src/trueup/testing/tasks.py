@@ -119,6 +119,20 @@ class TasksContract:
             time.sleep(0.02)
         assert (begun.id, begun.attempts, begun.holder) == ("t1", 2, "you")
 
+    def test_one_that_is_handed_back_may_be_started_at_once_and_that_is_no_failed_try(self, catalog: Catalog) -> None:
+        catalog.tasks.put("t1", "job", {}, "alone")
+        for number in range(1, 5):
+            catalog.tasks.start("me", _LONG, task="t1")
+            assert not catalog.tasks.hand_back("t1", "you", "no")
+            assert catalog.tasks.hand_back("t1", "me", "$stopped")
+            task = catalog.tasks.get("t1")
+            assert task
+            assert (task.state, task.error) == (RETRY, "$stopped")
+            assert (task.attempts, task.handed_back, task.tries) == (number, number, 0)
+        begun = catalog.tasks.start("you", _LONG)
+        assert begun
+        assert (begun.id, begun.attempts, begun.tries) == ("t1", 5, 1)
+
     def test_what_waits_is_revoked_at_once(self, catalog: Catalog) -> None:
         catalog.tasks.put("t1", "job", {}, "alone")
         task = catalog.tasks.cancel("t1")

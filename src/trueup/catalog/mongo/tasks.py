@@ -76,7 +76,15 @@ class MongoTasks:
 
     @plainly()
     def again(self, task: str, holder: str, error: str, wait: timedelta) -> bool:
-        values = {"state": RETRY, "error": {"$literal": error}, "due_at": _later(wait)}
+        return self._retried(task, holder, error, wait, {})
+
+    @plainly()
+    def hand_back(self, task: str, holder: str, why: str) -> bool:
+        once_more = {"handed_back": {"$add": [{"$ifNull": ["$handed_back", 0]}, 1]}}
+        return self._retried(task, holder, why, timedelta(), once_more)
+
+    def _retried(self, task: str, holder: str, error: str, wait: timedelta, also: dict[str, Any]) -> bool:
+        values = {"state": RETRY, "error": {"$literal": error}, "due_at": _later(wait), **also}
         changed: list[dict[str, Any]] = [{"$set": values}, {"$unset": ["lease_until"]}]
         return bool(self._tasks.update_one(_held(task, holder), changed).matched_count)
 
@@ -154,6 +162,7 @@ def _later(wait: timedelta) -> dict[str, Any]:
 def _task(document: dict[str, Any]) -> Task:
     known: dict[str, Any] = {name: document.get(name) for name in Task._fields} | {"id": str(document["_id"])}
     known |= {name: _utc(known[name]) for name in ("created_at", "started_at", "finished_at")}
+    known["handed_back"] = known["handed_back"] or 0  # older ones have no such field
     known["arguments"] = json.loads(document["arguments"])
     known["result"] = json.loads(document["result"]) if document.get("result") is not None else None
     return Task(**known)

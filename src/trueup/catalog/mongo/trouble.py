@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 
-from trueup.errors import TrueupError
+from trueup.errors import DatabaseUnavailable, TrueupError
 
 
 @contextmanager
@@ -19,4 +19,5 @@ def plainly() -> Iterator[None]:
     except PyMongoError as error:
         # The driver tells its timeouts and the whole topology as well.
         said = re.split(r" \(configured timeouts|, Timeout:|, full error:|\n", str(error), maxsplit=1)[0]
-        raise TrueupError(f"the MongoDB database cannot be used: {said}", cure="Check [database] url") from error
+        kind = DatabaseUnavailable if isinstance(error, ConnectionFailure) else TrueupError
+        raise kind(f"the MongoDB database cannot be used: {said}", cure="Check [database] url") from error

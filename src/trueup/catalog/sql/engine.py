@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from trueup.catalog.base import now
 from trueup.catalog.sql.tables import Moment
-from trueup.errors import ConfigError, MissingExtra, TrueupError
+from trueup.errors import ConfigError, DatabaseUnavailable, MissingExtra, TrueupError
 
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 PATIENCE: Final = 30.0
@@ -36,7 +36,7 @@ class _Pool(sa.QueuePool):
         try:
             return super().connect()
         except sa.exc.TimeoutError as error:  # of SQLAlchemy itself: no database has said it
-            raise TrueupError(
+            raise DatabaseUnavailable(
                 "the database is busy: others had all of its connections for too long", cure="Try again"
             ) from error
 
@@ -83,11 +83,20 @@ def _say_plainly(engine: sa.Engine) -> None:
 
 
 def unusable(engine: sa.Engine, error: BaseException) -> TrueupError:
-    """What a database said that cannot be used."""
-    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    """What a database said that cannot be used: `DatabaseUnavailable` where that may pass by itself."""
+    cause = getattr(error, "orig", None) or error
+    said = str(cause).partition("\n")[0]
     name = engine.url.render_as_string(hide_password=True)
     cure = "Others are writing there: try again" if said == "database is locked" else "Check [database] url"
-    return TrueupError(f"the database {name} cannot be used: {said}", cure=cure)
+    kind = DatabaseUnavailable if _passes(engine, cause) else TrueupError
+    return kind(f"the database {name} cannot be used: {said}", cure=cure)
+
+
+def _passes(engine: sa.Engine, error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):  # which calls a missing table an operational error as well
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    return isinstance(error, engine.dialect.loaded_dbapi.OperationalError)
 
 
 def reading(engine: sa.Engine) -> sa.Connection:

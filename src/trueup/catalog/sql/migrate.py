@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from trueup.catalog.sql.engine import reading
 from trueup.errors import TrueupError
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The newest revision in `migrations/versions`; a test compares."""
 
 

@@ -197,6 +197,7 @@ job_runs = sa.Table(
     sa.Column("result", sa.Text),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("handed_back", sa.Integer, nullable=False, server_default="0"),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("cancelled", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False, index=True),

@@ -80,6 +80,10 @@ class SqlTasks:
         values = {"state": RETRY, "error": error, "lease_until": None, "due_at": clock(self._engine, wait)}
         return self._held(task, holder, values)
 
+    def hand_back(self, task: str, holder: str, why: str) -> bool:
+        values = {"state": RETRY, "error": why, "lease_until": None, "due_at": clock(self._engine)}
+        return self._held(task, holder, values | {"handed_back": _c.handed_back + 1})
+
     def _held(self, task: str, holder: str, values: dict[str, Any]) -> bool:
         here = (_c.id == task, _c.holder == holder, _c.state == STARTED)
         with self._engine.begin() as db:

@@ -1,0 +1,232 @@
+"""What becomes of a sync when its parts, or the leader's look at them, go wrong. The parts are done in threads of this
+process, which is all that the leader can tell them by."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
+import pytest
+
+from tests.jobs.pairs import Held, Pairs, agreed, edited
+from tests.servers.faulty_s3 import Request
+from trueup.catalog.base import Catalog
+from trueup.catalog.database import upgrade
+from trueup.catalog.sql.tasks import SqlTasks
+from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
+from trueup.config import Settings, load
+from trueup.errors import DatabaseUnavailable, Interrupted, TrueupError
+from trueup.jobs import parts, spread
+from trueup.jobs.queue import open_queue, put
+from trueup.jobs.registry import JOBS, PARTS, During, run_job
+from trueup.jobs.spread import Spread
+from trueup.jobs.work import LEASE
+from trueup.stores.ranges import cut
+from trueup.sync.outputs import Outputs
+from trueup.sync.report import SyncRun
+
+Answer = TypeVar("Answer")
+Moment: TypeAlias = Callable[[Request], bool]
+REST = 1.1
+"""Seconds after which a connection that was not used is looked at before it is."""
+
+
+class Here:
+    """Takes parts as the broker does, and does them as a worker does."""
+
+    def __init__(self, settings: Settings, _: Catalog) -> None:
+        self._settings = settings
+        self._catalog = open_queue(settings)
+        self._crew = ThreadPoolExecutor(4)
+
+    def check(self) -> None:
+        pass
+
+    def workers(self) -> dict[str, list[str]]:
+        return {"here": list(PARTS)}
+
+    def submit(self, job: str, arguments: Mapping[str, Any], name: str) -> None:
+        put(self._catalog.tasks, self._settings, job, arguments, name)
+        self._crew.submit(self._do, name)
+
+    def cancel(self, task: str) -> Task | None:
+        return self._catalog.tasks.cancel(task)
+
+    def close(self) -> None:
+        self._crew.shutdown()
+        self._catalog.close()
+
+    def _do(self, name: str) -> None:
+        tasks = self._catalog.tasks
+
+        def cancelled() -> bool:
+            found = insisted(lambda: tasks.get(name))
+            return found is None or found.cancelled
+
+        while task := insisted(lambda: tasks.start("here", LEASE, task=name)):
+            try:
+                done = run_job(task.job, settings=self._settings, during=During(stopped=cancelled), **task.arguments)
+            except TrueupError as error:
+                said = str(error)
+                if error.retryable and task.tries < JOBS[task.job].tries:
+                    time.sleep(REST)
+                    insisted(lambda said=said: tasks.again(name, "here", said, LEASE))
+                else:
+                    state = REVOKED if isinstance(error, Interrupted) else FAILURE
+                    insisted(lambda state=state, said=said: tasks.finish(name, "here", state, result=None, error=said))
+            else:
+                state = REVOKED if done.status == "interrupted" else SUCCESS
+                insisted(lambda state=state, done=done: tasks.finish(name, "here", state, result=done.result))
+
+
+def insisted(ask: Callable[[], Answer]) -> Answer:
+    """What a database answers, which may have been restarted."""
+    while True:
+        try:
+            return ask()
+        except TrueupError:
+            time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "Remote", Here)
+
+
+def attempts(run: SyncRun) -> dict[str, set[int]]:
+    """How often the parts of each stage were tried."""
+    found: dict[str, set[int]] = {}
+    for part in run.parts:
+        found.setdefault(str(part["stage"]), set()).add(int(str(part["attempts"])))
+    return found
+
+
+def test_a_part_whose_database_was_restarted_is_tried_again(
+    pairs: Pairs, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", postgres_url)
+    upgrade(postgres_url)
+    options = {"delete": True, "keep_loser": True}
+    agreed(pairs)
+    assert pairs.alone(**options).status == pairs.together(**options).status == "ok"
+    stages = {
+        "plan": ("right4", lambda request: request.page == 1),
+        "copy": ("left4", lambda request: request.method == "PUT" and request.key == "tree/z/1"),
+        "delete": ("right4", lambda request: request.method == "DELETE" and request.key == "tree/s/4"),
+    }
+    for number, (stage, (server, moment)) in enumerate(stages.items()):
+        edited(pairs, stage)
+        pairs.remove("left", f"s/{number + 2}")
+        restarted = threading.Lock()
+
+        def restart(request: Request, moment: Moment = moment, restarted: threading.Lock = restarted) -> None:
+            if moment(request) and restarted.acquire(blocking=False):
+                with closing(psycopg.connect(postgres_url)) as db:
+                    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                    assert db.execute(f"select count(pg_terminate_backend(pid)) {others}").fetchone() != (0,)
+
+        pairs.servers[server].faults.before = restart
+        many, one = pairs.together(**options), pairs.alone(**options)
+        assert restarted.locked()
+        assert many.status == one.status == "ok", (many.reason, many.items)
+        assert {part["state"] for part in many.parts} == {"SUCCESS"}
+        assert max(attempts(many)[stage]) == 2
+        assert many.counts == one.counts
+        pairs.require_same()
+
+
+def stopped_when(monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> Outputs:
+    """A stop that comes when something begins."""
+    began = threading.Event()
+    real = getattr(where, name)
+
+    def begins(*arguments: object, **options: object) -> object:
+        began.set()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(where, name, begins)
+    return Outputs(stopped=began.is_set)
+
+
+def renamed(pairs: Pairs) -> None:
+    """More than a loop goes on for before it asks whether to."""
+    for number in range(100):
+        pairs.put("left right", f"a/{number}", f"a file that is renamed: {number}")
+    assert pairs.together().status == "ok"
+    pairs.remove("left", *(f"a/{number}" for number in range(100)))
+    for number in range(100):
+        pairs.put("left", f"t/{number}", f"a file that is renamed: {number}")
+
+
+def test_a_stop_is_heeded_while_the_leader_works_by_itself(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    renamed(pairs)
+    before = {name: dict(server.objects) for name, server in pairs.servers.items()}
+    held = Held(pairs.servers["left4"], lambda request: request.page == 1)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(spread, "cut", cut)
+            with pytest.raises(Interrupted, match="nothing was done"):
+                pairs.together(delete=True, outputs=Outputs(stopped=held.came.is_set))
+    finally:
+        held.go.set()
+    for where, step in ((Spread, "_put_together"), (spread, "find_moves")):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted, match="nothing was done"):
+            pairs.together(delete=True, outputs=stopped_when(patch, where, step))
+    with monkeypatch.context() as patch:
+        done = pairs.together(delete=True, outputs=stopped_when(patch, Spread, "_share_out"))
+    assert (done.status, {part["stage"] for part in done.parts}) == ("interrupted", {"plan"})
+    assert done.reason == "100 of 100 changes were left undone: the run was interrupted"
+    assert {name: server.objects for name, server in pairs.servers.items()} == before
+    assert pairs.together(delete=True).counts["move_right"] == 100
+
+
+def test_deletes_are_left_where_a_part_gave_up_on_its_copies(pairs: Pairs):
+    agreed(pairs)
+    assert pairs.together().status == "ok"
+    pairs.remove("left", "s/1")
+    for number in range(25):
+        pairs.put("left", f"t/more {number}", "to be copied")
+    right = pairs.servers["right4"]
+    right.faults.fail("SlowDown", 503, method="PUT")
+    done = pairs.together(delete=True)
+    assert (done.status, set(attempts(done))) == ("partial", {"plan", "copy"})
+    assert re.search(
+        r"^\d+ of 26 changes were left undone: not tried after \d+ failures of the store", done.reason or ""
+    )
+    assert (done.counts["delete_right"], right.objects["tree/s/1"]) == (0, b"s 1 as it was")
+    right.faults.clear()
+    done = pairs.together(delete=True)
+    assert (done.status, done.counts["delete_right"], done.counts["copy_right"]) == ("ok", 1, 25)
+
+
+def test_a_leader_that_cannot_see_its_parts_for_a_moment_goes_on(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    misses = 2
+    look = SqlTasks.latest
+
+    def missed(self: SqlTasks, *arguments: Any, **options: Any) -> list[Task]:
+        nonlocal misses
+        if misses:
+            misses -= 1
+            raise DatabaseUnavailable("the database was restarted")
+        return look(self, *arguments, **options)
+
+    monkeypatch.setattr(SqlTasks, "latest", missed)
+    pairs.put("left", "a/1", "to be copied")
+    done = pairs.together()
+    assert (done.status, done.counts["copy_right"]) == ("ok", 1)
+    assert caplog.text.count("how far the parts are cannot be seen: the database was restarted") == 2
+
+    misses = 1
+    monkeypatch.setattr(parts, "_AWAY", 0.0)
+    with pytest.raises(DatabaseUnavailable):
+        pairs.together()
+    with closing(open_queue(load())) as queue:
+        assert all(task.finished_at for task in queue.tasks.latest())  # nobody goes on for a leader that is gone
