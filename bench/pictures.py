@@ -173,10 +173,10 @@ def _bars(panels: Sequence[Panel]) -> Figure:
     lines = -(-len(panels) // columns)
     most = max(len(panel.bars) for panel in panels)
     figure = Figure(figsize=(8.6, lines * (0.75 + 0.27 * most)), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).flat
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
     for ax, one in zip(axes, panels, strict=False):
         panel(ax, one)
-    for ax in list(axes)[len(panels) :]:
+    for ax in axes[len(panels) :]:
         ax.set_axis_off()
     return figure
 

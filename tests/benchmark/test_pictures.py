@@ -49,6 +49,14 @@ def test_each_panel_names_its_case_its_tools_its_unit_and_its_figures(drawn: dic
     assert "MB" in curves
 
 
+def test_where_there_is_no_panel_nothing_is_drawn(tmp_path: Path):
+    found = made.everything() | {"cases": [made.case(f"upload {number} small files") for number in range(3)]}
+    result = made.result(found)
+    paths = pictures.draw(results.together([result]), results.growth([result]), tmp_path)
+    time = next(path for path in paths if path.stem == "bench-time")
+    assert "0.8" not in words(time), "the scale of an empty panel"
+
+
 def test_bars_begin_at_zero(drawn: dict[str, Path]):
     from matplotlib.figure import Figure
 
