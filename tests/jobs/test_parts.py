@@ -4,6 +4,7 @@ process, which is all that the leader can tell them by."""
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import pytest
 from tests.jobs.pairs import Held, Pairs, agreed, edited
 from tests.servers.faulty_s3 import Request
 from trueup.catalog.base import Catalog
-from trueup.catalog.database import upgrade
+from trueup.catalog.database import database_of, upgrade
 from trueup.catalog.sql.tasks import SqlTasks
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
 from trueup.config import Settings, load
@@ -28,8 +29,13 @@ from trueup.jobs.registry import JOBS, PARTS, During, run_job
 from trueup.jobs.spread import Spread
 from trueup.jobs.work import LEASE
 from trueup.stores.ranges import cut
+from trueup.sync import ranged
+from trueup.sync.apply import Applied
+from trueup.sync.crew import Crew
 from trueup.sync.outputs import Outputs
+from trueup.sync.plan import Plan
 from trueup.sync.report import SyncRun
+from trueup.sync.state import RunRow
 
 Answer = TypeVar("Answer")
 Moment: TypeAlias = Callable[[Request], bool]
@@ -203,6 +209,49 @@ def test_deletes_are_left_where_a_part_gave_up_on_its_copies(pairs: Pairs):
     right.faults.clear()
     done = pairs.together(delete=True)
     assert (done.status, done.counts["delete_right"], done.counts["copy_right"]) == ("ok", 1, 25)
+
+
+def test_a_part_that_is_stopped_while_it_goes_on_with_what_was_begun_is_not_done(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+):
+    """Its deletes would go ahead without its copies."""
+    agreed(pairs)
+    assert pairs.together().status == "ok"
+    pairs.remove("left", "s/1")
+    pairs.put("left", "t/1", "to be copied")
+    begun, stop = threading.Lock(), threading.Event()
+    give, apply = Crew.give, ranged.Workplace.apply
+
+    def broken(self: Crew[Any, Any], items: Any) -> None:
+        if begun.acquire(blocking=False):
+            raise DatabaseUnavailable("the database was restarted")
+        give(self, items)
+
+    def applied(self: ranged.Workplace, planned: Plan, row: RunRow, outputs: Outputs) -> Applied:
+        if row.run != self.order.header.run:  # what an earlier try had begun
+            stop.set()
+            outputs = Outputs(stopped=stop.is_set)
+        return apply(self, planned, row, outputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Crew, "give", broken)
+        patch.setattr(ranged.Workplace, "apply", applied)
+        done = pairs.together(delete=True)
+    assert stop.is_set()
+    assert (done.status, done.counts["delete_right"]) == ("interrupted", 0), (done.reason, done.items)
+    assert "tree/s/1" in pairs.servers["right4"].objects
+    done = pairs.together(delete=True)
+    assert (done.status, done.counts["delete_right"]) == ("ok", 1)
+    assert pairs.servers["right4"].objects["tree/t/1"] == b"to be copied"
+
+
+def test_what_ranges_found_is_dropped_when_the_leader_is_stopped(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    for number in range(100):
+        pairs.put("left", f"a/{number}", "to be copied")
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        pairs.together(outputs=stopped_when(patch, Spread, "_put_together"))
+    with closing(sqlite3.connect(database_of(load()).removeprefix("sqlite:///"))) as db:
+        assert {heap for (heap,) in db.execute("select distinct heap from job_heaps")} <= {"tasks"}
 
 
 def test_a_leader_that_cannot_see_its_parts_for_a_moment_goes_on(

@@ -277,3 +277,15 @@ def test_html_as_a_page_breaks_the_listing_of_other_clouds_too(
             whole(store)
         server.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize("byte_ordered", ["false", "true"])
+def test_a_long_stretch_of_trueups_own_names_is_no_stall(
+    faulty_s3: FaultyS3, monkeypatch: pytest.MonkeyPatch, byte_ordered: str
+) -> None:
+    monkeypatch.setattr("trueup.stores.listing._SLACK", 1.0)  # patience of 3 s, the start included
+    faulty_s3.objects.update({f"p/.trueup/trash/r/{number:03}": b"" for number in range(120)})
+    faulty_s3.objects["p/z"] = b"x"
+    faulty_s3.faults.page_size, faulty_s3.faults.delay = 5, 0.2
+    store = opened(faulty_s3, "p", byte_ordered=byte_ordered, retries="0", timeout="2s")
+    assert [entry.key for entry in store.list()] == ["z"]

@@ -178,6 +178,22 @@ def test_a_range_that_breaks_off_is_never_taken_for_a_whole_one(
     assert hit
 
 
+def test_ranges_of_a_server_with_short_pages_are_no_stall(far: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages fill none of ours for longer than the parent waits."""
+    monkeypatch.setattr("trueup.stores.listing._SLACK", 1.0)  # patience of 3 s, the start included
+    monkeypatch.setattr("trueup.stores.listing.PAGE", 100)
+
+    def short(request: Request) -> None:
+        far.faults.page_size = 1 if request.start else 100
+
+    far.faults.before = short
+    far.faults.delay = 0.09
+    for key in list(far.objects)[460:]:
+        del far.objects[key]
+    assert [entry.key for entry in sound(far, retries="0", timeout="2s").list()] == expected(far)
+    assert begun(far)
+
+
 def test_a_server_that_begins_elsewhere_than_told_is_listed_plainly(far: FaultyS3) -> None:
     far.faults.starts = False
     assert [entry.key for entry in sound(far).list()] == expected(far)

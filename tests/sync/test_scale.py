@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
@@ -69,11 +70,13 @@ def found(plan: Plan) -> None:
     ],
     ids=["one phase", "all", "shown", "moves"],
 )
-def test_four_times_the_rows_are_about_four_times_the_work(rows, work):
+def test_four_times_the_rows_are_about_four_times_the_work(rows, work, monkeypatch: pytest.MonkeyPatch):
+    # Who heeds stops while a statement runs is called back in the same way as who counts here.
+    monkeypatch.setattr("trueup.sync.sql.heeding", lambda _db: nullcontext())
     effort = []
     for number in (SMALL, LARGE):
         with planned(rows, number) as plan:
             effort.append(steps(plan, lambda plan=plan: work(plan)))
             if rows is renamed:
                 assert plan.counts() == {"move_right": number}
-    assert effort[1] < 6 * effort[0], effort
+    assert 0 < effort[1] < 6 * effort[0], effort

@@ -74,6 +74,13 @@ def test_whoever_has_no_key_is_led_to_where_one_signs_in(locked: Server):
     assert ask(locked, "/static/style.css").status == 200
 
 
+def test_a_key_that_a_proxy_adds_is_in_nobody_s_way(locked: Server):
+    value = Sessions(KEY).new()
+    told = {"Cookie": f"{COOKIE}={value}", "Authorization": "Bearer of-the-proxy"}
+    assert ask(locked, "/runs", **told).status == 200
+    assert ask(locked, "/runs", Authorization="Bearer of-the-proxy").status != 200
+
+
 @pytest.mark.parametrize("beside", ['prefs={"a":1}', "a=b c", "bad cookie", "x[y]=1", '"', "=x", "foo", "é=1"])
 def test_cookies_of_other_applications_are_in_nobody_s_way(locked: Server, beside: str):
     value = Sessions(KEY).new()

@@ -116,8 +116,8 @@ class Gate:
     def _check(self, scope: Scope, headers: MutableMapping[str, str]) -> None:
         client = _client(scope)
         given = _given_keys(headers) if self._sessions else []
-        cookie = _cookie(headers, self._sessions.cookie) if self._sessions and self._pages and not given else ""
         right = self._sessions is not None and any(map(self._sessions.accepts, given))
+        cookie = _cookie(headers, self._sessions.cookie) if self._sessions and self._pages and not right else ""
         signed_in = bool(cookie) and self._sessions is not None and self._sessions.knows(cookie)
         if self._limiter is not None and scope["path"] not in _HEALTH:
             # Whoever guesses has one allowance for all guesses, and uses up nobody's who has the key.

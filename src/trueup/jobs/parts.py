@@ -110,17 +110,18 @@ class Parts:
         return [watched.found.get(task) for task in tasks]
 
     def _wait(self, watched: _Watched, tasks: Sequence[str], watching: Watching, *, all_or_none: bool) -> None:
-        stopped_at, moved_at, warned = None, time.monotonic(), False
+        stopped_at, moved_at, seen_at, warned = None, time.monotonic(), time.monotonic(), False
         before: tuple[object, ...] = ()
         while not watched.over:
             time.sleep(max(_LOOK, len(tasks) / _LOOKS))
             try:
                 watched.look()
             except TrueupError as error:  # the database may be back in a moment
-                if time.monotonic() > moved_at + _AWAY:
+                if time.monotonic() > seen_at + _AWAY:
                     raise
                 log.warning("how far the parts are cannot be seen: %s", error)
                 continue
+            seen_at = time.monotonic()
             watched.say(watching)
             if (now := watched.progress) != before:
                 before, moved_at, warned = now, time.monotonic(), False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self
@@ -56,8 +57,13 @@ class Spread:
 
     def plan(self, opened: Session, planned: Plan, outputs: Outputs) -> None:
         """See `Workers`."""
-        with heeding(outputs.stopped):
-            self._plan(opened, planned, outputs)
+        try:
+            with heeding(outputs.stopped):
+                self._plan(opened, planned, outputs)
+        except BaseException:
+            with suppress(TrueupError):  # why it ended says more
+                _shared(opened).heaps.drop_of(planned.header.run)
+            raise
 
     def _plan(self, opened: Session, planned: Plan, outputs: Outputs) -> None:
         state, run = _shared(opened), planned.header.run

@@ -50,7 +50,8 @@ class Awaited:
     ) -> Iterator[Entry]:
         """As the blocking operator's."""
         found = self.run(self._list(path, start_after=start_after, recursive=recursive, limit=limit))
-        while taken := self.run(_some(found)):
+        most = min(limit or _TOGETHER, _TOGETHER)  # a limit is the length of a page, and more pages may follow
+        while taken := self.run(_some(found, most)):
             for each in taken:
                 if isinstance(each, Exception):
                     raise each
@@ -65,14 +66,14 @@ class Awaited:
         return await self.operator.list(path, start_after=start_after, recursive=recursive, limit=limit)
 
 
-async def _some(found: AsyncIterable[Entry]) -> list[Entry | Exception]:
-    """The next entries, at least one, and the error that came after them; nothing at the end."""
+async def _some(found: AsyncIterable[Entry], most: int) -> list[Entry | Exception]:
+    """The next entries, at least one and so many at most, and the error that came after them; nothing at the end."""
     taken: list[Entry | Exception] = []
     until = monotonic() + _LONG
     try:
         async for entry in found:
             taken.append(entry)
-            if len(taken) >= _TOGETHER or monotonic() > until:
+            if len(taken) >= most or monotonic() > until:
                 break
     except Exception as error:  # noqa: BLE001 - raised after the entries before it
         taken.append(error)

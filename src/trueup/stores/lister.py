@@ -26,7 +26,7 @@ from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any, Final
 
 from trueup import keys
-from trueup.stores.frames import HEARTBEAT, Order, receive, send, write
+from trueup.stores.frames import HEARTBEAT, Order, packed, receive, send, write
 from trueup.stores.rows import Row, row, unaddressable
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Listing:
             if self.ranges():
                 return
             if self.count == count:
-                break
+                break  # where the first of them failed; no request is open that was given up
             found = self.answer(self.last)
         self.drain(found)
 
@@ -179,7 +179,9 @@ class Listing:
             raise Order(page.first)
         self.before, self.last, self.last_normal = page.before or self.last, page.last, keys.normal(page.last)
         self.count += page.keys
-        write(page.frame)
+        if page.frame or monotonic() > self.due:
+            write(page.frame or packed(("rows", [])))
+            self.due = monotonic() + HEARTBEAT
 
     def slashed_folder(self) -> bool:
         """Whether the folders of a bucket's root are said to include `/`: one request, and `slashed_names` has found
@@ -202,8 +204,8 @@ class Listing:
             made = row(key, entry.metadata, service, prefix)
             if made is not None:
                 page.append(made)
-                if len(page) >= size or monotonic() > self.due:
-                    self.send_page()
+            if len(page) >= size or monotonic() > self.due:
+                self.send_page(alive=True)
         self.last, self.before, self.last_normal, self.count = last, before, last_normal, count
 
     def confirm_end(self) -> None:
@@ -251,9 +253,11 @@ class Listing:
             return False
         return True
 
-    def send_page(self) -> None:
+    def send_page(self, *, alive: bool = False) -> None:
+        """Send the rows there are. `alive`: also none, so that the parent hears that keys come, if only such as are
+        none of its business."""
         self.due = monotonic() + HEARTBEAT
-        if self.page:
+        if self.page or alive:
             began = monotonic()
             send(("rows", self.page))
             self.sending += monotonic() - began

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trueup import keys
-from trueup.stores.frames import Order, packed
+from trueup.stores.frames import HEARTBEAT, Order, packed
 from trueup.stores.rows import Row, row
 from trueup.stores.scale import Scale
 
@@ -178,6 +179,7 @@ class Ranges:
         rows: list[Row] = []
         names: list[str] = []
         last, last_normal = this.after, ""
+        due = monotonic() + HEARTBEAT
         async for entry in await self._operator.list("/", recursive=True, start_after=this.after):
             key = entry.path
             if key in {"/", ""}:
@@ -198,9 +200,9 @@ class Ranges:
             made = row(key, entry.metadata, service, prefix)
             if made is not None:
                 rows.append(made)
-            if len(names) >= size:
+            if len(names) >= size or monotonic() > due:
                 await self._page(this, names, rows)
-                names, rows = [], []
+                names, rows, due = [], [], monotonic() + HEARTBEAT
         if names:
             await self._page(this, names, rows)
 

@@ -161,7 +161,10 @@ def apply_range(settings: Settings, pair: str, run: str, stage: str, number: int
         doubtful = _settle_earlier(planned, state.journal_of(run, *seqs))
         applied = here.apply(planned, state.run(run) or _run_row(here.order.header), outputs)
         if doubtful and not applied.interrupted:
-            planned.settle(_continue(here, doubtful, outputs))
+            outcomes, more = _continue(here, doubtful, outputs)
+            planned.settle(outcomes)
+            applied.untried += more.untried
+            applied.why = applied.why or more.why
         heap = f"applied {run} {stage} {number} {uuid.uuid4().hex}"
         state.heaps.keep(heap, _outcomes(planned))
         return {
@@ -194,9 +197,11 @@ def _settle_earlier(planned: Plan, rows: Iterable[JournalRow]) -> list[JournalRo
     return doubtful
 
 
-def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> Iterator[Outcome]:
+def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> tuple[list[Outcome], Applied]:
     """Decide anew about what an earlier try had begun, and do that, as a run of its own: what the first one put into
-    the trash stays as it is. Nothing is deleted there but what was to be deleted or moved."""
+    the trash stays as it is. Nothing is deleted there but what was to be deleted or moved. What became of it, and why
+    no more, if so. Raises `Interrupted` for a stop: then the next try decides anew."""
+    applied = Applied()
     header = replace(here.order.header, run=new_run_id(), started_ns=time.time_ns())
     keys = {key for row in doubtful for key in (row.key, row.source) if key}
     doomed = {row.source or row.key for row in doubtful if row.action.startswith(("delete", "move"))}
@@ -212,16 +217,20 @@ def _continue(here: Workplace, doubtful: list[JournalRow], outputs: Outputs) -> 
                     done[item.key] = ("drifted", "it changed while a worker was lost that had begun it", 0)
             if again.size():
                 outputs.warn(here.order.header.run, f"what a lost worker had begun was continued as run {header.run}")
-            here.apply(again, _run_row(header), Outputs(stopped=outputs.stopped))
+            applied = here.apply(again, _run_row(header), Outputs(stopped=outputs.stopped))
+            if applied.interrupted:
+                raise Interrupted("stopped while it continued what an earlier try had begun")
             for item in again.items():
                 if item.action not in HIDDEN:
                     done[item.key] = (item.outcome, item.error, item.bytes)
     except (StoreError, Unclear) as problem:
         said = ("failed", f"a worker was lost while it worked at it: {problem}", 0)
         done = dict.fromkeys(keys, said)
+    outcomes = []
     for row in doubtful:
         outcome, error, size = done.get(row.key, ("done", "", row.bytes))
-        yield Outcome(outcome or "drifted", error, size, row.seq)
+        outcomes.append(Outcome(outcome or "drifted", error, size, row.seq))
+    return outcomes, applied
 
 
 def _losers(here: Workplace, row: JournalRow) -> Iterator[str]:
