@@ -97,7 +97,7 @@ class Settling:
             under_way |= {correction["id"] for correction in books.get("corrections", [])}
             for reservation in books.get("reservations", []):
                 under_way.add(reservation["id"])
-                if reservation["lease_until"] >= at:
+                if reservation["lease_until"] > at:
                     continue
                 if reservation.get("booked"):
                     self.finish(provider, reservation)

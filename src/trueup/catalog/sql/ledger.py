@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from trueup import keys
-from trueup.catalog.base import STORED, Limits, Reservation, Stored, Usage
+from trueup.catalog.base import STORED, Limits, Reservation, Stored, Usage, now
 from trueup.catalog.sql.engine import reading
 from trueup.catalog.sql.outbox import put
 from trueup.catalog.sql.tables import objects, reservations, storage_stats
@@ -85,7 +85,7 @@ _GROWN: Final = (
 )
 _FULFILLED: Final = reservations.delete().where(reservations.c.token == _of("token")).returning(*_RESERVATION)
 _OVERDUE: Final = (
-    sa.select(*_RESERVATION).where(reservations.c.lease_until < _of("now")).order_by(reservations.c.lease_until)
+    sa.select(*_RESERVATION).where(reservations.c.lease_until <= _of("now")).order_by(reservations.c.lease_until)
 )
 _HERE: Final = (objects.c.provider == _of("provider"), objects.c.key == _of("key"))
 _REPLACED: Final = objects.delete().where(*_HERE).returning(objects.c.size, objects.c.state)
@@ -265,7 +265,7 @@ class SqlLedger:
 
     def suspect(self, token: str) -> None:
         with self._engine.begin() as db:
-            db.execute(_SUSPECT, {"the_token": token, "the_now": datetime.now(UTC)})
+            db.execute(_SUSPECT, {"the_token": token, "the_now": now()})
 
     def remove(self, stored: Stored, token: str = "") -> bool:
         this = {f"the_{name}": getattr(stored, name) for name in ("provider", "key", "created_at", "size", "md5")}
