@@ -3,7 +3,8 @@
 The client runs its requests on threads of its own, as many as there are processors, and hands each result of the
 asyncio client over under the GIL. Its blocking calls hold the GIL while they wait for those very threads. So who has
 asked with asyncio and then blocks may wait for ever, with no timeout left to run, when a late result of a request that
-was given up wants the GIL. From the first asyncio request on, all others are asked with asyncio too.
+was given up wants the GIL. From the first asyncio request on, all others are asked with asyncio too; but a listing that
+was begun before may go on where the first asyncio request itself failed, because none is left then that was given up.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Clashes:
 
     def watch(self, pair: Pair, decision: Decision) -> None:
         """Note one pair and what was decided about it."""
-        if not (self.left_is_tree or self.right_is_tree):
+        if not self.possible:
             return
         stack, key = self._stack, pair.key
         while stack and not key.startswith(stack[-1][0]):
