@@ -11,11 +11,13 @@ import os
 import socket
 import sys
 import threading
+import time
 import uuid
 from datetime import timedelta
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.exceptions import Reject
 
 from trueup.catalog.base import Catalog
 from trueup.catalog.tasks import FAILURE, RETRY
@@ -34,6 +36,8 @@ _PATIENCE: Final = timedelta(minutes=5)
 """A task that waits longer may be one that the broker has forgotten. To hand it in twice does no harm."""
 _UNHEARD: Final = timedelta(seconds=30)
 """So long a message may be on its way. Who has nothing to do has had every other one there is."""
+_PAUSE: Final = 0.5
+"""Seconds until a worker that stops gives a message back, which it may be handed itself again."""
 _STOPPED: Final = "the worker was stopped"
 _TRIES: Final = 3
 """How often a task is started that takes its worker down each time."""
@@ -69,6 +73,10 @@ class Crew:
             return self._catalogs[os.getpid()]
 
     def _carry_out(self, task_id: str, name: str, arguments: dict[str, Any]) -> dict[str, object]:
+        if self._over.is_set():
+            # Celery takes messages a little longer: those that a stopped task has just sent, too.
+            time.sleep(_PAUSE)
+            raise Reject(_STOPPED, requeue=True)
         tasks = self.catalog.tasks
         if tasks.get(task_id) is None:  # sent by beat, or by hand
             try:
