@@ -6,6 +6,7 @@ The proxy settings send whatever is not loopback to a port where nobody listens,
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -40,6 +41,9 @@ from tests.servers.fixtures import (  # noqa: F401 - fixtures are found by name
 )
 
 pytest.register_assert_rewrite("trueup.testing")
+
+# Whoever starts the tests in the background of a script has them ignore Ctrl-C, and what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REMOVED = (
     *("AWS_", "AZURE_", "BOTO", "CLOUDSDK_", "GCE_", "GCP_", "GCS_", "GOOGLE_", "R2_", "STORAGE_EMULATOR_"),

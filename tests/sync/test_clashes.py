@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import groupby, product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.sync.world import World, done, nothing_to_do, outcomes, reasons
 from trueup.config import SyncConfig
+from trueup.stores.base import Entry
 from trueup.sync import sync
+from trueup.sync.clashes import Clashes
+from trueup.sync.decide import Action, Decision
+from trueup.sync.pair import Pair
 from trueup.testing import MemoryStore
 
 
@@ -192,3 +198,36 @@ def test_a_folder_may_be_pushed_beside_a_bucket_object_of_its_name(world: World)
     run = sync(str(world.left), "memory://push", config=SyncConfig(mode="push"), settings=world.settings)
     assert run.status == "ok"
     assert bucket.contents() == {"x": b"object", "x/a": b"a"}
+
+
+SEGMENT = st.sampled_from(["a", "b", "a-", "ab", "a0"])
+KEY = st.lists(SEGMENT, min_size=1, max_size=3).map("/".join)
+
+
+@settings(max_examples=600)
+@given(st.sets(KEY, max_size=20), st.sampled_from([(True, True), (True, False), (False, True)]), st.data())
+def test_what_nobody_touched_is_watched_in_blocks_with_the_same_result(found, trees, data):
+    def possible(keys: set[str], is_tree: bool) -> set[str]:
+        return {key for key in keys if not (is_tree and any(key.startswith(f"{above}/") for above in keys))}
+
+    there = [possible({key for key in found if data.draw(st.integers(0, 3))}, is_tree) for is_tree in trees]
+    watched = []
+    for key in sorted(there[0] | there[1]):
+        left, right = (Entry(key) if key in side else None for side in there)
+        action = Action.UNCHANGED
+        if left is None or right is None:
+            choice = data.draw(st.sampled_from(["copy", "delete", "leave"]))
+            copy, delete = (
+                (Action.COPY_LEFT, Action.DELETE_RIGHT) if left is None else (Action.COPY_RIGHT, Action.DELETE_LEFT)
+            )
+            action = {"copy": copy, "delete": delete, "leave": Action.UNCHANGED}[choice]
+        watched.append((Pair(key, left, right, None), Decision(action, "")))
+    whole, blocks = (Clashes(left_is_tree=trees[0], right_is_tree=trees[1]) for _ in range(2))
+    for item, decision in watched:
+        whole.watch(item, decision)
+    for same, stretch in groupby(watched, lambda each: None not in each[0][1:3] and data.draw(st.integers(0, 5)) > 0):
+        group = list(stretch)
+        if not (same and blocks.watch_untouched([item.key for item, _ in group])):
+            for item, decision in group:
+                blocks.watch(item, decision)
+    assert (blocks.blocked, blocks.freed) == (whole.blocked, whole.freed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import islice
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from trueup.keys import normal
 from trueup.stores.base import Entry, OutOfOrder
+from trueup.sync import pair as pairing
+from trueup.sync.content import quick_answer
+from trueup.sync.decide import State
 from trueup.sync.pair import Agreed, Pair, SideOutOfOrder, pair
 
 E_NFC, E_NFD = "é", "e\u0301"
@@ -82,6 +86,77 @@ def test_merging_three_streams_equals_looking_keys_up(left, right, base):
         assert item.right is None or item.right.key in right_names
         assert item.base == row
         assert (item.veil is not None) == veiled, item
+
+
+TOUCH = st.sampled_from([*["nothing"] * 12, "size", "print", "no print", "gone", "new", "fault", "twin", "spelling"])
+
+
+@settings(max_examples=600)
+@given(st.sets(KEY, max_size=24), st.sampled_from([2, 3, 5, 128]), st.data())
+def test_what_nobody_touched_may_be_left_out_and_nothing_else_changes(found, block, data):
+    agreed: list[Agreed] = []
+    sides: list[dict[str, Entry]] = [{}, {}]
+    for key in sorted({normal(key) for key in found}):
+        touches = [data.draw(TOUCH) for _ in sides]
+        prints = ["" if touch == "no print" else f"print {key}" for touch in touches]
+        if "new" not in touches:
+            agreed.append(Agreed(key, key, key, 7, "md5", *prints))
+        for side, touch, seen in zip(sides, touches, prints, strict=True):
+            name = key.replace(E_NFC, E_NFD) if touch == "spelling" else key
+            entry = Entry(name, 7, 1, seen)
+            changed = {
+                "size": {"size": 8},
+                "print": {"fingerprint": "other"},
+                "fault": {"fault": "link", "detail": "a"},
+            }
+            if touch != "gone":
+                side[name] = entry._replace(**changed.get(touch, {}))
+            if touch == "twin" and E_NFC in key:
+                side[key.replace(E_NFC, E_NFD)] = entry._replace(key=key.replace(E_NFC, E_NFD))
+    left, right = (sorted(side.values(), key=lambda entry: (normal(entry.key), entry.key)) for side in sides)
+    left_out: list[str] = []
+
+    def untouched(keys):
+        if not data.draw(st.booleans(), label="leave out"):
+            return False
+        left_out.extend(keys)
+        return True
+
+    whole = list(pair(left, right, agreed))
+    with patch.object(pairing, "BLOCK", block):
+        rest = list(pair(left, right, agreed, untouched=untouched))
+    assert rest == [item for item in whole if item.key not in left_out]
+    assert left_out == sorted(set(left_out))
+    for item in whole:
+        if item.key in left_out:
+            assert item.veil is None
+            answer = quick_answer(item, "two-way", "auto")
+            assert answer is not None
+            assert (answer.left, answer.right) == (State.SAME, State.SAME)
+
+
+def test_below_what_cannot_be_seen_nothing_is_left_out():
+    entries = [Entry(f"a/{number}", 1, 1, "print") for number in range(9)]
+    agreed = [Agreed(entry.key, entry.key, entry.key, 1, "", "print", "print") for entry in entries]
+    pairs = pair([Entry("a", fault="unaddressable"), *entries], entries, agreed, untouched=lambda _: True)
+    assert [item.veil is not None for item in pairs] == [True] * 10
+
+
+def test_of_what_nobody_touched_nearly_all_is_left_out():
+    entries = [Entry(f"{number:04}", 1, 1, "print") for number in range(1000)]
+    agreed = [Agreed(entry.key, entry.key, entry.key, 1, "", "print", "print") for entry in entries]
+    left_out: list[str] = []
+
+    def untouched(keys):
+        left_out.extend(keys)
+        return True
+
+    assert len(list(pair(entries, entries, agreed, untouched=untouched))) < 10
+    assert len(left_out) > 990
+    left_out.clear()
+    entries[500] = entries[500]._replace(fingerprint="other")
+    assert len(list(pair(entries, entries, agreed, untouched=untouched))) < 10 + pairing.BLOCK
+    assert "0500" not in left_out
 
 
 @settings(max_examples=100)

@@ -120,7 +120,7 @@ class Client:
                     raise
         if self.service == "gcs" and not self.bucket_seen:
             # Google's answer is the same for a missing bucket. The helper lists: the lister would hold the GIL here.
-            with closing(listing.entries(self.place)) as entries:
+            with closing(listing.entries(self.place, ordered=False)) as entries:
                 next(entries, None)
         self.bucket_seen = True
         return clock

@@ -16,10 +16,6 @@ HEARTBEAT: Final = 2.0
 """Seconds after which rows are sent though they fill no page: the parent takes long silence for a stall."""
 
 
-class Order(Exception):
-    """A key came below its predecessor."""
-
-
 def send(frame: tuple[Any, ...]) -> None:
     """Write one frame; the parent being gone ends the process."""
     write(packed(frame))

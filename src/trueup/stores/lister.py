@@ -20,14 +20,15 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any, Final
 
 from trueup import keys
-from trueup.stores.frames import HEARTBEAT, Order, packed, receive, send, write
-from trueup.stores.rows import Row, row, unaddressable
+from trueup.stores.frames import HEARTBEAT, packed, receive, send, write
+from trueup.stores.order import Order, ascending
+from trueup.stores.rows import Row, rows_of, unaddressable
 
 if TYPE_CHECKING:
     from opendal import Operator
@@ -43,6 +44,8 @@ WAIT: Final = 0.02
 """Seconds for a page on the way from the server, from which on it is worth to ask for several at once: the client needs
 about twice the processor time for a key then, which is 5 ms for a page."""
 _HIGHEST: Final = "\U0010ffff"
+_ROOT: Final = frozenset({"/", ""})
+"""How the client shows an object that has the name of what is listed."""
 _SLASHED: Final = "objects whose names begin with '/' lie in this bucket; the client cannot address them"
 
 
@@ -76,9 +79,9 @@ class Listing:
         """List everything, or raise."""
         capable = bool(self.operator.capability().list_with_start_after)
         if self.start and capable:
-            self.follow(self.answer(below(self.start)))
+            self.follow(self.asked(below(self.start)))
         elif self.prefix or not capable:
-            self.follow(self.answer())
+            self.follow(self.asked())
         else:
             self.whole_bucket()
         # S3's parser finds an empty last page in any HTML. Google's insists on JSON; Azure's starts again from the
@@ -88,20 +91,21 @@ class Listing:
         self.send_page()
         send(("finished", self.count))
 
-    def answer(self, start_after: str = "") -> Iterator[Entry]:
-        """One listing as the server gives it, without the marker of the root itself."""
-        found: Iterable[Entry]
+    def asked(self, start_after: str = "") -> Iterator[Entry]:
+        """One listing as the server gives it."""
         if start_after:
-            found = self.operator.list("/", recursive=True, start_after=start_after)
-        else:
-            found = self.operator.list("/", recursive=True)
-        return (entry for entry in found if entry.path not in {"/", ""})
+            return iter(self.operator.list("/", recursive=True, start_after=start_after))
+        return iter(self.operator.list("/", recursive=True))
+
+    def answer(self, start_after: str = "") -> Iterator[Entry]:
+        """The same without the marker of the root itself."""
+        return (entry for entry in self.asked(start_after) if entry.path not in _ROOT)
 
     def whole_bucket(self) -> None:
         """A bucket's root may hold names that begin with `/`; the client drops that slash, so `/a` looks like `a`. They
         are found by beginning the listing below and above them: nothing but such names lies between."""
         if not self.slashed_names():
-            self.follow(self.answer())
+            self.follow(self.asked())
             return
         # The listing is P, S, R: names below "/", names that begin with it (shown without), names above. Shown names
         # of S that look as if they belong to P come first in S, so as many are held back at the end of P.
@@ -140,9 +144,8 @@ class Listing:
     def follow(self, found: Iterator[Entry]) -> None:
         """Take every entry of an answer; of several ranges at once, where it is the server that is waited for."""
         while self.at_once > 1:
-            count, waited = self.count, self.waiting()
-            self.drain(islice(found, FIRST * self.size))
-            if self.count - count < FIRST * self.size:
+            waited = self.waiting()
+            if self.drain(islice(found, FIRST * self.size)) < FIRST * self.size:
                 return
             if self.waiting() - waited < FIRST * WAIT:
                 continue
@@ -155,7 +158,7 @@ class Listing:
                 return
             if self.count == count:
                 break  # where the first of them failed; no request is open that was given up
-            found = self.answer(self.last)
+            found = self.asked(self.last)
         self.drain(found)
 
     def waiting(self) -> float:
@@ -174,9 +177,7 @@ class Listing:
 
     def take(self, page: Page) -> None:
         """Take the next page of a range."""
-        normal = keys.normal(page.first)
-        if normal <= self.last_normal and (normal != self.last_normal or page.first <= self.last):
-            raise Order(page.first)
+        ascending((page.first,), self.last, self.last_normal)
         self.before, self.last, self.last_normal = page.before or self.last, page.last, keys.normal(page.last)
         self.count += page.keys
         if page.frame or monotonic() > self.due:
@@ -189,24 +190,37 @@ class Listing:
         first = next(iter(self.operator.list("/", start_after="." + _HIGHEST, limit=1)), None)
         return first is not None and first.path == "/"
 
-    def drain(self, found: Iterable[Entry]) -> None:
-        """Take every entry of an answer."""
-        ordered, service, prefix, page, size = self.ordered, self.service, self.prefix, self.page, self.size
-        last, before, last_normal, count = self.last, self.before, self.last_normal, self.count
-        for entry in found:
-            key = entry.path
-            normal = key if key.isascii() else keys.normal(key)
-            # Two spellings of one name have one normal form: they may follow each other, in their own order.
-            if ordered and normal <= last_normal and (normal != last_normal or key <= last):
-                raise Order(key)
-            before, last, last_normal = last, key, normal
-            count += 1
-            made = row(key, entry.metadata, service, prefix)
-            if made is not None:
-                page.append(made)
-            if len(page) >= size or monotonic() > self.due:
-                self.send_page(alive=True)
-        self.last, self.before, self.last_normal, self.count = last, before, last_normal, count
+    def drain(self, found: Iterable[Entry]) -> int:
+        """Take every entry of an answer; how many there were, the marker of the root among them."""
+        count = 0
+        taken: list[Entry] = []
+        room = self.size - len(self.page)
+        try:
+            for entry in found:
+                taken.append(entry)
+                if len(taken) >= room or monotonic() > self.due:
+                    count += len(taken)
+                    self.add(taken)
+                    taken, room = [], self.size - len(self.page)
+        finally:  # what came before an error counts
+            self.add(taken)
+        return count + len(taken)
+
+    def add(self, taken: Sequence[Entry]) -> None:
+        """Take entries that follow each other, without the root's marker; hand on a page that is full, or due."""
+        names = [entry.path for entry in taken]
+        if not _ROOT.isdisjoint(names):
+            taken = [entry for entry in taken if entry.path not in _ROOT]
+            names = [entry.path for entry in taken]
+        if not names:
+            return
+        if self.ordered:
+            self.last_normal = ascending(names, self.last, self.last_normal)
+        self.before, self.last = names[-2] if len(names) > 1 else self.last, names[-1]
+        self.count += len(names)
+        self.page += rows_of(names, taken, self.service, self.prefix)
+        if len(self.page) >= self.size or monotonic() > self.due:
+            self.send_page(alive=True)
 
     def confirm_end(self) -> None:
         """Ask again from just before the last key: the answer must show it, and whatever else had been left out."""

@@ -15,13 +15,14 @@ from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from trueup import keys
-from trueup.stores.frames import HEARTBEAT, Order, packed
-from trueup.stores.rows import Row, row
+from trueup.stores.frames import HEARTBEAT, packed
+from trueup.stores.order import Order, ascending
+from trueup.stores.rows import rows_of
 from trueup.stores.scale import Scale
 
 if TYPE_CHECKING:
     from opendal import AsyncOperator
+    from opendal.types import Entry
 
     from trueup.stores.lister import Listing
 
@@ -175,10 +176,8 @@ class Ranges:
         self._plan()
 
     async def _pages(self, this: Range) -> None:
-        service, prefix, size = self._listing.service, self._listing.prefix, self._listing.size
-        rows: list[Row] = []
-        names: list[str] = []
-        last, last_normal = this.after, ""
+        found: list[Entry] = []
+        last_normal = ""
         due = monotonic() + HEARTBEAT
         async for entry in await self._operator.list("/", recursive=True, start_after=this.after):
             key = entry.path
@@ -192,22 +191,18 @@ class Ranges:
             if this.end is not None and key > this.end:
                 this.following = key
                 break
-            normal = key if key.isascii() else keys.normal(key)
-            if normal <= last_normal and (normal != last_normal or key <= last):
-                raise Order(key)
-            last, last_normal = key, normal
-            names.append(key)
-            made = row(key, entry.metadata, service, prefix)
-            if made is not None:
-                rows.append(made)
-            if len(names) >= size or monotonic() > due:
-                await self._page(this, names, rows)
-                names, rows, due = [], [], monotonic() + HEARTBEAT
-        if names:
-            await self._page(this, names, rows)
+            found.append(entry)
+            if len(found) >= self._listing.size or monotonic() > due:
+                last_normal = await self._page(this, found, last_normal)
+                found, due = [], monotonic() + HEARTBEAT
+        if found:
+            await self._page(this, found, last_normal)
 
-    async def _page(self, this: Range, names: list[str], rows: list[Row]) -> None:
-        """Keep a page until its turn comes."""
+    async def _page(self, this: Range, found: list[Entry], last_normal: str) -> str:
+        """Keep a page until its turn comes; the normal form of its last key."""
+        names = [entry.path for entry in found]
+        normal = ascending(names, this.last, last_normal)
+        rows = rows_of(names, found, self._listing.service, self._listing.prefix)
         before = names[-2] if len(names) > 1 else ""
         frame = packed(("rows", rows)) if rows else b""
         this.pages.append(Page(frame, len(names), names[0], before, names[-1]))
@@ -224,3 +219,4 @@ class Ranges:
             self._plan()
             await this.room.wait()
             this.waits = False
+        return normal

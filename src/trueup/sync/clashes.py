@@ -6,6 +6,7 @@ meet something below it is kept on a stack until the keys have passed it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,6 +59,20 @@ class Clashes:
                 elif (above_now[side] and after[side]) or (above_after[side] and now[side]):
                     self.freed.add(above)
         stack.append((key, now, after))
+
+    def watch_untouched(self, keys: Sequence[str]) -> bool:
+        """Note pairs that follow each other, which both sides hold and will hold. False, and nothing is noted, where
+        they may lie below an earlier one."""
+        if not self.possible:
+            return True
+        stack, first, last = self._stack, keys[0], keys[-1]
+        while stack and not first.startswith(stack[-1][0]):
+            stack.pop()
+        if stack:
+            return False
+        # A tree that holds all of them has none below another. Of what comes, only what begins like the last can be.
+        stack += [(key, _BOTH, _BOTH) for key in keys if last.startswith(key)]
+        return True
 
     def mend(self, plan: Plan) -> None:
         """Turn each blocked folder into one conflict, and bring deletes that free a path forward."""

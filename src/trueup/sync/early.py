@@ -10,6 +10,7 @@ not: into a bucket, copies begin once its own listing has ended.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -76,6 +77,11 @@ class Early:
         while self._next_begun is not None and self._next_begun < key:
             self._next_begun = next(self._begun, None)
         return self._next_begun == key
+
+    def has_begun_within(self, keys: Sequence[str]) -> bool:
+        """The same of any of these keys, which ascend."""
+        self.has_begun(keys[0])
+        return self._next_begun is not None and self._next_begun <= keys[-1]
 
     def tend(self) -> None:
         """As `Hands.tend`."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from operator import eq
+from typing import Final, NamedTuple
 
 from trueup.keys import normal
 from trueup.stores.base import Entry, OutOfOrder
+
+BLOCK: Final = 128
+"""Keys that are compared at once: few, because one that was touched makes those after it go the long way."""
 
 
 class SideOutOfOrder(Exception):
@@ -45,17 +50,29 @@ class Pair(NamedTuple):
     """The faulty entry, here or above, that makes this key unknown: nothing may be done with it on either side."""
 
 
-def pair(left: Iterable[Entry], right: Iterable[Entry], baseline: Iterable[Agreed]) -> Iterator[Pair]:
+def pair(
+    left: Iterable[Entry],
+    right: Iterable[Entry],
+    baseline: Iterable[Agreed],
+    *,
+    untouched: Callable[[Sequence[str]], bool] | None = None,
+) -> Iterator[Pair]:
     """Merge three streams, each ascending by normal form. Raises `SideOutOfOrder` for a listing that is not.
 
     An entry with a fault veils its own key and everything below it on both sides (a `marker` veils nothing and has no
     partner). Two spellings of one normal form on one side become one such entry.
+
+    Mostly nearly everything is as it was, and to make a pair of it is most of the work. So `untouched` is asked first
+    about keys that follow each other, of which both sides hold what the baseline says and nothing is veiled: those for
+    which it returns True are left out.
     """
-    lefts, rights, rows = iter(left), iter(right), iter(baseline)
+    all_left, all_right, all_rows = iter(left), iter(right), iter(baseline)
+    lefts, rights, rows = all_left, all_right, all_rows
     _, left_key, left_entry = _step("left", lefts, None, "")
     _, right_key, right_entry = _step("right", rights, None, "")
     base = next(rows, None)
     veils: list[Entry] = []
+    compared = 0
     while True:
         key = left_key if left_key is not None else right_key
         if right_key is not None and (key is None or right_key < key):
@@ -64,6 +81,29 @@ def pair(left: Iterable[Entry], right: Iterable[Entry], baseline: Iterable[Agree
             key = base.key
         if key is None:
             return
+        if compared:
+            compared -= 1
+        elif (
+            untouched is not None
+            and not veils
+            and left_entry is not None
+            and right_entry is not None
+            and base is not None
+            and left_key == right_key == base.key
+        ):
+            left_block = _block("left", left_entry, lefts)
+            right_block = _block("right", right_entry, rights)
+            base_block = [base, *islice(rows, BLOCK - 1)]
+            # Behind the last one a second spelling of it may come.
+            same = _same(left_block, right_block, base_block)[:-1]
+            first = len(same) if same and untouched(same) else 0
+            left_entry, right_entry, base = left_block[first], right_block[first], base_block[first]
+            key = left_key = right_key = base.key
+            # What was put back is never more than the next block takes, so these do not nest.
+            lefts = chain(left_block[first + 1 :], all_left)
+            rights = chain(right_block[first + 1 :], all_right)
+            rows = chain(base_block[first + 1 :], all_rows)
+            compared = len(base_block) - first - 1
         here_left = here_right = None
         here_base = None
         if left_key == key:
@@ -84,6 +124,31 @@ def pair(left: Iterable[Entry], right: Iterable[Entry], baseline: Iterable[Agree
         elif veils:
             veil = _covering(veils, key)
         yield Pair(key, here_left, here_right, here_base, veil)
+
+
+def _block(side: str, held: Entry, entries: Iterator[Entry]) -> list[Entry]:
+    """A side's next entries."""
+    try:
+        return [held, *islice(entries, BLOCK - 1)]
+    except OutOfOrder as signal:
+        raise SideOutOfOrder(side) from signal
+
+
+def _same(lefts: Sequence[Entry], rights: Sequence[Entry], rows: Sequence[Agreed]) -> Sequence[str]:
+    """The first keys of which both sides hold what the baseline says. Names of other than normal form do not count."""
+    left_keys, left_sizes, _, left_prints, _, _, left_faults, _ = zip(*lefts, strict=True)
+    right_keys, right_sizes, _, right_prints, _, _, right_faults, _ = zip(*rights, strict=True)
+    keys, _, _, sizes, _, left_agreed, right_agreed = zip(*rows, strict=True)
+    if not all(left_agreed) or not all(right_agreed) or any(left_faults) or any(right_faults):
+        return ()
+    same = len(rows)
+    for seen, agreed in (
+        (left_keys, keys), (left_sizes, sizes), (left_prints, left_agreed),
+        (right_keys, keys), (right_sizes, sizes), (right_prints, right_agreed),
+    ):  # fmt: skip
+        if seen != agreed:
+            same = min(same, [*map(eq, seen, agreed), False].index(False))
+    return keys[:same]
 
 
 def _step(

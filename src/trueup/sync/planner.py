@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
@@ -210,8 +210,7 @@ class _Builder:
         left = self._listing("left", ordered="left" not in unordered)
         right = self._listing("right", ordered="right" not in unordered)
         try:
-            pairs = pair(left, right, self._scope.rows(self._view.part.agreed(self._state)))
-            self._decide_all(pairs, pool)
+            self._decide_all(left, right, pool)
         finally:
             for listing in (left, right):
                 listing.close()
@@ -226,7 +225,7 @@ class _Builder:
                 yield from self._scope.entries(entries if self._scope.everything else heeded(entries))
         self._in_order.add(side)
 
-    def _decide_all(self, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> None:
+    def _decide_all(self, lefts: Iterator[Entry], rights: Iterator[Entry], pool: ThreadPoolExecutor) -> None:
         """Decide in key order; pairs whose content must be read are answered in the pool while later pairs wait."""
         mode, compare = self._config.mode, self._config.compare
         tally = self._tally
@@ -235,8 +234,9 @@ class _Builder:
         # What is looked up once here is looked up a million times below.
         early, again, watch = self._early, self._again.wanted if self._sides.reports else None, self._watch
         watched = early is not None or bool(self._casings) or self._clashes.possible
+        rows = self._scope.rows(self._view.part.agreed(self._state))
         count = 0
-        for item in pairs:
+        for item in pair(lefts, rights, rows, untouched=partial(self._pass_over, waiting)):
             count += 1
             if not count & OFTEN:
                 self._report()
@@ -340,6 +340,25 @@ class _Builder:
         self._clashes.watch(item, decision)
         for casing in self._casings:
             casing.watch(item, decision)
+
+    def _pass_over(self, waiting: Collection[object], keys: Sequence[str]) -> bool:
+        """Count pairs that follow each other, and that nobody touched. False where they have to be looked at one by
+        one; then nothing was done yet."""
+        if self._sides.reports or self._casings or not self._held.keys().isdisjoint(keys):
+            return False
+        if self._early is not None or self._clashes.possible:
+            if waiting or (self._early is not None and self._early.has_begun_within(keys)):
+                return False
+            if not self._clashes.watch_untouched(keys):
+                return False
+            if self._early is not None:
+                self._early.passed(keys[0])
+        self._tally.left += len(keys)
+        self._tally.right += len(keys)
+        self._tally.baseline += len(keys)
+        self._tally.unchanged += len(keys)
+        self._report()
+        return True
 
     def _add(self, item: Pair, decision: Decision, answer: Answer) -> None:
         key, left, right, base, _ = item
