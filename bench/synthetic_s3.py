@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 
@@ -24,21 +25,28 @@ from bench.loopback import Answer, Request, error, serve
 
 PER_FOLDER = 250
 NAME = re.compile(r"keys-(\d+)-[a-z0-9-]+")
-SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835
-"""An odd number: multiplying by it makes each number another 128-bit ETag."""
+SPREAD = 0x9E3779B97F4A7C15F39D
+"""An odd number: multiplying by it makes each folder's number another 80-bit half of an ETag."""
 
 
 def key_at(number: int) -> str:
     """The key with this number. Keys ascend as their numbers do."""
-    return f"photos/{number // PER_FOLDER:06}/image-{number:09}.jpg"
+    folder, place = divmod(number, PER_FOLDER)
+    return f"photos/{folder:06}/image-{folder:06}{place:03}.jpg"
 
 
 def etag_at(number: int) -> str:
-    return f"{(number + 1) * SPREAD & (1 << 128) - 1:032x}"
+    folder, place = divmod(number, PER_FOLDER)
+    return mark_of(folder) + f"{(place + 1) * SPREAD & (1 << 48) - 1:012x}"
+
+
+def mark_of(folder: int) -> str:
+    """How the ETags of a folder begin."""
+    return f"{(folder + 1) * SPREAD & (1 << 80) - 1:020x}"
 
 
 def size_at(number: int) -> int:
-    return 1000 + number * 37 % 100_000
+    return 1000 + number % PER_FOLDER * 397
 
 
 def first_not_below(key: str, count: int) -> int:
@@ -53,16 +61,38 @@ def first_not_below(key: str, count: int) -> int:
     return low
 
 
-@lru_cache(maxsize=64)
-def entries(start: int, end: int) -> bytes:
-    """The XML of some keys. Kept for a while, because the other bucket is asked for the same ones next."""
-    mark = "<LastModified>2025-06-03T10:00:00.000Z</LastModified>"
-    return "".join(
-        f"<Contents><Key>photos/{number // PER_FOLDER:06}/image-{number:09}.jpg</Key>{mark}<ETag>&quot;"
-        f"{(number + 1) * SPREAD & (1 << 128) - 1:032x}&quot;</ETag><Size>{1000 + number * 37 % 100_000}</Size>"
+def row(number: int) -> bytes:
+    """The XML of one key."""
+    return (
+        f"<Contents><Key>{key_at(number)}</Key><LastModified>2025-06-03T10:00:00.000Z</LastModified>"
+        f"<ETag>&quot;{etag_at(number)}&quot;</ETag><Size>{size_at(number)}</Size>"
         "<StorageClass>STANDARD</StorageClass></Contents>"
-        for number in range(start, end)
     ).encode()
+
+
+FIRST = [row(place) for place in range(PER_FOLDER)]
+ENDS = [0, *accumulate(map(len, FIRST))]
+"""Where each row of a folder ends: the same in all, up to 250 million keys. What differs is number and mark."""
+
+
+@lru_cache(maxsize=256)
+def folder_rows(folder: int) -> bytes:
+    """The XML of a folder's keys: the first folder's with another number and mark. The clients that are measured share
+    the processors with this server, so it shall cost little; and it is kept for a while, because the other bucket is
+    asked for the same ones next."""
+    first = b"".join(FIRST).replace(b"000000", b"%06d" % folder)
+    return first.replace(mark_of(0).encode(), mark_of(folder).encode())
+
+
+def entries(start: int, end: int) -> bytes:
+    """The XML of some keys."""
+    parts = []
+    while start < end:
+        folder, place = divmod(start, PER_FOLDER)
+        until = min(PER_FOLDER, place + end - start)
+        parts.append(folder_rows(folder)[ENDS[place] : ENDS[until]])
+        start += until - place
+    return b"".join(parts)
 
 
 def listing(count: int, query: dict[str, str]) -> Answer:
