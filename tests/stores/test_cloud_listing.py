@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.servers.faulty_s3 import FaultyS3
 from tests.servers.kinds import s3_client
 from trueup.config import StoreConfig
 from trueup.errors import AccessDenied, BucketMissing, CredentialsExpired, ListingUnfinished, StoreError, Unreachable
+from trueup.stores import lister
 from trueup.stores.base import Entry, OutOfOrder
 from trueup.stores.cloud import CloudStore
 
@@ -109,6 +112,35 @@ def test_one_page_out_of_order_asks_for_sorting(five: FaultyS3) -> None:
     with pytest.raises(OutOfOrder):
         list(store.list())
     assert [entry.key for entry in store.list(ordered=False)] == [f"k{number}" for number in range(5)]
+
+
+def test_what_came_before_a_key_out_of_order_is_told(faulty_s3: FaultyS3) -> None:
+    faulty_s3.objects.update({f"k{number:02}": b"x" for number in range(20)} | {"Z": b"x"})
+    faulty_s3.faults.order = str.lower  # a server that sorts without case
+    entries = opened(faulty_s3).list()
+    told = [next(entries).key for _ in range(20)]
+    with pytest.raises(OutOfOrder):
+        next(entries)
+    assert told == [f"k{number:02}" for number in range(20)]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_object_that_cannot_be_read_ends_the_listing_after_what_came_before_it(
+    ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(number: int) -> SimpleNamespace:
+        md5 = "a" if number == 2 else None
+        metadata = SimpleNamespace(content_length=1, etag='"e"', content_md5=md5, last_modified=None)
+        return SimpleNamespace(path=f"k{number}", metadata=metadata)
+
+    sent: list[str] = []
+    monkeypatch.setattr(lister, "send", lambda frame: sent.extend(row[0] for row in frame[1]))
+    request = {"service": "azblob", "prefix": "p/", "start": "", "ordered": ordered, "byte_ordered": True, "page": 3}
+    listing = lister.Listing(SimpleNamespace(), request | {"at_once": 1})
+    with pytest.raises(binascii.Error):
+        listing.drain(map(told, range(4)))
+    listing.send_page()
+    assert (sent, listing.count) == (["k0", "k1"], 3)
 
 
 def test_a_server_that_answers_everything_with_a_page_is_not_an_empty_bucket(faulty_s3: FaultyS3) -> None:

@@ -1,4 +1,4 @@
-"""Rows of a page at once, against those of one object after the other."""
+"""What is told of a page at once, against what is told of one object after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trueup.stores.order import Order, ascending
-from trueup.stores.rows import row, rows_of
+from trueup.stores.rows import columns_of, row, rows_of
 
 NAME = st.one_of(
     st.text("ab0/.-_ ~\\\0\né", min_size=1, max_size=8),
@@ -49,15 +49,24 @@ def test_a_page_is_its_objects(objects, service, prefix):
         for name, size, etag, md5, modified in objects
     ]
     alone = [row(each.path, each.metadata, service, prefix) for each in found]
-    assert rows_of([each.path for each in found], found, service, prefix) == [
-        made for made in alone if made is not None
-    ]
+    names = [each.path for each in found]
+    assert list(rows_of(names, found, service, prefix)) == [made for made in alone if made is not None]
+    if columns := columns_of(names, found, service, prefix):
+        assert [(*fields, "", "") for fields in zip(*columns, strict=True)] == alone
+
+
+@pytest.mark.parametrize(
+    "odd", ["a/", "/a", " a", "a ", "a//b", "a/./b", "a/.trueup-x", "a\0b", "a\xa0", "a\ud800", "x" * 1100]
+)
+def test_one_odd_name_has_a_page_looked_at_one_by_one(odd):
+    assert columns_of(["b", odd], [], "s3", "") is None
 
 
 def test_a_time_is_told_to_the_microsecond():
     at = datetime(2026, 11, 22, 10, 20, 30, 123457, tzinfo=UTC)
     metadata = SimpleNamespace(content_length=1, etag='"x"', content_md5=None, last_modified=at)
-    assert rows_of(["a"], [SimpleNamespace(path="a", metadata=metadata)], "s3", "")[0][2] == 1795342830123457000
+    columns = columns_of(["a"], [SimpleNamespace(path="a", metadata=metadata)], "s3", "")
+    assert columns == (["a"], [1], [1795342830123457000], ["x"], [""], ["x"])
 
 
 @settings(max_examples=500)
@@ -71,8 +80,11 @@ def test_names_ascend_by_their_normal_forms(names):
     if [(normal(name), name) for name in names] == sorted((normal(name), name) for name in names):
         assert ascending(names[1:], names[0], normal(names[0])) == normal(names[-1])
     else:
-        with pytest.raises(Order):
+        with pytest.raises(Order) as caught:
             ascending(names[1:], names[0], normal(names[0]))
+        before = names[: caught.value.before + 1]
+        assert [(normal(name), name) for name in before] == sorted((normal(name), name) for name in before)
+        assert names[len(before)] == str(caught.value)
 
 
 def test_a_name_that_comes_twice_does_not_ascend():

@@ -1,7 +1,8 @@
 """What a listing's helper process tells its parent, and how.
 
 Frames: four bytes of length, then a marshalled tuple: `("rows", [row, ...])` with rows in the order of `Entry`'s
-fields, `("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
+fields, `("columns", [key, ...], [size, ...], ...)` with those fields of a page in which nothing has a fault,
+`("order", key)`, `("broken", why)`, `("error", class, text)`, `("finished", count)`.
 """
 
 from __future__ import annotations

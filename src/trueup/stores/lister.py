@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trueup import keys
 from trueup.stores.frames import HEARTBEAT, packed, receive, send, write
 from trueup.stores.order import Order, ascending
-from trueup.stores.rows import Row, rows_of, unaddressable
+from trueup.stores.rows import Row, columns_of, rows_of, unaddressable
 
 if TYPE_CHECKING:
     from opendal import Operator
@@ -199,9 +199,10 @@ class Listing:
             for entry in found:
                 taken.append(entry)
                 if len(taken) >= room or monotonic() > self.due:
-                    count += len(taken)
-                    self.add(taken)
-                    taken, room = [], self.size - len(self.page)
+                    full, taken = taken, []  # never twice, whatever comes of them
+                    count += len(full)
+                    self.add(full)
+                    room = self.size - len(self.page)
         finally:  # what came before an error counts
             self.add(taken)
         return count + len(taken)
@@ -215,10 +216,18 @@ class Listing:
         if not names:
             return
         if self.ordered:
-            self.last_normal = ascending(names, self.last, self.last_normal)
+            try:
+                self.last_normal = ascending(names, self.last, self.last_normal)
+            except Order as signal:
+                self.add(taken[: signal.before])
+                raise
         self.before, self.last = names[-2] if len(names) > 1 else self.last, names[-1]
         self.count += len(names)
-        self.page += rows_of(names, taken, self.service, self.prefix)
+        if len(names) == self.size and (columns := columns_of(names, taken, self.service, self.prefix)):
+            self.send(("columns", *columns))
+            return
+        # One by one: what comes before an object that cannot be read counts.
+        self.page.extend(rows_of(names, taken, self.service, self.prefix))
         if len(self.page) >= self.size or monotonic() > self.due:
             self.send_page(alive=True)
 
@@ -270,12 +279,17 @@ class Listing:
     def send_page(self, *, alive: bool = False) -> None:
         """Send the rows there are. `alive`: also none, so that the parent hears that keys come, if only such as are
         none of its business."""
-        self.due = monotonic() + HEARTBEAT
         if self.page or alive:
-            began = monotonic()
-            send(("rows", self.page))
-            self.sending += monotonic() - began
+            self.send(("rows", self.page))
             self.page.clear()
+
+    def send(self, frame: tuple[Any, ...]) -> None:
+        """Send a frame of what was listed."""
+        began = monotonic()
+        send(frame)
+        now = monotonic()
+        self.sending += now - began
+        self.due = now + HEARTBEAT
 
 
 class Sampler:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import repeat
 from typing import IO, Any, Final
 
 from trueup.errors import ListingUnfinished
@@ -49,6 +50,9 @@ def entries(place: Place, *, start: str = "", ordered: bool = True) -> Generator
                 case "rows":
                     count += len(frame[1])
                     yield from map(_entry, frame[1])
+                case "columns":
+                    count += len(frame[1])
+                    yield from map(_entry, zip(*frame[1:], repeat(""), repeat("")))
                 case "finished":
                     return
                 case _:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trueup.stores.frames import HEARTBEAT, packed
 from trueup.stores.order import Order, ascending
-from trueup.stores.rows import rows_of
+from trueup.stores.rows import columns_of, rows_of
 from trueup.stores.scale import Scale
 
 if TYPE_CHECKING:
@@ -202,9 +202,8 @@ class Ranges:
         """Keep a page until its turn comes; the normal form of its last key."""
         names = [entry.path for entry in found]
         normal = ascending(names, this.last, last_normal)
-        rows = rows_of(names, found, self._listing.service, self._listing.prefix)
+        frame = self._frame(names, found)
         before = names[-2] if len(names) > 1 else ""
-        frame = packed(("rows", rows)) if rows else b""
         this.pages.append(Page(frame, len(names), names[0], before, names[-1]))
         this.last, this.tried = names[-1], False
         this.firsts.append(names[0])
@@ -220,3 +219,11 @@ class Ranges:
             await this.room.wait()
             this.waits = False
         return normal
+
+    def _frame(self, names: list[str], found: list[Entry]) -> bytes:
+        """As it is sent; nothing where all names are trueup's own."""
+        service, prefix = self._listing.service, self._listing.prefix
+        if columns := columns_of(names, found, service, prefix):
+            return packed(("columns", *columns))
+        rows = [*rows_of(names, found, service, prefix)]
+        return packed(("rows", rows)) if rows else b""

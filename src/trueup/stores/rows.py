@@ -5,7 +5,6 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
 
 Row = tuple[str, int, int, str, str, str, str, str]
 """The fields of an `Entry`, in order; a plain tuple goes through `marshal`."""
-
+Columns = tuple[list[str], list[int], list[int], list[str], list[str], list[str]]
+"""The same fields of many, each by itself, and without those of a fault."""
 
 _METADATA: Final = attrgetter("metadata")
 _SIZE: Final = attrgetter("content_length")
@@ -27,16 +27,23 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def rows_of(names: Sequence[str], found: Sequence[Entry], service: str, prefix: str) -> list[Row]:
-    """Listed objects, whose names were taken from them, but those of trueup's own. A million take a third of the time
-    that they would take one by one."""
-    if service == "s3" and _plain(names, prefix):  # as most are, by the million
-        told = [*map(_METADATA, found)]
-        etags = [etag.strip('"') if etag else "" for etag in map(_ETAG, told)]
-        md5s = [etag if len(etag) == 32 else "" for etag in etags]
-        return [*zip(names, map(_SIZE, told), _mtimes(told), etags, md5s, etags, repeat(""), repeat(""))]
-    rows = (row(name, entry.metadata, service, prefix) for name, entry in zip(names, found, strict=True))
-    return [made for made in rows if made is not None]
+def rows_of(names: Sequence[str], found: Sequence[Entry], service: str, prefix: str) -> Iterator[Row]:
+    """Listed objects, whose names were taken from them, but those of trueup's own."""
+    for name, entry in zip(names, found, strict=True):
+        made = row(name, entry.metadata, service, prefix)
+        if made is not None:
+            yield made
+
+
+def columns_of(names: list[str], found: Sequence[Entry], service: str, prefix: str) -> Columns | None:
+    """The same, field by field; None where a name is odd. A million take a third of the time that they would take one
+    by one."""
+    if service != "s3" or not _plain(names, prefix):
+        return None
+    told = [*map(_METADATA, found)]
+    etags = [etag.strip('"') if etag else "" for etag in map(_ETAG, told)]
+    md5s = [etag if len(etag) == 32 else "" for etag in etags]
+    return names, [*map(_SIZE, told)], [*_mtimes(told)], etags, md5s, etags
 
 
 def _plain(names: Sequence[str], prefix: str) -> bool:
