@@ -36,8 +36,7 @@ TOKEN = re.compile(rb"<NextContinuationToken>(.*?)</NextContinuationToken>")
 class Planning:
     """Planning two buckets of `keys` keys each. The `first` run knows nothing, adopts every pair and records that; the
     `next` one, a dry run, finds nothing to do: up to `PLANNING_KEYS` the median of three, in turns with rclone's, with
-    the most memory of any. `server_seconds`: what fetching one side's listing takes without any
-    work on it."""
+    the most memory of any. `server_seconds`: what fetching one side's listing takes without any work on it."""
 
     keys: int
     server_seconds: float

@@ -224,8 +224,8 @@ def _planning(growth: Sequence[Growth]) -> Iterable[str]:
     yield "Equal listings on both sides, from a server that makes them up. *First*: nothing is remembered, every pair"
     yield "is adopted and recorded. *Next*: every pair is remembered. *Server*: fetching one side's listing. *CPU*: of"
     yield "each tool with its helpers, without the server. *Kept*: the pair's memory on the disk. *rclone*: its dry run"
-    yield "over the same buckets, with `--checksum --fast-list`; it holds both listings in memory. Both: the median of"
-    yield "three in turns, up to 1,000,000 keys."
+    yield "over the same buckets, with `--checksum --fast-list`; it holds both listings in memory. *Next* and"
+    yield "*rclone*: the median of three in turns, up to 1,000,000 keys."
     yield ""
     first, following = ("first, s", "CPU, s", "µs a key", "MB"), ("next, s", "CPU, s", "µs a key", "MB")
     peer = ("rclone, s", "CPU, s", "MB")

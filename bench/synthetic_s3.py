@@ -26,7 +26,7 @@ from bench.loopback import Answer, Request, error, serve
 PER_FOLDER = 250
 NAME = re.compile(r"keys-(\d+)-[a-z0-9-]+")
 SPREAD = 0x9E3779B97F4A7C15F39D
-"""An odd number: multiplying by it makes each folder's number another 80-bit half of an ETag."""
+"""An odd number: multiplying by it makes each folder's number another 80 bits, with which its ETags begin."""
 
 
 def key_at(number: int) -> str:

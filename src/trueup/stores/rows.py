@@ -36,8 +36,7 @@ def rows_of(names: Sequence[str], found: Sequence[Entry], service: str, prefix: 
 
 
 def columns_of(names: list[str], found: Sequence[Entry], service: str, prefix: str) -> Columns | None:
-    """The same, field by field; None where a name is odd. A million take a third of the time that they would take one
-    by one."""
+    """The same, field by field, which is cheaper; None where a name is odd, or the service another than S3."""
     if service != "s3" or not _plain(names, prefix):
         return None
     told = [*map(_METADATA, found)]
@@ -47,7 +46,7 @@ def columns_of(names: list[str], found: Sequence[Entry], service: str, prefix: s
 
 
 def _plain(names: Sequence[str], prefix: str) -> bool:
-    """Whether none of these names is odd to S3."""
+    """Whether no name is odd to S3: `_odd`, of many at once."""
     together = "\n".join(names)
     return (
         min(names) >= "0"  # which follows "/"
@@ -126,7 +125,7 @@ def _ordinary(key: str, size: int, mtime_ns: int, etag: str, content_md5: str | 
 
 
 def _mtimes(found: Iterable[Metadata]) -> Iterator[int]:
-    """Of many. Neighbours were often uploaded in one second, and clouds tell no less."""
+    """Of many. Neighbours were often uploaded in the same second, and S3 tells whole seconds."""
     last, last_ns = None, 0
     for modified in map(_MODIFIED, found):
         if modified != last:
