@@ -90,6 +90,9 @@ def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
     }
     with _helper(request, folder) as answers:
         done = _followed(answers, target, folder, rules, watch)
+    if done is None:
+        _emptied(folder)  # only now that its helper, which may have gone on writing, is gone
+        raise rules.too_large(target.shown, None)
     path = folder / PurePosixPath(done["file"]).name
     size = path.stat().st_size
     if size > rules.max_size:
@@ -103,14 +106,13 @@ def fetch(url: str, folder: Path, rules: Rules, *, heard: Heard) -> Fetched:
 
 def _followed(
     answers: queue.Queue[dict[str, Any] | None], target: Target, folder: Path, rules: Rules, watch: Watch
-) -> Mapping[str, Any]:
-    """What the helper says last, if all went well."""
+) -> Mapping[str, Any] | None:
+    """What the helper says last, if all went well; None when the fetch is larger than allowed."""
     while True:
         watch.tick()
         # Its own account of the size is not enough: not every way of fetching tells it.
         if _weight(folder) > rules.max_size:
-            _emptied(folder)
-            raise rules.too_large(target.shown, None)
+            return None
         try:
             answer = answers.get(timeout=_STEP)
         except queue.Empty:
@@ -119,20 +121,19 @@ def _followed(
             raise FetchUnfinished(f"{target.shown} could not be fetched: yt-dlp ended unexpectedly", cure=LATER)
         if "file" in answer:
             return answer
+        if answer.get("failed") == "large":
+            return None
         if "failed" in answer:
-            raise _failure(answer["failed"], answer["why"], target, folder, rules)
+            raise _failure(answer["failed"], answer["why"], target, rules)
         watch.size, watch.total = answer["size"], answer["total"]
 
 
-def _failure(kind: str, why: str, target: Target, folder: Path, rules: Rules) -> Exception:
+def _failure(kind: str, why: str, target: Target, rules: Rules) -> Exception:
     # Addresses in its words may hold secrets.
     words = keys.display(re.sub(r"\w+://\S+", "its URL", " ".join(why.split())).removeprefix("ERROR: ")[:300])
     match kind:
         case "refused":
             return rules.refused(f"{target.shown} is not fetched: {words}")
-        case "large":
-            _emptied(folder)
-            return rules.too_large(target.shown, None)
         case "full":
             return NoSpace(f"{target.shown} cannot be fetched: the disk is full", cure="Free some space and run again")
         case "later":

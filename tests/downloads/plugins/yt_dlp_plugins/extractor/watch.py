@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import subprocess
+from itertools import count
 from pathlib import Path
 
 from yt_dlp.extractor.common import InfoExtractor
@@ -20,8 +21,8 @@ class WatchIE(InfoExtractor):
             return self.playlist_result([self.url_result(one) for one in page["entries"]], number)
         if "program" in page:
             subprocess.run(page["program"], check=True)
-        if "writes" in page:
-            Path("filler").write_bytes(bytes(page["writes"]))
+        for one in count() if "writes" in page else ():
+            Path(f"filler{one}").write_bytes(bytes(page["writes"]))
         if "module" in page:
             importlib.import_module(page["module"])
         return {"id": number, **page}
