@@ -25,16 +25,17 @@ ROUND_TRIP = 0.02
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where the server is. `transfers`: as many at once as rclone is fastest with; each has a connection of its own,
-    and it makes one in a tenth of a second."""
+    and it makes one in a tenth of a second. Without, rclone runs as it comes."""
 
     case: str
     port: str
-    transfers: int
+    transfers: int | None
 
 
 PLACES = (
     Place(case=f"sftp: download {FILES:,} small files", port="port", transfers=8),
     Place(case=f"sftp: the same, {ROUND_TRIP * 1000:g} ms away", port="far", transfers=32),
+    Place(case="sftp: the same, rclone as it comes", port="far", transfers=None),
 )
 
 
@@ -85,11 +86,14 @@ class Downloads:
 
     def _command(self, tool: str, place: Place, home: Path, into: Path) -> list[str]:
         if tool == "trueup":
-            command = [str(tools.BIN / "trueup"), "sync", str(into), "bench", "--pull", "--workers", str(tools.AT_ONCE)]
-            return [*command, "--json", "--config", str(home / "trueup.toml")]
+            command = [str(tools.BIN / "trueup"), "sync", str(into), "bench", "--pull", "--json"]
+            return [*command, "--config", str(home / "trueup.toml")]
+        command = [str(tools.BIN / "rclone"), "sync", f"bench:{tools.PREFIX}", str(into)]
+        if place.transfers is None:
+            return command
         # Without the check for md5sum on the server, rclone compares sizes after each file, as trueup does.
-        at_once = ["--transfers", str(place.transfers), "--checkers", str(place.transfers), "--sftp-disable-hashcheck"]
-        return [str(tools.BIN / "rclone"), "sync", f"bench:{tools.PREFIX}", str(into), *at_once]
+        at_once = str(place.transfers)
+        return [*command, "--transfers", at_once, "--checkers", at_once, "--sftp-disable-hashcheck"]
 
     def _environ(self, home: Path, place: Place) -> dict[str, str]:
         port, hosts = self._facts[place.port], self._facts["known_hosts"]

@@ -113,7 +113,7 @@ def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch):
         ("[sync.n]\nleft='a'\nright='b'\nprefer='best'", "prefer"),
         ("[sync.n]\nleft='a'\nright='b'\ndelete='perhaps'", "neither true nor false"),
         ("[sync.n]\nleft='a'\nright='b'\nworkers='many'", "whole number"),
-        ("[sync.n]\nleft='a'\nright='b'\nworkers=0", "1 to 256"),
+        ("[sync.n]\nleft='a'\nright='b'\nworkers=257", "1 to 256"),
         ("[sync.n]\nleft='a'\nright='b'\nmax_delete='half'", "max_delete"),
         ("[sync.n]\nleft='a'\nright='b'\nbwlimit='fast'", "not a size"),
         ("[sync.n]\nleft='a'\nright='b'\ninclude=3", "include = 3 is not a list"),

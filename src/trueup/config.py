@@ -57,7 +57,8 @@ class SyncConfig:
     max_delete: str = "50%"
     force: bool = False
     trash: bool = True
-    workers: int = 32
+    workers: int = 0
+    """Transfers at once; 0 is as many as suit the two places."""
     bwlimit: int = 0
     """Bytes a second over all transfers of the run; 0 is no limit."""
     release: bool = False
@@ -77,8 +78,8 @@ class SyncConfig:
                 raise ConfigError(f"preserve = {value!r} is unknown", cure=f"Use some of: {', '.join(PRESERVED)}")
         if not re.fullmatch(r"\d+%?", self.max_delete):
             raise ConfigError(f"max_delete = {self.max_delete!r} is unusable", cure="Write a number or a percentage")
-        if not 1 <= self.workers <= 256:
-            raise ConfigError(f"workers = {self.workers} is unusable", cure="Use 1 to 256")
+        if not 0 <= self.workers <= 256:
+            raise ConfigError(f"workers = {self.workers} is unusable", cure="Use 1 to 256, or leave it out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

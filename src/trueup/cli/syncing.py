@@ -127,7 +127,9 @@ def sync(
         str | None,
         _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded."),
     ] = None,
-    workers: Annotated[int | None, _value(_SPEED, "--workers", metavar="N", text="Transfers at once [32].")] = None,
+    workers: Annotated[
+        int | None, _value(_SPEED, "--workers", metavar="N", text="Transfers at once [32; 128 with SFTP].")
+    ] = None,
     bwlimit: Annotated[
         str | None, _value(_SPEED, "--bwlimit", metavar="RATE", text="Bytes a second over all transfers, like 2MiB.")
     ] = None,

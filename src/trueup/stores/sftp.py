@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 4
 """Pieces of one file that are asked for before the first is used; each is many requests."""
+_TRANSFERS: Final = 128
+"""Each small file takes two round trips: 1,000 of them from a server 20 ms away took 2.7 s with 32 at once, 2.0 s with
+96, and with one next door it makes no difference."""
 _BLOCK: Final = 4 * CHUNK
 """Bytes that are sent as one block of many requests."""
 
@@ -64,10 +67,10 @@ class SftpStore(PlainFiles):
     @property
     def features(self) -> Features:
         if self._features is None:
+            known = Features(tree=True, keeps_mtime=True, transfers=_TRANSFERS)
             if not self.exists():  # nothing to ask yet, and the answer must not be remembered
-                return Features(tree=True, keeps_mtime=True)
-            folds = self._link.ask(self._tree.folds_case)
-            self._features = Features(tree=True, folds_case=folds, keeps_mtime=True)
+                return known
+            self._features = replace(known, folds_case=self._link.ask(self._tree.folds_case))
         return self._features
 
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:  # noqa: ARG002

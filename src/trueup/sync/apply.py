@@ -196,7 +196,7 @@ class Application:
                 if not apart(self._sides[side].exists):
                     self._sides[side].create()
                 self._leaves_files[side] = self._sides[side].features.tree
-            self._opened = Crew(self._config.workers, self._effects.do, name="transfer")
+            self._opened = Crew(self._sides.workers(self._config), self._effects.do, name="transfer")
         return self._opened
 
     def _run_phase(self, phase: Phase) -> None:
@@ -410,7 +410,7 @@ class Application:
             agreed, forgotten, settled = [], [], []
             drifts: Iterable[str] = repeat("")
             if self._plan.stale:
-                with ThreadPoolExecutor(self._config.workers, thread_name_prefix="look") as pool:
+                with ThreadPoolExecutor(self._sides.workers(self._config), thread_name_prefix="look") as pool:
                     drifts = list(pool.map(self._effects.drift, batch))
             for item, drift in zip(batch, drifts, strict=False):
                 if drift:
