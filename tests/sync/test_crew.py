@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trueup.sync.crew import Crew
+
+
+def crew_of(size: int, do: Callable[[int], int], *, most_large: int = 1) -> Crew[int, int]:
+    """A crew to whom 1,000 and more is large."""
+    return Crew(size, do, large=lambda task: task >= 1000, most_large=most_large, name="test")
 
 
 @contextmanager
@@ -22,7 +30,7 @@ def stuck(size: int) -> Iterator[tuple[Crew[int, int], threading.Event, list[int
         go.wait(20)
         return -task
 
-    with closing(Crew(size, do, name="test")) as crew:
+    with closing(crew_of(size, do)) as crew:
         yield crew, go, begun
         go.set()
 
@@ -31,7 +39,7 @@ def stuck(size: int) -> Iterator[tuple[Crew[int, int], threading.Event, list[int
 @pytest.mark.parametrize("tasks", [0, 1, 31, 5000])
 def test_every_task_is_done_once(size: int, tasks: int) -> None:
     found: list[int] = []
-    with closing(Crew[int, int](size, lambda task: -task, name="test")) as crew:
+    with closing(crew_of(size, lambda task: -task)) as crew:
         for begin in range(0, tasks, 256):
             crew.give(range(begin, min(begin + 256, tasks)))
             while not crew.wants:
@@ -69,7 +77,7 @@ def test_closing_ends_the_threads_and_begins_nothing_more() -> None:
 
 
 def test_a_crew_works_on_after_it_ran_dry() -> None:
-    with closing(Crew[int, int](3, lambda task: task + 1, name="test")) as crew:
+    with closing(crew_of(3, lambda task: task + 1)) as crew:
         for number in range(50):
             crew.give([number])
             found: list[int] = []
@@ -89,9 +97,62 @@ def test_a_system_without_room_for_more_threads_has_the_work_done_by_fewer(monke
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     found: list[int] = []
-    with closing(Crew[int, int](8, lambda task: -task, name="test")) as crew:
+    with closing(crew_of(8, lambda task: -task)) as crew:
         crew.give(range(100))
         while crew.open:
             found += crew.collect()
     assert len(found) == 100
     assert not any(thread.is_alive() for thread in started)
+
+
+@given(tasks=st.lists(st.sampled_from([1, 1000]), max_size=60), size=st.integers(1, 8), most_large=st.integers(1, 8))
+def test_few_large_ones_are_done_at_once_and_nobody_waits_for_ever(tasks: list[int], size: int, most_large: int):
+    lock = threading.Lock()
+    now = {1: 0, 1000: 0}
+    most = 0
+
+    def do(task: int) -> int:
+        nonlocal most
+        with lock:
+            now[task] += 1
+            most = max(most, now[1000])
+        time.sleep(0)
+        with lock:
+            now[task] -= 1
+        return task
+
+    found: list[int] = []
+    began = time.monotonic()
+    with closing(crew_of(size, do, most_large=most_large)) as crew:
+        for begin in range(0, len(tasks), 7):
+            crew.give(tasks[begin : begin + 7])
+        while crew.open:
+            found += crew.collect()
+            assert time.monotonic() - began < 20
+    assert sorted(found) == sorted(tasks)
+    assert most <= most_large
+
+
+def test_small_ones_go_on_beside_large_ones_that_take_long() -> None:
+    go = threading.Event()
+    together = threading.Barrier(3)
+
+    def do(task: int) -> int:
+        if task >= 1000:
+            go.wait(20)
+        else:
+            together.wait(20)  # all three at once, or never
+        return task
+
+    with closing(crew_of(8, do, most_large=2)) as crew:
+        crew.give([1000, 1001, 1, 2, 3, 1002])
+        found: list[int] = []
+        while len(found) < 3:
+            found += crew.collect()
+        assert sorted(found) == [1, 2, 3]
+        crew.give([4])
+        assert crew.take_back() == [1002, 4]  # the third large one waits, and what is behind it
+        go.set()
+        while crew.open:
+            found += crew.collect()
+    assert sorted(found) == [1, 2, 3, 1000, 1001]

@@ -128,7 +128,8 @@ def sync(
         _value(_SAFETY, "--explain", metavar="KEY", text="Say why this key is copied, skipped, held or excluded."),
     ] = None,
     workers: Annotated[
-        int | None, _value(_SPEED, "--workers", metavar="N", text="Transfers at once [32; 128 with SFTP].")
+        int | None,
+        _value(_SPEED, "--workers", metavar="N", text="Transfers at once [32; 96 with a bucket, 128 with SFTP]."),
     ] = None,
     bwlimit: Annotated[
         str | None, _value(_SPEED, "--bwlimit", metavar="RATE", text="Bytes a second over all transfers, like 2MiB.")

@@ -89,7 +89,7 @@ class Features:
     keeps_mtime: bool = False
     """`write(mtime_ns=…)` sets the modification time that `stat` later shows."""
     transfers: int = 32
-    """So many at once keep the way to it busy."""
+    """As many small files at once as keep the way to it busy."""
     dated: bool = False
     """Fingerprints are made of times, so that of a file modified a moment ago says little; so it is, too, wherever
     `keeps_mtime` is True."""

@@ -35,6 +35,10 @@ _READ: Final = 4 << 20
 _SMALL: Final = 1 << 20
 """Bytes of a download that needs no room from the budget."""
 
+_TRANSFERS: Final = 96
+"""4,000 small files to a server 50 ms away took 11.6 s with 32 at once, 4.5 s with 96, and no less with 128; next door
+it makes no difference. Twice as many connections are still allowed everywhere, as between two clouds."""
+
 _COPY_LIMIT: Final = 5 << 30
 """S3 copies larger objects only in parts, which OpenDAL does not do; 5 GiB counts for all, to be simple."""
 
@@ -73,6 +77,7 @@ class CloudStore:
             start=self._client.place.starts,
             metadata=True,
             sign=not {"skip_signature", "profile"} & self._client.place.options.keys(),
+            transfers=_TRANSFERS,
         )
 
     def guards_absent(self) -> bool:

@@ -25,6 +25,10 @@ from trueup.sync.plan import Plan
 from trueup.sync.planner import Sides
 from trueup.sync.state import JournalRow, PairState, RunRow
 
+LARGE: Final = 256 << 10
+"""Bytes of a file above which it keeps the wire busy, and takes memory; smaller ones mostly wait for answers."""
+LARGE_AT_ONCE: Final = 32
+"""Larger ones under way at once, where nobody says how many of all."""
 BATCH: Final = 256
 """Intents announced, and results committed, in one transaction."""
 PATIENCE: Final = 20
@@ -196,7 +200,13 @@ class Application:
                 if not apart(self._sides[side].exists):
                     self._sides[side].create()
                 self._leaves_files[side] = self._sides[side].features.tree
-            self._opened = Crew(self._sides.workers(self._config), self._effects.do, name="transfer")
+            self._opened = Crew(
+                self._sides.workers(self._config),
+                self._effects.do,
+                large=lambda item: item.bytes > LARGE,
+                most_large=self._config.workers or LARGE_AT_ONCE,
+                name="transfer",
+            )
         return self._opened
 
     def _run_phase(self, phase: Phase) -> None:

@@ -20,11 +20,26 @@ class Crew(Generic[Task, Result]):
     Neither side waits for the other once an item: a `ThreadPoolExecutor` wakes a thread for every item and its giver
     for every result, which costs more than a small file does. Here a thread that has finished takes the next task
     by itself, and the giver is woken when the tasks run out. `do` must not raise. One thread gives and collects.
+
+    Of the tasks that are `large`, at most `most_large` are done at once; the next one waits in the queue, and what is
+    behind it with it.
     """
 
-    def __init__(self, size: int, do: Callable[[Task], Result], *, name: str) -> None:
+    def __init__(
+        self,
+        size: int,
+        do: Callable[[Task], Result],
+        *,
+        large: Callable[[Task], bool],
+        most_large: int,
+        name: str,
+    ) -> None:
         self._size = size
         self._do = do
+        self._large = large
+        self._most_large = most_large
+        self._doing_large = 0
+        self._idle = 0
         self._tasks: deque[Task] = deque()
         self._results: deque[Result] = deque()
         self._more = threading.Condition()
@@ -90,13 +105,25 @@ class Crew(Generic[Task, Result]):
             thread.join()
 
     def _work(self) -> None:
+        large = False
         while True:
             with self._more:
-                while not self._tasks and not self._ended:
+                self._doing_large -= large
+                while not self._may_begin() and not self._ended:
+                    self._idle += 1
                     self._more.wait()
+                    self._idle -= 1
                 if not self._tasks:
                     return
                 task = self._tasks.popleft()
+                large = self._large(task)
+                self._doing_large += large
+                if self._idle and self._may_begin():  # it may have waited for this one's turn
+                    self._more.notify()
             self._results.append(self._do(task))
             if self.wants:
                 self._low.set()
+
+    def _may_begin(self) -> bool:
+        """Whether there is a task, and it is not one large one too many."""
+        return bool(self._tasks) and (self._doing_large < self._most_large or not self._large(self._tasks[0]))

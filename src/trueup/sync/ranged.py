@@ -38,6 +38,8 @@ STAGES: Final[Mapping[str, tuple[Phase, ...]]] = {
     "delete": (Phase.DELETE,),
 }
 """Nothing is deleted in any range before everything was copied in all."""
+_WORKERS: Final = 32
+"""Transfers at once of one part, where nobody says otherwise: other parts are under way beside it."""
 _DELETES: Final = (Action.DELETE_LEFT, Action.DELETE_RIGHT)
 
 
@@ -85,6 +87,8 @@ class Workplace:
     def apply(self, planned: Plan, row: RunRow, outputs: Outputs) -> Applied:
         """Do what a plan says, as the run of a row. Raises `DatabaseUnavailable` when it cannot be written down what
         was done: whoever tries again finds it begun."""
+        config = planned.header.config
+        planned.header = replace(planned.header, config=replace(config, workers=config.workers or _WORKERS))
         application = Application(
             planned, self.sides, self.state, row, listener=outputs.listener, stopped=outputs.stopped
         )
