@@ -231,8 +231,9 @@ def test_a_history_that_cannot_be_written_takes_nothing_from_the_run(world: Worl
 
 
 def test_a_state_that_fails_in_the_middle_ends_the_run_and_what_was_done_is_counted(world: World):
-    for number in range(600):
-        world.put("left", f"{number:03}", str(number))
+    many = 1200  # more than can be under way at once: a run that is slow to look writes them down in several steps
+    for number in range(many):
+        world.put("left", f"{number:04}", str(number))
     finished = []
 
     def listen(event: events.Event) -> None:
@@ -246,7 +247,7 @@ def test_a_state_that_fails_in_the_middle_ends_the_run_and_what_was_done_is_coun
     run = world.sync(outputs=Outputs(listener=listen), workers=1)
     assert (run.status, run.exit_code) == ("failed", 1)
     assert "the state file" in run.reason
-    assert run.counts["copy_right"] == len(finished) < 600
+    assert run.counts["copy_right"] == len(finished) < many
     assert len(finished) <= len(world.tree("right"))
     assert not world.temporaries()
 
