@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from bench import inputs, timing, tools
-from bench.tools import PEERS, PREFIX, TOOLS, Job
+from bench.tools import AT_ONCE, PEERS, PREFIX, TOOLS, Job
 from tests.servers.kinds import s3_client, s3_options
 
 SLOW = {"aws": 1}
@@ -48,10 +48,21 @@ class Case:
 class Rounds:
     """Runs cases: each tool once a round, in an order that turns, for as many rounds as the time allows."""
 
-    def __init__(self, facts: Mapping[str, str], folder: Path, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        facts: Mapping[str, str],
+        folder: Path,
+        *,
+        say: Callable[[str], None],
+        through: str = "",
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """`through` is the URL by which the tools reach the server, if not its own."""
         options = s3_options(facts["endpoint"])
+        self._endpoint = facts["endpoint"]
+        self._at_once = at_once
         self._facts = {
-            "endpoint": options["endpoint"],
+            "endpoint": through or options["endpoint"],
             "access_key": options["access_key_id"],
             "secret_key": options["secret_access_key"],
         }
@@ -121,6 +132,7 @@ class Rounds:
         return in_turns(case, names, once, rounds=rounds, until=until, say=self._say)
 
     def _run(self, tool: str, job: Job, home: Path) -> timing.Timing:
+        job = replace(job, at_once=self._at_once)
         return timing.run(TOOLS[tool](job), tools.environ(self._facts, home), folder=home)
 
     def _home(self) -> Path:
@@ -133,13 +145,13 @@ class Rounds:
     def _bucket(self) -> str:
         """A fresh bucket in which the server has already found room for objects."""
         name = f"bench-{next(self._numbers)}"
-        with closing(s3_client(self._facts["endpoint"])) as client:
+        with closing(s3_client(self._endpoint)) as client:
             client.create_bucket(Bucket=name)
             client.put_object(Bucket=name, Key="elsewhere/first", Body=b"1")
         return name
 
     def _drop(self, bucket: str) -> None:
-        with closing(s3_client(self._facts["endpoint"])) as client:
+        with closing(s3_client(self._endpoint)) as client:
             client.delete_bucket(Bucket=bucket)  # SeaweedFS deletes a bucket with all it holds
 
     def _filled_bucket(self, source: Path) -> str:
@@ -155,13 +167,13 @@ class Rounds:
 
     def _fill_in_one_piece(self, source: Path, bucket: str) -> None:
         """An object that came in one request has its MD5 as its ETag: a tool that verifies a download can."""
-        with closing(s3_client(self._facts["endpoint"])) as client:
+        with closing(s3_client(self._endpoint)) as client:
             for name in inputs.sizes(source):
                 with (source / name).open("rb") as body:
                     client.put_object(Bucket=bucket, Key=f"{PREFIX}/{name}", Body=body)
 
     def _listed(self, bucket: str) -> dict[str, int]:
-        with closing(s3_client(self._facts["endpoint"])) as client:
+        with closing(s3_client(self._endpoint)) as client:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PREFIX}/")
             found = partial(_relative, PREFIX)
             return {found(item["Key"]): item["Size"] for page in pages for item in page.get("Contents", [])}

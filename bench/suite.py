@@ -9,16 +9,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling, records, serving
+from bench import bookkeeping, ingesting, inputs, limits, over_ssh, reconciling, records, serving, tools
 from bench.comparison import Case, Rounds, Target
 from bench.report import slug
-from tests.servers import kinds
+from tests.servers import distance, kinds
 from tests.servers.shared import Plan, free_port, shared
 
 BARE = Target(reference="bare", share=1.25)
 HERE = Path(__file__).parent
 BEGAN = time.monotonic()
+FAR_FILES = 4000
 
 
 def script(name: str) -> Callable[[Path], Plan]:
@@ -34,6 +36,14 @@ def script(name: str) -> Callable[[Path], Plan]:
         )
 
     return plan
+
+
+def _relay(endpoint: str, _: Path) -> Plan:
+    """How the server of this URL is put at a distance."""
+    port, back = free_port(), str(urlsplit(endpoint).port)
+    command = [sys.executable, distance.__file__, str(port), back, str(over_ssh.ROUND_TRIP)]
+    far = f"http://127.0.0.1:{port}"
+    return Plan(commands=[command], ready=f"open://127.0.0.1:{port}", facts={"endpoint": far})
 
 
 class Suite:
@@ -52,6 +62,7 @@ class Suite:
     def run(self) -> None:
         # The comparison first: it takes as many rounds as its time allows, and the rest always takes about the same.
         self._compare()
+        self._far_away()
         self._over_ssh()
         if self.wanted("planning"):
             counts = [10_000, 100_000, 1_000_000, *([10_000_000] if self._full else [])]
@@ -157,6 +168,27 @@ class Suite:
             sized = replace(case, files=len(inputs.digests(source)), bytes=made[source])
             until = self._began + self._minutes * 60 * share
             self._add("cases", job(rounds, sized, source, rounds=self._times(times), until=until))
+
+    def _far_away(self) -> None:
+        """Small files to and from a server at the distance of the SFTP server's."""
+        away = f"{over_ssh.ROUND_TRIP * 1000:g} ms away"
+        jobs = (
+            (f"upload {FAR_FILES:,} small files, {away}", Rounds.upload),
+            (f"download {FAR_FILES:,} small files, {away}", Rounds.download),
+        )
+        wanted = [(name, job) for name, job in jobs if self.wanted(name)]
+        if not wanted:
+            return
+        source = self._folder / "far"
+        say("making far files …")
+        made = inputs.small_files(source, FAR_FILES, 7200)
+        facts = shared("seaweed", kinds.seaweed)
+        through = shared("far", partial(_relay, facts["endpoint"]))["endpoint"]
+        rounds = Rounds(facts, self._folder, say=say, through=through, at_once=tools.FAR_AT_ONCE)
+        for name, job in wanted:
+            case = replace(_case(name, without=() if self._full else ("aws",)), files=FAR_FILES, bytes=made)
+            until = self._began + self._minutes * 60
+            self._add("cases", job(rounds, case, source, rounds=self._times(1), until=until))
 
     def wanted(self, name: str) -> bool:
         return not self._only or any(word in name or word in slug(name) for word in self._only)

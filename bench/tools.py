@@ -18,6 +18,8 @@ PREFIX = "data"
 """Every job's part of its bucket."""
 AT_ONCE = 32
 """Transfers at once, for every tool."""
+FAR_AT_ONCE = 96
+"""The same to a server that is far away: what trueup does by itself with a bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,13 @@ class Job:
     """Few large files, rather than many small ones."""
     folder: Path
     bucket: str
+    at_once: int = AT_ONCE
 
 
 def trueup(job: Job) -> list[str]:
     mode = "--pull" if job.verb == "download" else "--push"
     places = [str(job.folder), f"s3://{job.bucket}/{PREFIX}"]
-    return [str(BIN / "trueup"), "sync", *places, mode, "--workers", str(AT_ONCE), "--json"]
+    return [str(BIN / "trueup"), "sync", *places, mode, "--workers", str(job.at_once), "--json"]
 
 
 def rclone(job: Job) -> list[str]:
@@ -44,13 +47,13 @@ def rclone(job: Job) -> list[str]:
     flags = []
     if job.large:
         flags += ["--s3-upload-concurrency", "4", "--s3-chunk-size", "16M", "--multi-thread-streams", "4"]
-    return [*rclone_sync(*ends), *flags]
+    return [*rclone_sync(*ends, job.at_once), *flags]
 
 
-def rclone_sync(source: str, target: str) -> list[str]:
+def rclone_sync(source: str, target: str, transfers: int = AT_ONCE) -> list[str]:
     """As it is asked everywhere here: by content, with as many things at once as the others."""
     flags = ["--s3-no-check-bucket", "--checksum", "--fast-list"]
-    at_once = ["--transfers", str(AT_ONCE), "--checkers", str(AT_ONCE)]
+    at_once = ["--transfers", str(transfers), "--checkers", str(transfers)]
     return [str(BIN / "rclone"), "sync", source, target, *at_once, *flags]
 
 
@@ -58,7 +61,7 @@ def s5cmd(job: Job) -> list[str]:
     remote = f"s3://{job.bucket}/{PREFIX}/"
     ends = [f"{remote}*", f"{job.folder}/"] if job.verb == "download" else [f"{job.folder}/", remote]
     flags = ["--concurrency", "4", "--part-size", "16"] if job.large else []
-    return [str(BIN / "s5cmd"), "--numworkers", str(AT_ONCE), "--log", "error", "sync", *flags, *ends]
+    return [str(BIN / "s5cmd"), "--numworkers", str(job.at_once), "--log", "error", "sync", *flags, *ends]
 
 
 def aws(job: Job) -> list[str]:
@@ -69,7 +72,7 @@ def aws(job: Job) -> list[str]:
 
 def bare(job: Job) -> list[str]:
     verb = "list" if job.verb == "same" else job.verb
-    return [sys.executable, str(BARE), verb, str(job.folder), job.bucket, f"{PREFIX}/", str(AT_ONCE)]
+    return [sys.executable, str(BARE), verb, str(job.folder), job.bucket, f"{PREFIX}/", str(job.at_once)]
 
 
 TOOLS: Mapping[str, Callable[[Job], list[str]]] = {
