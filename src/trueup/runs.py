@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from trueup.errors import Busy, TrueupError
 
@@ -142,6 +142,10 @@ else:
         return True
 
 
+CLOSED: Final = "see whether it is a file that you may write, and raise 'ulimit -n' where too many are open"
+"""The cure where SQLite cannot open a file; it does not tell why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One finished run, as history keeps it. `summary` is the run's JSON without its items."""
@@ -157,7 +161,9 @@ class RunRecord:
 
 def unusable_history(path: Path, why: str) -> TrueupError:
     """What SQLite says of the history, with the cure."""
-    return TrueupError(f"the history {path} cannot be used: {why}", cure="Move the file away to start a new one")
+    # A sound file is not to be thrown away because it cannot be opened.
+    cure = f"{CLOSED[0].upper()}{CLOSED[1:]}" if "unable to open" in why else "Move the file away to start a new one"
+    return TrueupError(f"the history {path} cannot be used: {why}", cure=cure)
 
 
 class RunLog:

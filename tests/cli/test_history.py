@@ -195,12 +195,15 @@ def test_damage_in_the_middle_of_a_state_file_is_passed_over_too(cli: Cli, trees
     assert str(path) in listed.err
 
 
-@pytest.mark.parametrize("damage", ["no database", "no such table", "a summary that is no JSON"])
+@pytest.mark.parametrize("damage", ["no database", "a folder", "no such table", "a summary that is no JSON"])
 def test_an_unusable_history_is_said_with_the_cure(cli: Cli, trees: Trees, damage: str) -> None:
     cli("sync", "./a", "./b")
     history = state_home() / "runs.db"
     if damage == "no database":
         ruin(history)
+    elif damage == "a folder":
+        history.unlink()
+        history.mkdir()
     else:
         with closing(sqlite3.connect(history)) as db:
             rest = "drop table runs; create table runs (other text)"
@@ -209,7 +212,7 @@ def test_an_unusable_history_is_said_with_the_cure(cli: Cli, trees: Trees, damag
         result = cli(*command)
         assert result.code == 1
         assert f"the history {history} cannot be used" in result.err
-        assert "Move the file away to start a new one" in result.err
+        assert ("whether it is a file" if damage == "a folder" else "Move the file away to start a new") in result.err
     assert cli("sync", "./a", "./b").code == 0
     assert "no run 2020 is known" in cli("undo", "2020").err, "the history is not needed for this answer"
 

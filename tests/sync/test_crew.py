@@ -13,10 +13,20 @@ from hypothesis import strategies as st
 
 from trueup.sync.crew import Crew
 
+TOO_MANY = 10**6
+"""A result that says so."""
 
-def crew_of(size: int, do: Callable[[int], int], *, most_large: int = 1) -> Crew[int, int]:
+
+def crew_of(size: int, do: Callable[[int], int], *, few: int = 1) -> Crew[int, int]:
     """A crew to whom 1,000 and more is large."""
-    return Crew(size, do, large=lambda task: task >= 1000, most_large=most_large, name="test")
+    return Crew(
+        size,
+        do,
+        few=few,
+        large=lambda task: task >= 1000,
+        crowded=lambda result: result == TOO_MANY,
+        name="test",
+    )
 
 
 @contextmanager
@@ -105,8 +115,8 @@ def test_a_system_without_room_for_more_threads_has_the_work_done_by_fewer(monke
     assert not any(thread.is_alive() for thread in started)
 
 
-@given(tasks=st.lists(st.sampled_from([1, 1000]), max_size=60), size=st.integers(1, 8), most_large=st.integers(1, 8))
-def test_few_large_ones_are_done_at_once_and_nobody_waits_for_ever(tasks: list[int], size: int, most_large: int):
+@given(tasks=st.lists(st.sampled_from([1, 1000]), max_size=60), size=st.integers(1, 8), few=st.integers(1, 8))
+def test_few_large_ones_are_done_at_once_and_nobody_waits_for_ever(tasks: list[int], size: int, few: int):
     lock = threading.Lock()
     now = {1: 0, 1000: 0}
     most = 0
@@ -123,14 +133,14 @@ def test_few_large_ones_are_done_at_once_and_nobody_waits_for_ever(tasks: list[i
 
     found: list[int] = []
     began = time.monotonic()
-    with closing(crew_of(size, do, most_large=most_large)) as crew:
+    with closing(crew_of(size, do, few=few)) as crew:
         for begin in range(0, len(tasks), 7):
             crew.give(tasks[begin : begin + 7])
         while crew.open:
             found += crew.collect()
             assert time.monotonic() - began < 20
     assert sorted(found) == sorted(tasks)
-    assert most <= most_large
+    assert most <= few
 
 
 def test_small_ones_go_on_beside_large_ones_that_take_long() -> None:
@@ -144,7 +154,7 @@ def test_small_ones_go_on_beside_large_ones_that_take_long() -> None:
             together.wait(20)  # all three at once, or never
         return task
 
-    with closing(crew_of(8, do, most_large=2)) as crew:
+    with closing(crew_of(8, do, few=2)) as crew:
         crew.give([1000, 1001, 1, 2, 3, 1002])
         found: list[int] = []
         while len(found) < 3:
@@ -156,3 +166,53 @@ def test_small_ones_go_on_beside_large_ones_that_take_long() -> None:
         while crew.open:
             found += crew.collect()
     assert sorted(found) == [1, 2, 3, 1000, 1001]
+
+
+@given(count=st.integers(0, 80), size=st.integers(1, 12), few=st.integers(1, 12), room=st.integers(1, 12))
+def test_what_was_one_too_many_is_done_again_among_few(count: int, size: int, few: int, room: int):
+    lock = threading.Lock()
+    now = 0
+    refused = 0
+
+    def do(task: int) -> int:
+        nonlocal now, refused
+        with lock:
+            now += 1
+            crowded = now > room
+            refused += crowded
+        time.sleep(0)
+        with lock:
+            now -= 1
+        return TOO_MANY if crowded else task
+
+    found: list[int] = []
+    began = time.monotonic()
+    with closing(crew_of(size, do, few=few)) as crew:
+        crew.give(range(count))
+        while crew.open:
+            found += crew.collect()
+            assert time.monotonic() - began < 20
+    assert len(found) == count
+    if room >= min(few, size):  # so few are no crowd, or all that there are
+        assert sorted(found) == list(range(count))
+    if size <= few:  # and nobody tries twice what was no attempt
+        assert found.count(TOO_MANY) == refused
+
+
+def test_what_is_to_be_done_again_can_be_taken_back_and_a_closed_crew_does_it_not() -> None:
+    go = threading.Event()
+    begun: list[int] = []
+
+    def do(task: int) -> int:
+        begun.append(task)
+        go.wait(20)
+        return TOO_MANY
+
+    with closing(crew_of(4, do, few=1)) as crew:
+        crew.give(range(4))
+        while len(begun) < 4:
+            time.sleep(0.01)
+        assert crew.take_back() == []
+        go.set()
+        crew.close()
+        assert sorted(begun) == [0, 1, 2, 3]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -10,14 +13,17 @@ from dataclasses import replace
 import pytest
 
 from tests.sync.world import World, done
-from trueup.config import StoreConfig, SyncConfig
+from trueup.config import SyncConfig
+from trueup.errors import AccessDenied, StoreError, Unreachable
 from trueup.stores.base import Entry, Features
-from trueup.stores.cloud import CloudStore
 from trueup.stores.local import LocalStore
 from trueup.sync import sync
 from trueup.sync.planner import Sides
+from trueup.sync.report import SyncRun
 from trueup.sync.verbs import Watched
 from trueup.testing import MemoryStore
+
+SECRET = "00 secret"
 
 
 class Waiting(MemoryStore):
@@ -29,6 +35,7 @@ class Waiting(MemoryStore):
         self._lock = threading.Lock()
         self._now = 0
         self.most = 0
+        self.denied = 0
 
     @property
     def features(self) -> Features:
@@ -44,6 +51,9 @@ class Waiting(MemoryStore):
         with suppress(threading.BrokenBarrierError):
             self._barrier.wait(0.5)
         try:
+            if key == SECRET:
+                self.denied += 1
+                raise AccessDenied(f"'{key}' cannot be read")
             with super().read(key, expect=expect, offset=offset, length=length) as body:
                 yield body
         finally:
@@ -51,19 +61,22 @@ class Waiting(MemoryStore):
                 self._now -= 1
 
 
-def most_at_once(world: World, size: int, **options: object) -> int:
-    """Of 60 files of this size, taken from a store that is kept busy by 48 small ones."""
-    theirs = Waiting(together=60)
-    for number in range(60):
-        theirs.write(f"{number:02}", [bytes(size)])
-    result = sync(
+def synced(world: World, theirs: MemoryStore, **options: object) -> SyncRun:
+    return sync(
         str(world.left),
         str(world.right),
         config=SyncConfig(**options),
         settings=world.settings,
         watched=Watched(sides=Sides(left=LocalStore(world.left), right=theirs)),
     )
-    assert done(result) == {"copy_left": 60}
+
+
+def most_at_once(world: World, size: int, **options: object) -> int:
+    """Of 60 files of this size, taken from a store that is kept busy by 48 small ones."""
+    theirs = Waiting(together=60)
+    for number in range(60):
+        theirs.write(f"{number:02}", [bytes(size)])
+    assert done(synced(world, theirs, **options)) == {"copy_left": 60}
     return theirs.most
 
 
@@ -81,8 +94,72 @@ def test_who_says_how_many_gets_as_many(world: World, size: int, workers: int):
     assert most_at_once(world, size, workers=workers) == workers
 
 
-def test_a_bucket_has_more_under_way_than_a_folder(world: World):
-    bucket = CloudStore.open(StoreConfig(name="b", url="s3://b/x", options={"region": "us-east-1"}), {})
-    here = LocalStore(world.left)
-    assert Sides(left=here, right=bucket).workers(SyncConfig()) == 96
-    assert Sides(left=here, right=LocalStore(world.right)).workers(SyncConfig()) == 32
+class Limited(MemoryStore):
+    """Refuses to read for more than 40 at once, in words of its own."""
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__("memory://limited")
+        self._error = error
+        self._lock = threading.Lock()
+        self._now = 0
+        self.refused = 0
+
+    @property
+    def features(self) -> Features:
+        return replace(super().features, transfers=96)
+
+    @contextmanager
+    def read(
+        self, key: str, *, expect: Entry | None = None, offset: int = 0, length: int | None = None
+    ) -> Generator[Iterator[bytes], None, None]:
+        with self._lock:
+            self._now += 1
+            crowded = self._now > 40
+            self.refused += crowded
+        try:
+            time.sleep(0.02)
+            if crowded:
+                raise self._error
+            with super().read(key, expect=expect, offset=offset, length=length) as body:
+                yield body
+        finally:
+            with self._lock:
+                self._now -= 1
+
+
+@pytest.mark.parametrize("error", [Unreachable("slow down"), StoreError("too many open handles")])
+def test_a_place_that_cannot_take_so_many_gets_fewer_and_every_file_arrives(world: World, error: StoreError):
+    theirs = Limited(error)
+    for number in range(400):
+        theirs.write(f"{number:03}", [b"x"])
+    result = synced(world, theirs)
+    assert (result.status, done(result)) == ("ok", {"copy_left": 400})
+    assert theirs.refused
+    assert world.tree("left") == theirs.contents()
+
+
+def test_what_is_refused_for_another_reason_changes_nothing(world: World):
+    theirs = Waiting(together=60)
+    for name in [SECRET, *(f"{number:02}" for number in range(59))]:
+        theirs.write(name, [b"x"])
+    result = synced(world, theirs)
+    assert result.counts["failed"] == 1
+    assert theirs.most == 48
+    assert theirs.denied == 1
+
+
+@pytest.mark.parametrize(("files", "workers"), [(64, "32"), (160, "48"), (256, "96"), (1024, "96")])
+def test_a_process_that_may_have_few_files_open_takes_fewer_on(files: int, workers: str):
+    code = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
+        "from trueup.config import StoreConfig, SyncConfig\n"
+        "from trueup.stores.cloud import CloudStore\n"
+        "from trueup.stores.local import LocalStore\n"
+        "from trueup.sync import width\n"
+        "from trueup.sync.planner import Sides\n"
+        "bucket = CloudStore.open(StoreConfig(name='b', url='s3://b/x', options={'region': 'us-east-1'}), {})\n"
+        "print(width.many(SyncConfig(), Sides(left=LocalStore('/tmp'), right=bucket)))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == workers

@@ -16,6 +16,7 @@ from typing import Final
 from trueup import events, keys
 from trueup.errors import NotFound, StoreError
 from trueup.stores.stopping import apart
+from trueup.sync import width
 from trueup.sync.content import Contents
 from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
@@ -25,10 +26,6 @@ from trueup.sync.plan import Plan
 from trueup.sync.planner import Sides
 from trueup.sync.state import JournalRow, PairState, RunRow
 
-LARGE: Final = 256 << 10
-"""Bytes of a file above which it keeps the wire busy, and takes memory; smaller ones mostly wait for answers."""
-LARGE_AT_ONCE: Final = 32
-"""Larger ones under way at once, where nobody says how many of all."""
 BATCH: Final = 256
 """Intents announced, and results committed, in one transaction."""
 PATIENCE: Final = 20
@@ -201,13 +198,24 @@ class Application:
                     self._sides[side].create()
                 self._leaves_files[side] = self._sides[side].features.tree
             self._opened = Crew(
-                self._sides.workers(self._config),
+                width.many(self._config, self._sides),
                 self._effects.do,
-                large=lambda item: item.bytes > LARGE,
-                most_large=self._config.workers or LARGE_AT_ONCE,
+                few=width.few(self._config),
+                large=lambda item: item.bytes > width.LARGE,
+                crowded=self._may_be_done_again,
                 name="transfer",
             )
         return self._opened
+
+    def _may_be_done_again(self, result: Done) -> bool:
+        """Whether fewer at once may do better, and nothing of this attempt is in the way."""
+        side, item = target_side(result.item), result.item
+        if result.crowded and result.systemic and self._leaves_files[side]:
+            try:
+                self._sides[side].discard(target_key(item), temporary_name(self._run, item.seq))
+            except StoreError:
+                return False  # an intent still, for the next run's recovery
+        return result.crowded
 
     def _run_phase(self, phase: Phase) -> None:
         # A move finishes before the next begins, because one may land where another left.
@@ -420,7 +428,7 @@ class Application:
             agreed, forgotten, settled = [], [], []
             drifts: Iterable[str] = repeat("")
             if self._plan.stale:
-                with ThreadPoolExecutor(self._sides.workers(self._config), thread_name_prefix="look") as pool:
+                with ThreadPoolExecutor(width.few(self._config), thread_name_prefix="look") as pool:
                     drifts = list(pool.map(self._effects.drift, batch))
             for item, drift in zip(batch, drifts, strict=False):
                 if drift:

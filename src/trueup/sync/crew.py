@@ -21,8 +21,9 @@ class Crew(Generic[Task, Result]):
     for every result, which costs more than a small file does. Here a thread that has finished takes the next task
     by itself, and the giver is woken when the tasks run out. `do` must not raise. One thread gives and collects.
 
-    Of the tasks that are `large`, at most `most_large` are done at once; the next one waits in the queue, and what is
-    behind it with it.
+    Of the tasks that are `large`, at most `few` are done at once; the next one waits in the queue, and what is behind
+    it with it. That all threads work at once is an attempt: when a result says that it was `crowded`, no more than
+    `few` do from then on, and every such task that was begun before is done again.
     """
 
     def __init__(
@@ -30,14 +31,18 @@ class Crew(Generic[Task, Result]):
         size: int,
         do: Callable[[Task], Result],
         *,
+        few: int,
         large: Callable[[Task], bool],
-        most_large: int,
+        crowded: Callable[[Result], bool],
         name: str,
     ) -> None:
         self._size = size
         self._do = do
+        self._few = few
         self._large = large
-        self._most_large = most_large
+        self._crowded = crowded
+        self._width = size
+        self._doing = 0
         self._doing_large = 0
         self._idle = 0
         self._tasks: deque[Task] = deque()
@@ -105,25 +110,36 @@ class Crew(Generic[Task, Result]):
             thread.join()
 
     def _work(self) -> None:
-        large = False
+        doing = large = False
+        again: list[Task] = []
         while True:
             with self._more:
+                self._doing -= doing
                 self._doing_large -= large
+                if again:
+                    self._width = min(self._width, self._few)
+                    self._tasks.extend(again)
                 while not self._may_begin() and not self._ended:
                     self._idle += 1
                     self._more.wait()
                     self._idle -= 1
-                if not self._tasks:
+                if self._ended:
                     return
                 task = self._tasks.popleft()
-                large = self._large(task)
+                doing, large, wide = True, self._large(task), self._width > self._few
+                self._doing += 1
                 self._doing_large += large
                 if self._idle and self._may_begin():  # it may have waited for this one's turn
                     self._more.notify()
-            self._results.append(self._do(task))
+            result = self._do(task)
+            again = [task] if wide and self._crowded(result) else []
+            if not again:
+                self._results.append(result)
             if self.wants:
                 self._low.set()
 
     def _may_begin(self) -> bool:
-        """Whether there is a task, and it is not one large one too many."""
-        return bool(self._tasks) and (self._doing_large < self._most_large or not self._large(self._tasks[0]))
+        """Whether there is a task, and room for it."""
+        if not self._tasks or self._doing >= self._width:
+            return False
+        return self._doing_large < self._few or not self._large(self._tasks[0])

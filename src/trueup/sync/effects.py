@@ -38,6 +38,9 @@ log = logging.getLogger("trueup.sync")
 SYSTEMIC: Final = (Unreachable, CredentialsExpired, BucketMissing, NoSpace)
 """Errors that lie in the store, not in the item: every other item will meet them too."""
 
+_CROWDED: Final = (StoreError, Unreachable)
+"""Errors with which servers and systems say that too much is going on, in many words; all others say something else."""
+
 _TARGETS: Final = {
     Action.COPY_RIGHT: "right",
     Action.DELETE_RIGHT: "right",
@@ -62,6 +65,8 @@ class Done(NamedTuple):
     """The target as the effect left it."""
     systemic: bool = False
     """The failure lies in the store, not in the item: every other item will meet it too."""
+    crowded: bool = False
+    """The failure may be that too much was asked at once."""
     beside: tuple[tuple[str, Entry], ...] = ()
     """(side, entry) of the copies of a conflict's loser that were made."""
 
@@ -162,7 +167,8 @@ class Effects:
             return Done(item, "drifted", f"not as planned any more: {error}")
         except StoreError as error:
             log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)
-            return Done(item, "failed", str(error), systemic=isinstance(error, SYSTEMIC))
+            crowded = type(error) in _CROWDED
+            return Done(item, "failed", str(error), systemic=isinstance(error, SYSTEMIC), crowded=crowded)
         except BaseException as error:  # one bad item is no bad run, and a panic of OpenDAL no Exception
             log.exception("%s of %s failed in an unforeseen way", item.action, keys.display(item.key))
             return Done(item, "failed", f"unforeseen {type(error).__name__}: {error}")

@@ -29,9 +29,9 @@ from trueup.sync.pair import Pair, SideOutOfOrder, pair
 from trueup.sync.part import KeyRange, Part
 from trueup.sync.plan import Header, Plan
 from trueup.sync.state import Held, PairState
+from trueup.sync.width import few
 
 if TYPE_CHECKING:
-    from trueup.config import SyncConfig
     from trueup.stores.inventory import Inventory
 
 LOOKAHEAD: Final = 512
@@ -57,10 +57,6 @@ class Sides:
 
     def __getitem__(self, side: str) -> Store:
         return self.left if side == "left" else self.right
-
-    def workers(self, config: SyncConfig) -> int:
-        """How many work at once: what the user says, or what suits the one that takes longer to answer."""
-        return config.workers or max(self.left.features.transfers, self.right.features.transfers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +178,7 @@ class _Builder:
 
     def run(self, unordered: set[str]) -> None:
         # Reading keeps disk and cores busy, asking again waits for answers.
-        workers = self._sides.workers(self._config)
-        workers = workers if self._sides.reports else min(8, workers)
+        workers = few(self._config) if self._sides.reports else min(8, few(self._config))
         with ThreadPoolExecutor(workers, thread_name_prefix="hash") as pool:
             try:
                 with heeding(self._stopped):

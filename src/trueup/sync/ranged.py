@@ -32,14 +32,13 @@ from trueup.sync.planner import Sides, View, build
 from trueup.sync.session import opened_sides
 from trueup.sync.shared import SharedState, opened_plainly
 from trueup.sync.state import JournalRow, RunRow
+from trueup.sync.width import few
 
 STAGES: Final[Mapping[str, tuple[Phase, ...]]] = {
     "copy": (Phase.FREE, Phase.MOVE, Phase.COPY, Phase.RECORD),
     "delete": (Phase.DELETE,),
 }
 """Nothing is deleted in any range before everything was copied in all."""
-_WORKERS: Final = 32
-"""Transfers at once of one part, where nobody says otherwise: other parts are under way beside it."""
 _DELETES: Final = (Action.DELETE_LEFT, Action.DELETE_RIGHT)
 
 
@@ -87,8 +86,9 @@ class Workplace:
     def apply(self, planned: Plan, row: RunRow, outputs: Outputs) -> Applied:
         """Do what a plan says, as the run of a row. Raises `DatabaseUnavailable` when it cannot be written down what
         was done: whoever tries again finds it begun."""
+        # Other parts are under way beside it.
         config = planned.header.config
-        planned.header = replace(planned.header, config=replace(config, workers=config.workers or _WORKERS))
+        planned.header = replace(planned.header, config=replace(config, workers=few(config)))
         application = Application(
             planned, self.sides, self.state, row, listener=outputs.listener, stopped=outputs.stopped
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from trueup.errors import TrueupError
+from trueup.runs import CLOSED
 from trueup.sync import sql
 from trueup.sync.pair import Agreed
 
@@ -59,6 +60,8 @@ def unusable(path: Path, why: str) -> str:
     """What SQLite says of the state file, with the cure."""
     if "full" in why or "I/O" in why:
         cure = "make room on its disk and run again"
+    elif "unable to open" in why:
+        cure = CLOSED
     else:
         cure = "move it away to start afresh; a first two-way run deletes nothing"
     return f"the state file {path} cannot be used ({why}): {cure}"
