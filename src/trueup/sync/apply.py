@@ -455,7 +455,7 @@ class Application:
                 run=self._run,
                 actions_done=self._finished + waiting,
                 actions=self._actions,
-                bytes_done=self._meter.total,
+                bytes_done=min(self._meter.total, self._bytes),  # some pass twice
                 bytes=self._bytes,
                 current=current.key if current else "",
                 current_done=current.done if current else 0,
