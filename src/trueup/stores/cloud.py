@@ -37,7 +37,7 @@ _SMALL: Final = 1 << 20
 
 _TRANSFERS: Final = 96
 """4,000 small files to a server 50 ms away took 11.6 s with 32 at once, 4.5 s with 96, and no less with 128; next door
-it makes no difference. Twice as many connections are still allowed everywhere, as between two clouds."""
+it makes no difference. Between two clouds it is twice as many connections."""
 
 _COPY_LIMIT: Final = 5 << 30
 """S3 copies larger objects only in parts, which OpenDAL does not do; 5 GiB counts for all, to be simple."""
