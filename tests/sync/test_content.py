@@ -12,7 +12,8 @@ from trueup.config import SyncConfig
 from trueup.stores.base import Entry
 from trueup.stores.local import LocalStore
 from trueup.sync.plan import Header, Plan
-from trueup.sync.planner import Sides, build
+from trueup.sync.planner import build
+from trueup.sync.sides import Sides
 from trueup.sync.state import PairState
 from trueup.testing import FaultyStore, MemoryStore
 

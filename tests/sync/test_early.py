@@ -25,8 +25,8 @@ from trueup.stores.base import Entry, Features, OutOfOrder, Store
 from trueup.stores.local import LocalStore
 from trueup.sync import plan, sync
 from trueup.sync.outputs import Outputs
-from trueup.sync.planner import Sides
 from trueup.sync.report import SyncRun
+from trueup.sync.sides import Sides
 from trueup.sync.verbs import Watched
 from trueup.testing import FaultyStore, MemoryStore
 

@@ -11,8 +11,8 @@ from trueup.errors import Refused
 from trueup.sync import sync
 from trueup.sync.changes import MOST, SIBLINGS, TOPS, Touched, gathered
 from trueup.sync.part import Part
-from trueup.sync.planner import View
 from trueup.sync.report import SyncRun
+from trueup.sync.sides import View
 from trueup.sync.verbs import Watched
 from trueup.testing import MemoryStore
 

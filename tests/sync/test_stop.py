@@ -28,7 +28,7 @@ from trueup.stores.stopping import apart, heeding
 from trueup.stores.walk import walk
 from trueup.sync import plan, sql, sync
 from trueup.sync.outputs import Outputs
-from trueup.sync.planner import Sides
+from trueup.sync.sides import Sides
 from trueup.sync.verbs import Watched
 from trueup.testing import FaultyStore, MemoryStore
 

@@ -18,8 +18,8 @@ from trueup.errors import AccessDenied, StoreError, Unreachable
 from trueup.stores.base import Entry, Features
 from trueup.stores.local import LocalStore
 from trueup.sync import sync
-from trueup.sync.planner import Sides
 from trueup.sync.report import SyncRun
+from trueup.sync.sides import Sides
 from trueup.sync.verbs import Watched
 from trueup.testing import MemoryStore
 
@@ -157,7 +157,7 @@ def test_a_process_that_may_have_few_files_open_takes_fewer_on(files: int, worke
         "from trueup.stores.cloud import CloudStore\n"
         "from trueup.stores.local import LocalStore\n"
         "from trueup.sync import width\n"
-        "from trueup.sync.planner import Sides\n"
+        "from trueup.sync.sides import Sides\n"
         "bucket = CloudStore.open(StoreConfig(name='b', url='s3://b/x', options={'region': 'us-east-1'}), {})\n"
         "print(width.many(SyncConfig(), Sides(left=LocalStore('/tmp'), right=bucket)))\n"
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, repeat
@@ -20,11 +19,12 @@ from trueup.sync import width
 from trueup.sync.content import Contents
 from trueup.sync.crew import Crew
 from trueup.sync.decide import Action
-from trueup.sync.effects import SYSTEMIC, Done, Effects, Meter, log, target_key, target_side, temporary_name
+from trueup.sync.effects import Done, Effects, Meter, log, target_key, target_side, temporary_name
+from trueup.sync.intents import Intents
 from trueup.sync.item import Item, Phase
 from trueup.sync.plan import Plan
-from trueup.sync.planner import Sides
-from trueup.sync.state import JournalRow, PairState, RunRow
+from trueup.sync.sides import Sides
+from trueup.sync.state import PairState, RunRow
 
 BATCH: Final = 256
 """Intents announced, and results committed, in one transaction."""
@@ -50,30 +50,6 @@ class Applied:
     """Also where there was nothing left, had there been more."""
     broken: str = ""
     """What is wrong with the state file, if that ended the application early; counted is what was committed before."""
-
-
-def recover(sides: Sides, state: PairState, *, warn: Callable[[str], None]) -> int:
-    """Settle what a killed run had begun: remove its unfinished files; the next plan decides anew about the rest."""
-    stores = {state.left_side: sides.left, state.right_side: sides.right}
-    settled = []
-    away: set[str] = set()
-    """Sides that cannot be reached: what was left there is for a later run."""
-    for row in state.open_intents():
-        # The loser of a conflict may have been on its way to its place beside the winner, on either side.
-        on = set(stores) if row.reason == "conflict" else {row.side}
-        for side in on - away:
-            try:
-                stores[side].discard(row.target, temporary_name(row.run, row.seq))
-            except StoreError as error:
-                if isinstance(error, SYSTEMIC):
-                    away.add(side)
-                warn(f"what the interrupted run {row.run} left could not be removed: {error}")
-        if not on & away:
-            settled.append(row._replace(state="interrupted"))
-    if settled:
-        with state.transaction():
-            state.write_journal(settled)
-    return len(settled)
 
 
 class Application:
@@ -102,6 +78,7 @@ class Application:
         self._run = header.run
         self._config = header.config
         self._meter = Meter(header.config.bwlimit)
+        self._intents = Intents(header, state)
         contents = Contents({"left": sides.left, "right": sides.right}, state)
         self._effects = Effects(sides, header, self._meter, contents.md5)
         self._leaves_files: dict[str, bool] = {}
@@ -273,42 +250,7 @@ class Application:
     def _announce(self, batch: Iterable[Item]) -> None:
         """Write the intents of a batch before the first effect of any of its items."""
         with self._state.transaction():
-            self._state.write_journal(map(self._intent, batch))
-
-    def _intent(self, item: Item) -> JournalRow:
-        side = target_side(item)
-        replaced = item.right if side == "right" else item.left
-        moving = item.action in {Action.MOVE_LEFT, Action.MOVE_RIGHT}
-        return JournalRow(
-            run=self._run,
-            seq=item.seq,
-            key=item.key,
-            action=item.action,
-            reason=item.reason,
-            state="intent",
-            side=self._state.left_side if side == "left" else self._state.right_side,
-            target=target_key(item),
-            source=item.source_key,
-            trashed=int(self._config.trash and replaced is not None and not moving),
-            wrote_print="",
-            wrote_size=self._will_write(item),
-            wrote_md5=item.md5,
-            bytes=item.bytes,
-            error="",
-            before=self._before(item),
-        )
-
-    @staticmethod
-    def _will_write(item: Item) -> int:
-        source = item.left if target_side(item) == "right" else item.right
-        return source.size if source is not None else 0
-
-    def _before(self, item: Item) -> str:
-        """The baseline rows this item will replace, for undo."""
-        if item.action in {Action.COPY_LEFT, Action.COPY_RIGHT} and item.reason == "new":
-            return "[]"
-        rows = [row for key in filter(None, (item.key, item.source)) if (row := self._state.agreed(key)) is not None]
-        return json.dumps(rows)
+            self._state.write_journal(map(self._intents.of, batch))
 
     def _commit(self) -> None:
         """Flush what was written, then let baseline, journal and plan say so, then tell."""
@@ -335,33 +277,11 @@ class Application:
             self._state.forget(key for result in done for key in result.forgotten)
             self._state.agree(row for result in done for row in result.agreed)
             self._state.settle_journal(self._run, settled)
-            self._state.write_journal(row for result in done if result.beside for row in self._losers(result))
+            self._state.write_journal(row for result in done if result.beside for row in self._intents.losers(result))
         self._plan.settle((result.outcome, result.error, result.bytes, result.item.seq) for result in done)
         self._finished += len(done)
         for result in done:
             self._tell(result)
-
-    def _losers(self, result: Done) -> Iterator[JournalRow]:
-        """Rows for the copies of a conflict's loser, so that undo takes them away; they have sequences of their own
-        below zero."""
-        intent = self._intent(result.item)
-        for number, (side, entry) in enumerate(result.beside):
-            yield intent._replace(
-                seq=-(2 * intent.seq + number),
-                key=keys.normal(entry.key),
-                action=Action.COPY_RIGHT if side == "right" else Action.COPY_LEFT,
-                reason="kept",
-                state="done",
-                side=self._state.left_side if side == "left" else self._state.right_side,
-                target=entry.key,
-                trashed=0,
-                wrote_print=entry.fingerprint,
-                wrote_size=entry.size,
-                wrote_md5=entry.md5,
-                bytes=entry.size,
-                error="",
-                before="[]",
-            )
 
     def _flushed(self, done: list[Done]) -> list[Done]:
         """Fsync in one go, off the workers. A file that cannot be flushed is not agreed upon; it may have been moved

@@ -31,7 +31,7 @@ from trueup.sync.decide import Action
 from trueup.sync.item import Item
 from trueup.sync.pair import Agreed
 from trueup.sync.plan import Header
-from trueup.sync.planner import Sides
+from trueup.sync.sides import Sides
 
 log = logging.getLogger("trueup.sync")
 

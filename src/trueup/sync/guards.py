@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from trueup.errors import Refused
+from trueup.stores.stopping import apart
 from trueup.sync.decide import Action
 from trueup.sync.plan import Header, Plan
+from trueup.sync.sides import Sides
 
 FREE_DELETES = 10
 """So many deletes pass any percentage, unless they empty the side."""
@@ -52,6 +54,24 @@ def _check_emptied(header: Header) -> None:
                 f"the {side} ({_place(header, side)}) is empty, but held {header.baseline_rows:,} files at the last "
                 "run; nothing was done",
                 cure="Is a disk not mounted, or the bucket or prefix another one? If it is meant, add --force",
+            )
+
+
+def check_roots(header: Header, sides: Sides, *, first: bool) -> None:
+    """Refuse to look at a place that is not there, unless the first run makes it. Raises `Refused`."""
+    mode = header.config.mode
+    missing = [side for side in ("left", "right") if not apart(sides[side].exists)]
+    if not missing:
+        return
+    targets = {"push": {"right"}, "pull": {"left"}}.get(mode, {"left", "right"})
+    for side in missing:
+        if not first or side not in targets or len(missing) == 2:
+            place = _place(header, side)
+            why = "and there is nothing to make it from" if first else "although it was there at the last run"
+            raise Refused(
+                f"the {side} ({place}) is not there, {why}; nothing was done",
+                cure="Is a disk not mounted, or the path mistyped?"
+                + ("" if first else " If it is meant to be empty, make it and add --force"),
             )
 
 

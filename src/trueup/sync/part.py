@@ -14,7 +14,7 @@ from trueup.sync.pair import Agreed
 
 if TYPE_CHECKING:  # both import this module
     from trueup.sync.plan import Plan
-    from trueup.sync.planner import Sides
+    from trueup.sync.sides import Sides
     from trueup.sync.state import PairState
 
 SEEKS: Final = 20

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from trueup import events
-from trueup.errors import Interrupted, ListingUnfinished, NotFound, Refused, StoreError
+from trueup.errors import Interrupted, ListingUnfinished, NotFound, StoreError
 from trueup.filters import Scope
-from trueup.stores.base import Entry, Store
+from trueup.stores.base import Entry
 from trueup.stores.stopping import OFTEN, apart, heeded, heeding
 from trueup.sync.again import Again
 from trueup.sync.casing import Casing
@@ -23,16 +23,15 @@ from trueup.sync.clashes import Clashes
 from trueup.sync.content import Answer, Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
 from trueup.sync.early import Early, Hands
+from trueup.sync.guards import check_roots
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
-from trueup.sync.part import KeyRange, Part
-from trueup.sync.plan import Header, Plan
+from trueup.sync.part import KeyRange
+from trueup.sync.plan import Plan
+from trueup.sync.sides import Sides, View
 from trueup.sync.state import Held, PairState
 from trueup.sync.width import few
-
-if TYPE_CHECKING:
-    from trueup.stores.inventory import Inventory
 
 LOOKAHEAD: Final = 512
 """Pairs kept waiting behind one whose content is being read."""
@@ -44,31 +43,6 @@ _VEILS: Final = {
     "unaddressable": Action.UNADDRESSABLE,
     "unreadable": Action.UNKNOWN,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
-    """The two places of a run, opened."""
-
-    left: Store
-    right: Store
-    reports: Mapping[str, Inventory] = field(default_factory=dict)
-    """The sides (`left`, `right`) whose listing comes out of an inventory report, and which one."""
-
-    def __getitem__(self, side: str) -> Store:
-        return self.left if side == "left" else self.right
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What a run looks at."""
-
-    part: Part = field(default_factory=Part)
-    """Nothing is concluded of what lies outside."""
-    settle_ns: int = 0
-    """A file that was modified this shortly ago is left for a later run: somebody is writing it."""
-    settling: Collection[str] = ()
-    """The sides (`left`, `right`) where this counts: those whose files are dated by this machine's clock."""
 
 
 @dataclass(slots=True)
@@ -97,7 +71,7 @@ def build(
     """
     first = not state.has_baseline()
     with heeding(stopped):
-        _check_roots(plan.header, sides, first=first)
+        check_roots(plan.header, sides, first=first)
     unordered = {side for side in ("left", "right") if state.note(f"unordered:{sides[side].url}")}
     while True:
         builder = _Builder(sides, state, plan, listener, stopped, view or View(), hands, first=first)
@@ -114,23 +88,6 @@ def build(
             state.set_note(f"unordered:{sides[signal.side].url}", "1")
         else:
             return
-
-
-def _check_roots(header: Header, sides: Sides, *, first: bool) -> None:
-    mode = header.config.mode
-    missing = [side for side in ("left", "right") if not apart(sides[side].exists)]
-    if not missing:
-        return
-    targets = {"push": {"right"}, "pull": {"left"}}.get(mode, {"left", "right"})
-    for side in missing:
-        if not first or side not in targets or len(missing) == 2:
-            place = header.left if side == "left" else header.right
-            why = "and there is nothing to make it from" if first else "although it was there at the last run"
-            raise Refused(
-                f"the {side} ({place}) is not there, {why}; nothing was done",
-                cure="Is a disk not mounted, or the path mistyped?"
-                + ("" if first else " If it is meant to be empty, make it and add --force"),
-            )
 
 
 class _Builder:

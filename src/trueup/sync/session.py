@@ -13,7 +13,7 @@ from trueup.config import Settings
 from trueup.errors import UsageError
 from trueup.runs import run_at, run_lock
 from trueup.stores import open_store
-from trueup.sync.planner import Sides
+from trueup.sync.sides import Sides
 from trueup.sync.state import PairState, pair_id, said_plainly
 from trueup.sync.without import without
 

@@ -16,7 +16,6 @@ from trueup.errors import NotFound, PreconditionFailed, StoreError, TrueupError,
 from trueup.runs import RunLog, new_run_id, run_lock
 from trueup.stores.base import Entry, Store
 from trueup.sync import trash
-from trueup.sync.apply import recover
 from trueup.sync.content import Contents
 from trueup.sync.effects import found_at
 from trueup.sync.outputs import Outputs
@@ -24,6 +23,7 @@ from trueup.sync.pair import Agreed
 from trueup.sync.pairs import Known, read_each
 from trueup.sync.plan import Header
 from trueup.sync.recording import Recording
+from trueup.sync.recovery import recover
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
 from trueup.sync.session import Session, session
 from trueup.sync.state import JournalRow, RunRow

@@ -19,16 +19,18 @@ from trueup.errors import Interrupted, Refused, TrueupError, UsageError
 from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.sync import guards, trash
-from trueup.sync.apply import Application, Applied, recover
+from trueup.sync.apply import Application, Applied
 from trueup.sync.decide import Action
 from trueup.sync.early import Hands
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Header, Plan
-from trueup.sync.planner import Sides, View, build
+from trueup.sync.planner import build
 from trueup.sync.recording import Recording, finished
+from trueup.sync.recovery import recover
 from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
 from trueup.sync.session import Session, session
+from trueup.sync.sides import Sides, View
 from trueup.sync.state import RunRow
 from trueup.sync.workers import Workers
 

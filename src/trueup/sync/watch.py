@@ -27,10 +27,10 @@ from trueup.sync.content import RACY_NS
 from trueup.sync.outputs import Outputs
 from trueup.sync.pair import SideOutOfOrder, pair
 from trueup.sync.part import Part, Unclear
-from trueup.sync.planner import Sides, View
 from trueup.sync.recording import status_of
 from trueup.sync.report import SyncRun
 from trueup.sync.session import opened_sides
+from trueup.sync.sides import Sides, View
 from trueup.sync.state import PairState
 from trueup.sync.verbs import Watched, sync
 

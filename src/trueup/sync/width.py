@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from trueup.config import SyncConfig
-    from trueup.sync.planner import Sides
+    from trueup.sync.sides import Sides
 
 LARGE: Final = 256 << 10
 """Bytes of a file above which it keeps the wire busy, and takes memory; smaller ones mostly wait for answers."""
