@@ -11,7 +11,8 @@ import pytest
 from trueup.config import SyncConfig
 from trueup.stores.base import Entry
 from trueup.stores.local import LocalStore
-from trueup.sync.plan import Header, Plan
+from trueup.sync.header import Header
+from trueup.sync.plan import Plan
 from trueup.sync.planner import build
 from trueup.sync.sides import Sides
 from trueup.sync.state import PairState

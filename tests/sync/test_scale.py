@@ -11,9 +11,10 @@ import pytest
 from trueup.config import SyncConfig
 from trueup.stores.base import Entry
 from trueup.sync.decide import Action
+from trueup.sync.header import Header
 from trueup.sync.item import Phase
 from trueup.sync.moves import find_moves
-from trueup.sync.plan import Header, Plan
+from trueup.sync.plan import Plan
 
 SMALL, LARGE = 4_000, 16_000
 

@@ -28,9 +28,9 @@ from trueup.stores.base import Entry, Metadata, Store
 from trueup.sync import trash
 from trueup.sync.content import RACY_NS, is_racy
 from trueup.sync.decide import Action
+from trueup.sync.header import Header
 from trueup.sync.item import Item
 from trueup.sync.pair import Agreed
-from trueup.sync.plan import Header
 from trueup.sync.sides import Sides
 
 log = logging.getLogger("trueup.sync")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from trueup.errors import Refused
 from trueup.stores.stopping import apart
 from trueup.sync.decide import Action
-from trueup.sync.plan import Header, Plan
+from trueup.sync.header import Header
+from trueup.sync.plan import Plan
 from trueup.sync.sides import Sides
 
 FREE_DELETES = 10

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from trueup import keys
 from trueup.sync.decide import Action
 from trueup.sync.effects import Done, target_key, target_side
+from trueup.sync.header import Header
 from trueup.sync.item import Item
-from trueup.sync.plan import Header
 from trueup.sync.state import JournalRow, PairState
 
 

@@ -12,48 +12,25 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
 from trueup import keys
-from trueup.config import SyncConfig, sync_config
 from trueup.errors import TrueupError, UsageError
-from trueup.runs import new_run_id
 from trueup.stores.base import Entry, storable_ns
 from trueup.sync import sql
 from trueup.sync.decide import Action
+from trueup.sync.header import Header
 from trueup.sync.item import HIDDEN, PHASES, Item, Phase
+from trueup.sync.saved import loaded_header, loaded_item, number, saved_header, saved_item
 
-FORMAT: Final = 1
 _NO_ROW: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What reading something else as an item raises."""
 _NO_PLAN: Final = (*_NO_ROW, TrueupError)
 """As a plan."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What a plan is about, and the totals its guards were checked with."""
-
-    run: str
-    left: str
-    right: str
-    """The places as the user named them."""
-    left_url: str
-    right_url: str
-    config: SyncConfig
-    left_entries: int = 0
-    right_entries: int = 0
-    baseline_rows: int = 0
-    unchanged: int = 0
-    """Keys in scope, and pairs that needed nothing."""
-    started_ns: int = 0
-    """When the listings began: a file modified within two seconds of it is asked again next time."""
-
-
-_ENTRY: Final = ("size", "mtime_ns", "fingerprint", "md5", "etag")
 _SIDE_COLUMNS: Final = ", ".join(
     f"{side}_key text, {side}_size integer, {side}_mtime_ns integer, {side}_fingerprint text, {side}_md5 text, "
     f"{side}_etag text"
@@ -205,9 +182,9 @@ class Plan:
         """Rows by action (planned items), without bookkeeping."""
         self.flush()
         found: Counter[str] = Counter()
-        for action, number in self.db.execute("select action, count(*) from items group by action"):
+        for action, rows in self.db.execute("select action, count(*) from items group by action"):
             if action not in HIDDEN:
-                found[action] = number
+                found[action] = rows
         return found
 
     def bytes(self) -> tuple[int, int]:
@@ -256,14 +233,14 @@ class Plan:
 
     def saved(self, *phases: Phase, bounds: tuple[int, int] = _ALL) -> Iterator[dict[str, Any]]:
         """Items as they are saved; which, as in `items`."""
-        return map(_saved, self.items(*phases, bounds=bounds))
+        return map(saved_item, self.items(*phases, bounds=bounds))
 
     def take(self, rows: Iterable[Mapping[str, Any]], *, numbered: bool = False) -> None:
         """Append saved items; `numbered` ones keep their sequences. They are checked as those of a file. Raises
         `UsageError`."""
         try:
             for row in rows:
-                self._insert_loaded(row, _number(row["seq"]) if numbered else None)
+                self._insert_loaded(row, number(row["seq"]) if numbered else None)
         except _NO_ROW as error:
             raise UsageError(f"what was saved of a plan cannot be used: {error}") from error
         self.flush()
@@ -273,9 +250,9 @@ class Plan:
         """Read a saved plan, which is untrusted input: every field is checked, every key validated again. `run` is the
         id the plan will be applied under; without it a new one is made. Raises `UsageError`."""
         plan: Plan | None = None
-        number = 0
+        at = 0
         try:
-            for number, line in enumerate(lines, 1):  # noqa: B007 - used in the message
+            for at, line in enumerate(lines, 1):  # noqa: B007 - used in the message
                 row = json.loads(line)
                 if plan is None:
                     plan = cls(loaded_header(row, run), folder=folder)
@@ -284,7 +261,7 @@ class Plan:
         except _NO_PLAN as error:
             if plan is not None:
                 plan.close()
-            raise UsageError(f"line {number} is not part of a trueup plan: {error}") from error
+            raise UsageError(f"line {at} is not part of a trueup plan: {error}") from error
         if plan is None:
             raise UsageError("the file holds no plan", cure="Write one with: trueup sync LEFT RIGHT --plan-out FILE")
         plan.flush()
@@ -292,35 +269,14 @@ class Plan:
         return plan
 
     def _insert_loaded(self, row: Mapping[str, Any], seq: int | None = None) -> None:
-        action = Action(row["action"])
-        phase = Phase(row["phase"])
-        frees = phase is Phase.FREE and action in (Action.DELETE_LEFT, Action.DELETE_RIGHT)
-        if phase is not PHASES.get(action, Phase.NOTE) and not frees:
-            raise ValueError(f"a {action} cannot run in phase {phase}")
-        if phase is not Phase.NOTE:
-            _check_keys(row, moves=phase is Phase.MOVE)
-        entries = {side: _loaded_entry(row, side) for side in ("left", "right")}
+        item = loaded_item(row)
         self._append(
-            *(phase, _string(row["key"]), action, _string(row["reason"]), _number(row["bytes"])),
-            *_columns(entries["left"], _string(row["left_key"])),
-            *_columns(entries["right"], _string(row["right_key"])),
-            *(_string(row[name]) for name in ("md5", "source", "source_key")),
-            *("", _string(row["error"]), False),
+            *(item.phase, item.key, item.action, item.reason, item.bytes),
+            *_columns(item.left, item.left_key),
+            *_columns(item.right, item.right_key),
+            *(item.md5, item.source, item.source_key, "", item.error, False),
             seq=seq,
         )
-
-
-def _check_keys(row: Mapping[str, Any], *, moves: bool) -> None:
-    """Each side may spell the key in its own way, and may not name another."""
-    spellings = {"left_key": "key", "right_key": "key"} | ({"source_key": "source"} if moves else {})
-    for name in {*spellings, *spellings.values()}:
-        key = _string(row[name])
-        problem = keys.unaddressable(key) or ("it belongs to trueup" if keys.is_reserved(key) else None)
-        if problem:
-            raise ValueError(f"{name} {key!a} may not be used: {problem}")
-    for name, meant in spellings.items():
-        if keys.normal(row[name]) != row[meant]:
-            raise ValueError(f"{name} {row[name]!a} is not the {meant} {row[meant]!a}")
 
 
 def _columns(entry: Entry | None, key: str) -> tuple[object, ...]:
@@ -356,71 +312,3 @@ def _item(row: tuple[Any, ...]) -> Item:
         seq, _PHASES[phase], key, _ACTIONS[action], reason, size, left_key, right_key, left, right, row[18], row[19],
         source_key, row[21], row[22],
     )  # fmt: skip
-
-
-def _saved(item: Item) -> dict[str, Any]:
-    row = item._asdict() | {"phase": int(item.phase), "action": item.action.value}
-    for side in ("left", "right"):
-        entry = row[side]
-        row[side] = entry and dict(zip(_ENTRY, entry[1:6], strict=True))
-    del row["outcome"]
-    return row
-
-
-def saved_header(header: Header) -> dict[str, Any]:
-    """A header as it is saved."""
-    return {"trueup_plan": FORMAT, **asdict(header)}
-
-
-def loaded_header(row: Mapping[str, Any], run: str) -> Header:
-    """A saved header again, of a plan to be applied under an id; empty for a new one. Raises `ValueError`, `TypeError`,
-    `KeyError` and `UsageError`."""
-    if row.get("trueup_plan") != FORMAT:
-        raise ValueError("the first line is not the header of a plan this version can read")
-    config = row["config"]
-    return Header(
-        run=run or new_run_id(),  # never the one in the file: it becomes part of paths
-        config=sync_config(config, where="config"),
-        left=_string(row["left"]),
-        right=_string(row["right"]),
-        left_url=_string(row["left_url"]),
-        right_url=_string(row["right_url"]),
-        left_entries=_number(row["left_entries"]),
-        right_entries=_number(row["right_entries"]),
-        baseline_rows=_number(row["baseline_rows"]),
-        unchanged=_number(row["unchanged"]),
-        started_ns=_number(row["started_ns"]),
-    )
-
-
-def _loaded_entry(row: Mapping[str, Any], side: str) -> Entry | None:
-    values = row[side]
-    if values is None:
-        return None
-    return Entry(
-        _string(row[f"{side}_key"]),
-        _number(values["size"]),
-        _whole(values["mtime_ns"]),  # below zero before 1970
-        _string(values["fingerprint"]),
-        _string(values["md5"]),
-        _string(values["etag"]),
-    )
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    value.encode()
-    return value
-
-
-def _number(value: object) -> int:
-    if _whole(value) < 0:
-        raise TypeError(f"{value!r} is below zero")
-    return _whole(value)
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not -1 << 63 <= value < 1 << 63:
-        raise TypeError(f"{value!r} is not a whole number")
-    return value

@@ -24,12 +24,14 @@ from trueup.runs import new_run_id
 from trueup.sync.apply import Application, Applied
 from trueup.sync.decide import Action
 from trueup.sync.effects import conflict_name, found_at
+from trueup.sync.header import Header
 from trueup.sync.item import HIDDEN, Phase
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import KeyRange, Part, Unclear
-from trueup.sync.plan import Header, Plan, loaded_header, saved_header
+from trueup.sync.plan import Plan
 from trueup.sync.planner import build
 from trueup.sync.recovery import recover
+from trueup.sync.saved import loaded_header, saved_header
 from trueup.sync.session import opened_sides
 from trueup.sync.shared import SharedState, opened_plainly
 from trueup.sync.sides import Sides, View

@@ -12,8 +12,8 @@ from trueup import events
 from trueup.config import Settings
 from trueup.errors import Busy, Interrupted, Refused, StoreError, TrueupError, UsageError
 from trueup.runs import RunLog, RunRecord, stamped
+from trueup.sync.header import Header
 from trueup.sync.outputs import Outputs
-from trueup.sync.plan import Header
 from trueup.sync.report import SyncRun
 
 log = logging.getLogger("trueup.sync")

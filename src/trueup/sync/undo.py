@@ -18,10 +18,10 @@ from trueup.stores.base import Entry, Store
 from trueup.sync import trash
 from trueup.sync.content import Contents
 from trueup.sync.effects import found_at
+from trueup.sync.header import Header
 from trueup.sync.outputs import Outputs
 from trueup.sync.pair import Agreed
 from trueup.sync.pairs import Known, read_each
-from trueup.sync.plan import Header
 from trueup.sync.recording import Recording
 from trueup.sync.recovery import recover
 from trueup.sync.report import ITEMS_SHOWN, SyncRun, settled_status
