@@ -656,3 +656,82 @@ def test_a_store_that_fails_and_fails_is_given_up_and_the_rest_is_told_of(world,
         assert warnings == [run.reason]
     else:
         assert (run.status, run.reason, warnings) == ("partial", None, [])
+
+
+# A root that goes away
+
+
+def test_a_saved_plan_does_not_make_a_root_that_went_away(world):
+    world.both({name: name for name in "abcd"})
+    world.put("right", "n", "new")
+    world.remove("left", "d")
+    with world.plan(delete=True) as planned:
+        world.left.rename(world.base / "not mounted")
+        right = world.tree("right")
+        with pytest.raises(Refused, match=r"the left .* is not there"):
+            world.apply(planned)
+        assert not world.left.exists()
+        assert world.tree("right") == right
+        (world.base / "not mounted").rename(world.left)
+        assert done(world.apply(planned)).keys() >= {"copy_left", "delete_right"}
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_a_saved_plan_is_not_applied_to_a_place_that_became_empty(world, agreed):
+    if agreed:
+        world.both({name: name for name in "abcd"})
+    world.put("left", "l", "new")
+    world.put("right", "r", "new")
+    with world.plan() as planned:
+        world.left.rename(world.base / "not mounted")
+        world.left.mkdir()
+        with pytest.raises(Refused, match=r"the left .* is empty, but held"):
+            world.apply(planned)
+        world.left.rmdir()
+        with pytest.raises(Refused):
+            world.apply(planned)
+        assert not world.left.exists()
+        (world.base / "not mounted").rename(world.left)
+        assert done(world.apply(planned)) | {"unchanged": 0} == {"copy_left": 1, "copy_right": 1, "unchanged": 0}
+
+
+@pytest.mark.parametrize("left_behind", ["nothing", "the empty mount point"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_nothing_is_deleted_when_a_root_goes_away_after_it_was_listed(world, side, left_behind):
+    other = "right" if side == "left" else "left"
+    world.both({name: name for name in "abcd"})
+    world.remove(side, "d")
+    kept = world.tree(other)
+
+    def unmount(event: events.Event) -> None:
+        if isinstance(event, events.Planned):
+            world[side].rename(world.base / "not mounted")
+            if left_behind != "nothing":
+                world[side].mkdir()
+
+    outputs = Outputs(listener=unmount)
+    if left_behind == "nothing":
+        with pytest.raises(Refused, match=f"the {side} .* went away"):
+            world.sync(delete=True, outputs=outputs)
+        assert not world[side].exists()
+    else:
+        run = world.sync(delete=True, outputs=outputs)
+        assert run.status == "partial"
+        assert outcomes(run) == {"d": (f"delete_{other}", "failed")}
+        assert "not the folder any more" in str(run.items[0]["error"])
+    assert world.tree(other) == kept
+
+
+def test_a_refused_run_lets_no_key_go(world):
+    many(world, 30)
+    world.put("left", "a", "one")
+    world.sync()
+    world.put("left", "a", "two")
+    world.undo(world.sync())
+    drop(world, "left", 30)
+    with pytest.raises(Refused):
+        world.sync(release=True, delete=True)
+    assert world.held() == {"a"}
+    assert world.sync().counts["held"] == 1
+    assert outcomes(world.sync(release=True))["a"] == ("copy_right", "done")
+    assert not world.held()

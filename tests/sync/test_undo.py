@@ -314,3 +314,25 @@ def test_every_count_is_there_under_a_plain_name(world: World):
         assert list(result.counts) == list(COUNTS)
         assert {type(name) for name in result.counts} == {str}
         assert result.counts == result.to_json()["counts"]
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_plan_made_before_leaves_what_an_undo_put_back(world, delete):
+    world.both({"old name": "moved", "x": "x"})
+    (world.left / "old name").rename(world.left / "new name")
+    world.put("left", "new", "n")
+    with world.plan(delete=delete) as planned:
+        before = world.trees()
+        run = world.apply(planned)
+        after = world.trees()
+        assert after != before
+        world.undo(run)
+        assert world.trees() == before
+        again = world.apply(planned)
+        assert world.trees() == before
+        assert outcomes(again)["new"] == ("held", "skipped")
+        assert outcomes(again)["new name"] == ("held", "skipped")
+    with world.plan(delete=delete, release=True) as planned:
+        world.apply(planned)
+    assert world.trees() == after
+    assert not world.held()

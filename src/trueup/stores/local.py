@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from trueup import keys
-from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError
+from trueup.errors import Hidden, NotFound, PreconditionFailed, StoreError, Unreachable
 from trueup.stores import files
 from trueup.stores.base import CHUNK, Entry, Features, Metadata, PlainFiles
 from trueup.stores.oserror import NO_LINKS, translated
@@ -50,6 +50,8 @@ class LocalStore(PlainFiles):
         self.root = Path(os.path.realpath(root))
         self._tree = Tree(str(self.root))
         self._turns = Turns()
+        self._listed: tuple[int, int] | None = None
+        """Which folder the root was when it was last listed: device and inode."""
         # `preserve` changes a file's ctime, and so its fingerprint, but the entry as planned must stay good:
         # key -> (fingerprint as planned, fingerprint after the link was made).
         self._relinked: dict[str, tuple[str, str]] = {}
@@ -75,10 +77,20 @@ class LocalStore(PlainFiles):
 
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
         """See `Store.list`. A fault on a folder above `start` is given too: it hides keys that were asked for."""
+        self._listed = self._tree.identity()
         return walk(self._tree.root, start, ordered=ordered)
 
     def stat(self, key: str) -> Entry:
-        return files.entry_of(key, self._source(key, self._tree.reach(key), None))
+        try:
+            return files.entry_of(key, self._source(key, self._tree.reach(key), None))
+        except NotFound:
+            # Below the mount point of a disk that is not mounted any more nothing is found, and nothing is absent.
+            if self._listed is not None and self._tree.identity() != self._listed:
+                raise Unreachable(
+                    f"{self.url} is not the folder any more that was listed",
+                    cure="Is a disk not mounted any more? Run again when it is there",
+                ) from None
+            raise
 
     def exists(self) -> bool:
         return os.path.isdir(self._tree.root)

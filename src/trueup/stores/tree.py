@@ -113,6 +113,14 @@ class Tree:
             return None
         return self.root if last < 0 else self.path(key[:last])
 
+    def identity(self) -> tuple[int, int] | None:
+        """Which folder the root is: device and inode. None where there is none to look at."""
+        try:
+            found = os.stat(self.root)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def require_root(self) -> None:
         """`NotFound` when the root is missing."""
         if not os.path.isdir(self.root):

@@ -13,7 +13,7 @@ from itertools import islice, repeat
 from typing import Final
 
 from trueup import events, keys
-from trueup.errors import NotFound, StoreError
+from trueup.errors import NotFound, Refused, StoreError
 from trueup.stores.stopping import apart
 from trueup.sync import width
 from trueup.sync.content import Contents
@@ -167,13 +167,13 @@ class Application:
         self.applied.broken = str(error)
 
     def _crew(self) -> Crew[Item, Done]:
-        """Those who work. The first call announces the run: from now on there may be something to undo."""
+        """Those who work. The first call announces the run: from now on there may be something to undo. Raises
+        `Refused` when a side went away."""
         if self._opened is None:
-            self._state.start_run(self._row)
             for side in ("left", "right"):
-                if not apart(self._sides[side].exists):
-                    self._sides[side].create()
+                self._require(side)
                 self._leaves_files[side] = self._sides[side].features.tree
+            self._state.start_run(self._row)
             self._opened = Crew(
                 width.many(self._config, self._sides),
                 self._effects.do,
@@ -183,6 +183,18 @@ class Application:
                 name="transfer",
             )
         return self._opened
+
+    def _require(self, side: str) -> None:
+        """Make a side that a first run is to make. Any other has to be there: on a disk that is not mounted any more
+        everything seems to be deleted."""
+        store = self._sides[side]
+        if side in self._plan.to_make:
+            store.create()
+        elif not apart(store.exists):
+            raise Refused(
+                f"the {side} ({store.url}) went away after it was looked at; nothing was done",
+                cure="Is a disk not mounted any more? Run again when it is there",
+            )
 
     def _may_be_done_again(self, result: Done) -> bool:
         """Whether fewer at once may do better, and nothing of this attempt is in the way."""

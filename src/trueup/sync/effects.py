@@ -335,12 +335,16 @@ class Effects:
         return ""
 
     def _confirm_absent(self, side: str, key: str) -> None:
-        """Absence is confirmed by asking, so that a listing that was too short can delete nothing."""
+        """Absence is confirmed by asking, so that a listing that was too short can delete nothing. Nor can a disk that
+        is not mounted any more, on which nothing is found."""
+        store = self._sides[side]
         try:
-            self._sides[side].stat(key)
+            store.stat(key)
         except Hidden:
             raise PreconditionFailed(f"{keys.display(key)} cannot be seen on the {side}") from None
         except NotFound:
+            if store.features.tree and not store.exists():
+                raise Unreachable(f"the {side} ({store.url}) is not there any more") from None
             return
         raise PreconditionFailed(f"{keys.display(key)} is there on the {side}, although its listing did not show it")
 

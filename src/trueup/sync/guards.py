@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from trueup.errors import Refused
+from contextlib import closing
+
+from trueup.errors import NotFound, Refused
+from trueup.stores.base import OutOfOrder, Store
 from trueup.stores.stopping import apart
 from trueup.sync.decide import Action
 from trueup.sync.header import Header
@@ -58,14 +61,13 @@ def _check_emptied(header: Header) -> None:
             )
 
 
-def check_roots(header: Header, sides: Sides, *, first: bool) -> None:
-    """Refuse to look at a place that is not there, unless the first run makes it. Raises `Refused`."""
+def check_roots(header: Header, sides: Sides, *, first: bool) -> frozenset[str]:
+    """The sides (`left`, `right`) that are not there, and that a first run makes. Raises `Refused` for any other that
+    is not there: it is not to be looked at, nor to be written to."""
     mode = header.config.mode
-    missing = [side for side in ("left", "right") if not apart(sides[side].exists)]
-    if not missing:
-        return
+    missing = frozenset(side for side in ("left", "right") if not apart(sides[side].exists))
     targets = {"push": {"right"}, "pull": {"left"}}.get(mode, {"left", "right"})
-    for side in missing:
+    for side in sorted(missing):
         if not first or side not in targets or len(missing) == 2:
             place = _place(header, side)
             why = "and there is nothing to make it from" if first else "although it was there at the last run"
@@ -74,6 +76,30 @@ def check_roots(header: Header, sides: Sides, *, first: bool) -> None:
                 cure="Is a disk not mounted, or the path mistyped?"
                 + ("" if first else " If it is meant to be empty, make it and add --force"),
             )
+    return missing
+
+
+def check_since(header: Header, sides: Sides) -> None:
+    """Refuse to apply a plan, made earlier, to a place that held files then and holds none now. Raises `Refused`."""
+    if header.config.force:
+        return
+    for side, entries in (("left", header.left_entries), ("right", header.right_entries)):
+        if entries and _is_empty(sides[side]):
+            raise Refused(
+                f"the {side} ({_place(header, side)}) is empty, but held {entries:,} files when the plan was made; "
+                "nothing was done",
+                cure="Is a disk not mounted, or the bucket or prefix another one? If it is meant, plan again",
+            )
+
+
+def _is_empty(store: Store) -> bool:
+    try:
+        with closing(store.list()) as entries:
+            return next(entries, None) is None
+    except NotFound:
+        return True
+    except OutOfOrder:
+        return False
 
 
 def allowed(max_delete: str, held: int) -> int:

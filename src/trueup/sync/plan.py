@@ -51,6 +51,8 @@ class Plan:
         """Held keys that changed since, so that they need not be held any more."""
         self.unsettled: list[str] = []
         """Keys left for a later run, because somebody was writing them a moment ago."""
+        self.to_make: frozenset[str] = frozenset()
+        """The sides (`left`, `right`) that are not there yet, and that applying it makes."""
         self.stale = False
         """Whether time has passed since it was made: it was read from a file, or applied before."""
         self.applied = False

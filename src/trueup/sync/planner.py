@@ -24,6 +24,7 @@ from trueup.sync.content import Answer, Contents, quick_answer
 from trueup.sync.decide import Action, Decision, State, decide
 from trueup.sync.early import Early, Hands
 from trueup.sync.guards import check_roots
+from trueup.sync.held import WHY
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
@@ -71,7 +72,7 @@ def build(
     """
     first = not state.has_baseline()
     with heeding(stopped):
-        check_roots(plan.header, sides, first=first)
+        plan.to_make = check_roots(plan.header, sides, first=first)
     unordered = {side for side in ("left", "right") if state.note(f"unordered:{sides[side].url}")}
     while True:
         builder = _Builder(sides, state, plan, listener, stopped, view or View(), hands, first=first)
@@ -120,6 +121,8 @@ class _Builder:
         self._again = Again({side: sides[side] for side in sides.reports}, config)
         self._held = {} if config.release else state.held()
         self._released: list[str] = []
+        # A copy that a killed run had begun may have arrived, and has a time of its own then: only its content tells.
+        self._begun = state.interrupted() if config.compare != "md5" else frozenset[str]()
         self._scope = Scope(config.include, config.exclude)
         with heeding(stopped):
             left, right = apart(lambda: sides.left.features), apart(lambda: sides.right.features)
@@ -185,7 +188,7 @@ class _Builder:
 
     def _decide_all(self, lefts: Iterator[Entry], rights: Iterator[Entry], pool: ThreadPoolExecutor) -> None:
         """Decide in key order; pairs whose content must be read are answered in the pool while later pairs wait."""
-        mode, compare = self._config.mode, self._config.compare
+        mode = self._config.mode
         tally = self._tally
         waiting: deque[tuple[Pair, Answer | Future[tuple[Pair, Answer]] | None]] = deque()
         same = State.SAME
@@ -209,7 +212,7 @@ class _Builder:
             if begun:
                 waiting.append((item, _BEGUN))
             elif veil is None:
-                quick = quick_answer(item, mode, compare)
+                quick = quick_answer(item, mode, self._compare(key))
                 if quick is None or (again is not None and again(item, quick)):
                     waiting.append((item, pool.submit(copy_context().run, self._answered, item)))
                 elif not waiting and quick[0] is same and quick[1] is same and not self._held:
@@ -234,7 +237,10 @@ class _Builder:
 
     def _answered(self, item: Pair) -> tuple[Pair, Answer]:
         item = self._again.look(item)
-        return item, self._contents.answer(item, self._config.mode, self._config.compare)
+        return item, self._contents.answer(item, self._config.mode, self._compare(item.key))
+
+    def _compare(self, key: str) -> str:
+        return "md5" if key in self._begun else self._config.compare
 
     def _take(self, item: Pair, answer: Answer | Future[tuple[Pair, Answer]] | None) -> None:
         if answer is None:
@@ -260,9 +266,7 @@ class _Builder:
         if item[1:4] == (None, None, None):
             return  # what a report showed is gone
         if item.key in self._held and self._still_held(item, self._held[item.key]):
-            self._note(
-                item, Action.HELD, "undone", "an undo restored it; it is skipped until a side changes, or --release"
-            )
+            self._note(item, Action.HELD, "undone", WHY)
             return
         decision = decide(
             item.left,
@@ -323,8 +327,8 @@ class _Builder:
         action = decision.action
         if action is Action.UNCHANGED:
             self._tally.unchanged += 1
-            if base is None or left is None or right is None:
-                return
+            if base is None or left is None or right is None or self._config.compare != "md5":
+                return  # nobody looked whether the MD5 that is remembered is still true
             if left.fingerprint == base.left_print and right.fingerprint == base.right_print:
                 return
         left_key = left.key if left else base.left_key if base else right.key if right else key
@@ -366,7 +370,7 @@ class _Builder:
             case Action.ADOPT if item.left is not None and item.right is not None:
                 if item.left.size == 0:
                     return _EMPTY_MD5
-                if self._config.compare != "md5":
+                if self._compare(item.key) != "md5":
                     return ""
                 return answer.md5 or self._contents.md5("left", item.left)
             case _:

@@ -332,6 +332,11 @@ class SharedState(PairState):
             rows = db.execute(names.where(_ROW.pair == self.pair, _ROW.state == "intent", *self._part)).all()
         return [JournalRow(*row) for row in rows]
 
+    def interrupted(self) -> set[str]:
+        begun = _ROW.pair == self.pair, _ROW.state == "interrupted"
+        with self._reading() as db:
+            return set(db.scalars(sa.select(_ROW.key).distinct().where(*begun)))
+
     def begun_undos(self, run: str) -> set[tuple[str, str]]:
         undos = (_ROW.action.startswith("undo_", autoescape=True), _ROW.state.in_(("intent", "interrupted")))
         with self._reading() as db:

@@ -331,6 +331,10 @@ class PairState:
         """What a killed run had begun and not settled."""
         return [JournalRow._make(row) for row in self._db.execute("select * from journal where state = 'intent'")]
 
+    def interrupted(self) -> set[str]:
+        """Keys of what killed runs had begun: it may be done, though nobody wrote that down."""
+        return {key for (key,) in self._db.execute("select distinct key from journal where state = 'interrupted'")}
+
     def begun_undos(self, run: str) -> set[tuple[str, str]]:
         """(side, target) of what undos of a run had begun and not settled when they were killed."""
         return set(

@@ -21,6 +21,7 @@ from trueup.sync.apply import Application, Applied
 from trueup.sync.decide import Action
 from trueup.sync.early import Hands
 from trueup.sync.header import Header
+from trueup.sync.held import leave_held
 from trueup.sync.outputs import Outputs
 from trueup.sync.part import Part, Unclear
 from trueup.sync.plan import Plan
@@ -92,6 +93,10 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
             )
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
+        plan.to_make = guards.check_roots(header, opened.sides, first=not opened.state.has_baseline())
+        guards.check_since(header, opened.sides)
+        if not header.config.release:
+            leave_held(plan, opened.state.held())
         with closing(_application(opened, plan, outputs)) as application:
             _check(plan, outputs)
             return record(_apply(opened, plan, application.run, outputs))
@@ -136,8 +141,6 @@ def sync(
     ):
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
-        if header.config.release:
-            opened.state.release()
         if workers is not None:
             return record(_sync_led(opened, header, outputs, workers))
         run = _sync_part(opened, header, outputs, watched)
@@ -303,6 +306,8 @@ def _apply(
     if not applied.broken:
         if not applied.interrupted and not part:
             upkeep.forget_out_of_scope(opened, header.config)
+            if header.config.release and not applied.untried:
+                opened.state.release()
         upkeep.warn_of_public_trash(opened, outputs, header.run)
         upkeep.expire(opened, outputs, header.run)
     _write_items(planned, outputs.items_out)
