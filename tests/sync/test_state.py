@@ -59,6 +59,9 @@ def test_places_that_overlap_are_refused(world: World, left: str, right: str):
     with pytest.raises(UsageError) as caught:
         sync(str(world.left / left), str(world.left / right), settings=world.settings)
     assert caught.value.exit_code == 2
+    for means in ("fsspec+file", "fsspec+local"):
+        with pytest.raises(UsageError, match=r"same place|inside the other"):
+            sync(str(world.left / left), f"{means}://{world.left / right}", settings=world.settings)
     assert world.tree("left") == {"sub/a": b"1"}
 
 

@@ -135,7 +135,7 @@ def _shared(sides: Sides, settings: Settings) -> Iterator[SharedState]:
 
 def refuse_overlap(left_url: str, right_url: str) -> None:
     """One place cannot be synced with itself or with a part of itself."""
-    left, right = (re.sub(r"/+$", "", url) + "/" for url in (left_url, right_url))
+    left, right = (re.sub(r"/+$", "", _plainly(url)) + "/" for url in (left_url, right_url))
     if left == right:
         raise UsageError(f"both sides are the same place: {left_url}")
     if left.startswith(right) or right.startswith(left):
@@ -143,6 +143,12 @@ def refuse_overlap(left_url: str, right_url: str) -> None:
             f"one side lies inside the other: {left_url} and {right_url}",
             cure="Use two places that do not overlap",
         )
+
+
+def _plainly(url: str) -> str:
+    """A folder of this machine by its path, by whatever means it is reached."""
+    path = re.sub(r"^fsspec\+(file|local)://", "", url)
+    return url if path == url else open_store(path, {}).url
 
 
 def _lock(sides: Sides, settings: Settings) -> Path:
@@ -154,7 +160,7 @@ def _without_state(sides: Sides, home: Path) -> Sides:
     machine's must not be written over. The other side is spared its copy as well, which may be from another tool."""
     state = open_store(str(home.absolute()), {}).url
     for side in ("left", "right"):
-        root = sides[side].url.rstrip("/")
+        root = _plainly(sides[side].url).rstrip("/")
         if state == root:
             raise UsageError(
                 f"the {side} is trueup's own state folder: {state}",
