@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,50 @@ def test_a_deleted_name_comes_back_in_the_spelling_it_had(world: World):
     world.remove("left", nfd)
     assert done(world.sync()) == {"copy_left": 1, "unchanged": 1}
     assert world.trees() == ({nfd: b"1", "z": b"z"}, {nfc: b"1", "z": b"z"})
+
+
+MIXED = ["é/é", "é/e\u0301", "e\u0301/é", "e\u0301/e\u0301"]
+"""The same key to trueup, in four spellings."""
+
+
+@pytest.mark.parametrize("agreed", [None, *MIXED[:2]])
+@pytest.mark.parametrize("prefer", ["left", "right"])
+def test_what_is_undone_is_held_however_the_sides_spell_it(world: World, prefer: str, agreed: str | None):
+    spelled = {str(number): each for number, each in enumerate(permutations(MIXED, 2), 10)}
+    if agreed:
+        world.both({f"{folder}/{agreed}": "agreed" for folder in spelled})
+    for side in ("left", "right"):
+        for folder in spelled if agreed else ():
+            world.remove(side, f"{folder}/{agreed}")
+    for folder, (left, right) in spelled.items():
+        world.put("left", f"{folder}/{left}", "left's")
+        world.put("right", f"{folder}/{right}", "right's own")
+    before = world.trees()
+    run = world.sync(prefer=prefer)
+    assert done(run) == {"copy_right" if prefer == "left" else "copy_left": len(spelled)}
+    assert world.undo(run).status == "ok"
+    assert world.trees() == before
+    for _ in range(2):
+        assert done(world.sync(prefer=prefer)) == {"held": len(spelled)}
+        assert world.trees() == before
+    world.put("left", f"10/{spelled['10'][0]}", "edited")
+    assert done(world.sync(prefer="left")) == {"held": len(spelled) - 1, "copy_right": 1}
+
+
+def test_a_rename_that_was_undone_is_held_however_the_sides_spell_it(world: World):
+    nfc, nfd = "d/é", "d/e\u0301"
+    world.put("left", nfd, "1")
+    world.put("right", nfc, "1")
+    world.put("left", "z", "z")
+    world.sync()
+    world.remove("left", nfd)
+    world.put("left", "ü", "1")
+    before = world.trees()
+    run = world.sync(delete=True)
+    assert done(run)["move_right"] == 1
+    assert world.undo(run).status == "ok"
+    assert outcomes(world.sync(delete=True)) == {nfc: ("held", "skipped"), "ü": ("held", "skipped")}
+    assert world.trees() == before
 
 
 def test_twins_are_reported_and_left_alone_with_what_is_below(world: World):

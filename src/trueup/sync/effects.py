@@ -10,6 +10,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ from trueup.errors import (
     NotFound,
     PreconditionFailed,
     StoreError,
+    Unaddressable,
     Unreachable,
 )
 from trueup.stores.base import Entry, Metadata, Store
@@ -373,6 +375,15 @@ def found_at(store: Store, key: str) -> Entry | None:
         return store.stat(key)
     except NotFound:
         return None
+
+
+def found_spelled(store: Store, *known: str) -> Entry | None:
+    """What lies under a key however a store spells it: as it is known to be, or in another form."""
+    for spelling in keys.spellings(*known):
+        with suppress(Unaddressable):  # a form that is too long, where no file can be
+            if (found := found_at(store, spelling)) is not None:
+                return found
+    return None
 
 
 def _opposite(side: str) -> str:
