@@ -183,6 +183,29 @@ def test_a_rename_that_was_undone_is_held_however_the_sides_spell_it(world: Worl
     assert world.trees() == before
 
 
+@pytest.mark.parametrize("respelled", ["left", "right"])
+def test_a_number_taken_in_another_spelling_is_not_taken_again(world: World, respelled: str):
+    spelled = {str(number): each for number, each in enumerate(permutations(MIXED, 2), 10)}
+    world.both({f"{folder}/{before}": "agreed" for folder, (before, _) in spelled.items()})
+    for folder, (before, _) in spelled.items():
+        for side in ("left", "right"):
+            world.put(side, f"{folder}/{before}", f"{side} 1")
+    assert world.sync(keep_loser=True).status == "ok"
+    for folder, (before, after) in spelled.items():
+        world.remove(respelled, f"{folder}/{before}")
+        for side in ("left", "right"):
+            world.put(side, f"{folder}/{after if side == respelled else before}", f"{side} 2")
+    assert done(world.sync(keep_loser=True)) == {"copy_left": len(spelled), "unchanged": len(spelled)}
+    expected = {"é/é": b"right 2", "é/é.conflict-left-1": b"left 1", "é/é.conflict-left-2": b"left 2"}
+    for side in ("left", "right"):
+        tree = world.tree(side)
+        assert {keys.normal(key): data for key, data in tree.items()} == {
+            f"{folder}/{key}": data for folder in spelled for key, data in expected.items()
+        }
+        assert len(tree) == len(expected) * len(spelled), "no twins"
+    assert nothing_to_do(world.sync(keep_loser=True))
+
+
 def test_twins_are_reported_and_left_alone_with_what_is_below(world: World):
     nfc, nfd = "é", "e\u0301"
     world.put("left", nfc, "one")

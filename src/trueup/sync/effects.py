@@ -238,12 +238,16 @@ class Effects:
         )
 
     def _keep_loser(self, item: Item, side: str, loser: Entry, made: list[tuple[str, Entry]]) -> Agreed:
-        """Put the losing version beside the winner on both sides, under the first free number; a number that already
-        holds these very bytes (an earlier try) is used again. What is written is added to `made`."""
+        """Put the losing version beside the winner on both sides, under the first number that is free in whatever
+        spelling; one that already holds these very bytes (an earlier try) is used again. What is written is added to
+        `made`."""
         stores = self._sides
         for number in range(1, 10_000):
             name = conflict_name(loser.key, side, number)
-            found = {where: found_at(stores[where], name) for where in ("left", "right")}
+            found = {
+                where: found_spelled(stores[where], name, conflict_name(own, side, number))
+                for where, own in (("left", item.left_key), ("right", item.right_key))
+            }
             present = {where: entry for where, entry in found.items() if entry is not None}
             if any(entry.size != loser.size for entry in present.values()):
                 continue
