@@ -47,7 +47,7 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
     outputs = outputs or Outputs()
     row, known, problems = find_run(run, settings)
     if row.trash != "kept":
-        why = "was made with --no-trash" if row.trash == "none" else "is older than the trash is kept"
+        why = "was made with --no-trash" if row.trash == "none" else "has no trash any more: it was emptied"
         raise UsageError(f"the run {row.run} cannot be undone: it {why}")
     header = Header(
         run=new_run_id(),
@@ -99,7 +99,9 @@ def find_run(run: str, settings: Settings) -> tuple[RunRow, Known, list[str]]:
     with suppress(TrueupError):  # a broken history knows no more than none
         known = RunLog(settings.home).get(run)
     if known is not None:
-        raise UsageError(f"the run {run} changed nothing that could be undone")
+        raise UsageError(
+            f"nothing of the run {run} is left to undo: it changed nothing, or is older than the trash is kept"
+        )
     raise UsageError(f"no run {run or 'without an id'} is known here", cure="See the ids: trueup runs")
 
 
