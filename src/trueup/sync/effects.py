@@ -26,12 +26,14 @@ from trueup.errors import (
     Unaddressable,
     Unreachable,
 )
+from trueup.filters import Scope
 from trueup.stores.base import Entry, Metadata, Store
 from trueup.sync import trash
 from trueup.sync.content import RACY_NS, is_racy
 from trueup.sync.decide import Action
 from trueup.sync.header import Header
 from trueup.sync.item import Item
+from trueup.sync.outside import in_the_way
 from trueup.sync.pair import Agreed
 from trueup.sync.sides import Sides
 
@@ -151,6 +153,7 @@ class Effects:
         self._run = header.run
         self._config = header.config
         self._racy_after_ns = header.started_ns - RACY_NS
+        self._scope = Scope(self._config.include, self._config.exclude)
         self._meter = meter
         self._md5 = md5
 
@@ -166,6 +169,8 @@ class Effects:
                     return self._move(item)
             raise ValueError(f"{item.action} has no effect")
         except (PreconditionFailed, NotFound) as error:
+            if why := in_the_way(self._sides[target_side(item)], item.key, self._scope):
+                return Done(item, "failed", why)
             return Done(item, "drifted", f"not as planned any more: {error}")
         except StoreError as error:
             log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)

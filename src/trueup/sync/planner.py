@@ -26,6 +26,7 @@ from trueup.sync.early import Early, Hands
 from trueup.sync.guards import check_roots
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
+from trueup.sync.outside import keep_folders
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
 from trueup.sync.part import KeyRange
 from trueup.sync.plan import Plan
@@ -140,6 +141,7 @@ class _Builder:
             try:
                 with heeding(self._stopped):
                     self._observe(pool, unordered)
+                    keep_folders(self._clashes, self._sides, self._scope)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
