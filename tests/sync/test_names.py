@@ -15,7 +15,7 @@ from tests.sync.world import OLD, World, done, nothing_to_do, outcomes, scratch
 from trueup import keys
 from trueup.config import SyncConfig
 from trueup.stores import walk
-from trueup.sync import sync
+from trueup.sync import explain, sync
 from trueup.testing import MemoryStore
 
 HOSTILE = [
@@ -156,12 +156,16 @@ def test_what_is_undone_is_held_however_the_sides_spell_it(world: World, prefer:
         world.put("left", f"{folder}/{left}", "left's")
         world.put("right", f"{folder}/{right}", "right's own")
     before = world.trees()
+    for key in MIXED:
+        found = explain(*world.specs, f"10/{key}", settings=world.settings)
+        assert found.lines[:2] == ("left: 6 bytes", "right: 11 bytes")
     run = world.sync(prefer=prefer)
     assert done(run) == {"copy_right" if prefer == "left" else "copy_left": len(spelled)}
     assert world.undo(run).status == "ok"
     assert world.trees() == before
     for _ in range(2):
         assert done(world.sync(prefer=prefer)) == {"held": len(spelled)}
+        assert explain(*world.specs, f"10/{MIXED[0]}", settings=world.settings).action == "held"
         assert world.trees() == before
     world.put("left", f"10/{spelled['10'][0]}", "edited")
     assert done(world.sync(prefer="left")) == {"held": len(spelled) - 1, "copy_right": 1}
