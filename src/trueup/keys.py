@@ -8,6 +8,8 @@ the one order used everywhere.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
 RESERVED: Final = ".trueup"
@@ -28,6 +30,25 @@ def normal(key: str) -> str:
     if key.isascii():
         return key
     return unicodedata.normalize("NFC", key)
+
+
+def spellings(*known: str) -> Iterator[str]:
+    """How one key may be spelled: as it is known to be, then its folder, its name or both composed or decomposed.
+    What mixes both forms within its folder in a way nobody knows of is not among them."""
+    seen = set()
+    for key in known:
+        folder, slash, name = key.rpartition("/")
+        for parts in product(_forms(folder), _forms(name)):
+            spelling = slash.join(parts)
+            if spelling not in seen:
+                seen.add(spelling)
+                yield spelling
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    if text.isascii():
+        return (text,)
+    return text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
 
 
 def is_reserved(key: str) -> bool:

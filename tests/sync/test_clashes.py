@@ -155,6 +155,50 @@ def test_a_link_inside_the_folder_keeps_it(world: World):
     assert (world.right / "x" / "link").is_symlink()
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("mode", ["two-way", "one-way"])
+def test_a_folder_that_holds_what_is_out_of_scope_is_not_emptied_for_a_file(world: World, side: str, mode: str):
+    other = "left" if side == "right" else "right"
+    world.both({"p/x/a": "a", "p/x/b": "b", "p/y/a": "a", "z": "z"})
+    for name in ("p/x", "p/y"):
+        world.remove(other, name)
+        world.put(other, name, "file")
+    world.put(side, "p/x/deep/i.tmp", "out of scope")
+    before = world.trees()
+    options = {"mode": {"left": "pull", "right": "push"}[side] if mode == "one-way" else mode, "delete": True}
+    run = world.sync(exclude=("*.tmp",), **options)
+    assert outcomes(run) == {
+        "p/x": ("conflict", "skipped"),
+        "p/y": (f"copy_{side}", "done"),
+        "p/y/a": (f"delete_{side}", "done"),
+    }
+    errors = {item["key"]: str(item["error"]) for item in run.items}
+    assert f"a folder on the {side} that holds what is out of scope" in errors["p/x"]
+    kept = {key: data for key, data in before[side == "right"].items() if not key.startswith("p/y")}
+    assert world.tree(side) == kept | {"p/y": b"file"}
+    assert reasons(world.sync(exclude=("*.tmp",), **options)) == {"p/x": "file-and-folder"}
+    world.remove(side, "p/x/deep/i.tmp")
+    assert world.sync(exclude=("*.tmp",), **options).status == "ok"
+    assert world.tree("left") == world.tree("right") == {"p/x": b"file", "p/y": b"file", "z": b"z"}
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_file_that_meets_nothing_but_what_is_out_of_scope_fails_with_the_reason(world: World, renamed: bool):
+    world.both({"old": "file", "z": "z"})
+    if renamed:
+        world.remove("right", "old")
+    world.put("right", "x", "file")
+    world.put("left", "x/i.tmp", "out of scope")
+    before = world.trees()
+    run = world.sync(exclude=("*.tmp",), delete=True)
+    assert outcomes(run) == {"x": ("move_left" if renamed else "copy_left", "failed")}
+    assert run.items[0]["error"] == "the folder x holds what is out of scope; move it away or rename the file"
+    assert world.trees() == before
+    world.remove("left", "x")
+    assert world.sync(exclude=("*.tmp",), delete=True).status == "ok"
+    assert world.tree("left") == world.tree("right")
+
+
 def test_a_held_file_keeps_its_name_against_a_folder(world: World):
     world.both({"x": "old", "z": "z"})
     world.put("left", "x", "new")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.sync.world import OLD, World, done, nothing_to_do, outcomes, scratch
 from trueup import keys
 from trueup.config import SyncConfig
 from trueup.stores import walk
-from trueup.sync import sync
+from trueup.sync import explain, sync
 from trueup.testing import MemoryStore
 
 HOSTILE = [
@@ -136,6 +137,77 @@ def test_a_deleted_name_comes_back_in_the_spelling_it_had(world: World):
     world.remove("left", nfd)
     assert done(world.sync()) == {"copy_left": 1, "unchanged": 1}
     assert world.trees() == ({nfd: b"1", "z": b"z"}, {nfc: b"1", "z": b"z"})
+
+
+MIXED = ["é/é", "é/e\u0301", "e\u0301/é", "e\u0301/e\u0301"]
+"""The same key to trueup, in four spellings."""
+
+
+@pytest.mark.parametrize("agreed", [None, *MIXED[:2]])
+@pytest.mark.parametrize("prefer", ["left", "right"])
+def test_what_is_undone_is_held_however_the_sides_spell_it(world: World, prefer: str, agreed: str | None):
+    spelled = {str(number): each for number, each in enumerate(permutations(MIXED, 2), 10)}
+    if agreed:
+        world.both({f"{folder}/{agreed}": "agreed" for folder in spelled})
+    for side in ("left", "right"):
+        for folder in spelled if agreed else ():
+            world.remove(side, f"{folder}/{agreed}")
+    for folder, (left, right) in spelled.items():
+        world.put("left", f"{folder}/{left}", "left's")
+        world.put("right", f"{folder}/{right}", "right's own")
+    before = world.trees()
+    for key in MIXED:
+        found = explain(*world.specs, f"10/{key}", settings=world.settings)
+        assert found.lines[:2] == ("left: 6 bytes", "right: 11 bytes")
+    run = world.sync(prefer=prefer)
+    assert done(run) == {"copy_right" if prefer == "left" else "copy_left": len(spelled)}
+    assert world.undo(run).status == "ok"
+    assert world.trees() == before
+    for _ in range(2):
+        assert done(world.sync(prefer=prefer)) == {"held": len(spelled)}
+        assert explain(*world.specs, f"10/{MIXED[0]}", settings=world.settings).action == "held"
+        assert world.trees() == before
+    world.put("left", f"10/{spelled['10'][0]}", "edited")
+    assert done(world.sync(prefer="left")) == {"held": len(spelled) - 1, "copy_right": 1}
+
+
+def test_a_rename_that_was_undone_is_held_however_the_sides_spell_it(world: World):
+    nfc, nfd = "d/é", "d/e\u0301"
+    world.put("left", nfd, "1")
+    world.put("right", nfc, "1")
+    world.put("left", "z", "z")
+    world.sync()
+    world.remove("left", nfd)
+    world.put("left", "ü", "1")
+    before = world.trees()
+    run = world.sync(delete=True)
+    assert done(run)["move_right"] == 1
+    assert world.undo(run).status == "ok"
+    assert outcomes(world.sync(delete=True)) == {nfc: ("held", "skipped"), "ü": ("held", "skipped")}
+    assert world.trees() == before
+
+
+@pytest.mark.parametrize("respelled", ["left", "right"])
+def test_a_number_taken_in_another_spelling_is_not_taken_again(world: World, respelled: str):
+    spelled = {str(number): each for number, each in enumerate(permutations(MIXED, 2), 10)}
+    world.both({f"{folder}/{before}": "agreed" for folder, (before, _) in spelled.items()})
+    for folder, (before, _) in spelled.items():
+        for side in ("left", "right"):
+            world.put(side, f"{folder}/{before}", f"{side} 1")
+    assert world.sync(keep_loser=True).status == "ok"
+    for folder, (before, after) in spelled.items():
+        world.remove(respelled, f"{folder}/{before}")
+        for side in ("left", "right"):
+            world.put(side, f"{folder}/{after if side == respelled else before}", f"{side} 2")
+    assert done(world.sync(keep_loser=True)) == {"copy_left": len(spelled), "unchanged": len(spelled)}
+    expected = {"é/é": b"right 2", "é/é.conflict-left-1": b"left 1", "é/é.conflict-left-2": b"left 2"}
+    for side in ("left", "right"):
+        tree = world.tree(side)
+        assert {keys.normal(key): data for key, data in tree.items()} == {
+            f"{folder}/{key}": data for folder in spelled for key, data in expected.items()
+        }
+        assert len(tree) == len(expected) * len(spelled), "no twins"
+    assert nothing_to_do(world.sync(keep_loser=True))
 
 
 def test_twins_are_reported_and_left_alone_with_what_is_below(world: World):

@@ -283,9 +283,23 @@ def test_emptied_trash_makes_a_run_final(world: World):
     assert [(kept.run, kept.files) for kept in list_trash(world.settings)] == [(run.run, 1)]
     assert empty_trash(world.settings) == (1, [])
     assert world.trash("right") == []
-    with pytest.raises(UsageError, match="older than the trash is kept"):
+    with pytest.raises(UsageError, match="it was emptied"):
         world.undo(run)
     assert nothing_to_do(world.sync())
+
+
+def test_a_run_older_than_the_trash_is_kept_is_said_to_be_that(world: World):
+    world.both({"a": "1"})
+    world.put("left", "a", "2")
+    run = world.sync()
+    with world.state() as state:
+        row = state.run(run.run)
+        assert row is not None
+        state.start_run(row._replace(started_ns=row.started_ns - 31 * 24 * 3600 * 10**9))
+    world.sync()
+    assert world.trash("right") == []
+    with pytest.raises(UsageError, match="older than the trash is kept"):
+        world.undo(run)
 
 
 def test_what_drifted_stays_in_the_trash_and_is_counted(world: World):

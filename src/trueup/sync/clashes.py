@@ -19,6 +19,7 @@ _Seen = tuple[str, tuple[bool, bool], tuple[bool, bool]]
 """A key, which sides hold it now, and which will after the run. A plain tuple: one is made for every pair."""
 
 _BOTH: Final = (True, True)
+_SIDES: Final = ("left", "right")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +32,10 @@ class Clashes:
     """Files that would have to be a folder too after the run: nothing at or below them is touched."""
     freed: set[str] = field(default_factory=set)
     """Names where a delete makes room for a copy."""
+    vacated: dict[str, set[str]] = field(default_factory=lambda: {"left": set(), "right": set()})
+    """Those of them, by side, where it is a folder that makes room for a file."""
+    _kept: dict[str, str] = field(default_factory=dict)
+    """Blocked folders that hold what is out of scope, and their side."""
     _stack: list[_Seen] = field(default_factory=list)
 
     @property
@@ -58,6 +63,8 @@ class Clashes:
                     self.blocked.add(above)
                 elif (above_now[side] and after[side]) or (above_after[side] and now[side]):
                     self.freed.add(above)
+                    if above_after[side]:
+                        self.vacated[_SIDES[side]].add(above)
         stack.append((key, now, after))
 
     def watch_untouched(self, keys: Sequence[str]) -> bool:
@@ -74,6 +81,11 @@ class Clashes:
         stack += [(key, _BOTH, _BOTH) for key in keys if last.startswith(key)]
         return True
 
+    def keep(self, side: str, folders: set[str]) -> None:
+        """Have folders of a side stay, because they hold what is out of scope."""
+        self.blocked |= folders
+        self._kept |= dict.fromkeys(folders, side)
+
     def mend(self, plan: Plan) -> None:
         """Turn each blocked folder into one conflict, and bring deletes that free a path forward."""
         plan.flush()
@@ -89,7 +101,7 @@ class Clashes:
                 key,
                 Action.CONFLICT,
                 "file-and-folder",
-                error="a file on one side has the name of a folder on the other; rename one of them",
+                error=self._why(key),
             )
         for key in self.freed - self.blocked:
             plan.db.execute(
@@ -97,6 +109,11 @@ class Clashes:
                 (Phase.FREE, Phase.DELETE, key, f"{key}/", f"{key}0"),
             )
         plan.flush()
+
+    def _why(self, key: str) -> str:
+        if (side := self._kept.get(key)) is not None:
+            return f"a file has the name of a folder on the {side} that holds what is out of scope; move one of them"
+        return "a file on one side has the name of a folder on the other; rename one of them"
 
     def touches(self, key: str) -> bool:
         """Whether a key lies at or below a clash."""

@@ -10,6 +10,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -22,14 +23,17 @@ from trueup.errors import (
     NotFound,
     PreconditionFailed,
     StoreError,
+    Unaddressable,
     Unreachable,
 )
+from trueup.filters import Scope
 from trueup.stores.base import Entry, Metadata, Store
 from trueup.sync import trash
 from trueup.sync.content import RACY_NS, is_racy
 from trueup.sync.decide import Action
 from trueup.sync.header import Header
 from trueup.sync.item import Item
+from trueup.sync.outside import in_the_way
 from trueup.sync.pair import Agreed
 from trueup.sync.sides import Sides
 
@@ -149,6 +153,7 @@ class Effects:
         self._run = header.run
         self._config = header.config
         self._racy_after_ns = header.started_ns - RACY_NS
+        self._scope = Scope(self._config.include, self._config.exclude)
         self._meter = meter
         self._md5 = md5
 
@@ -164,6 +169,8 @@ class Effects:
                     return self._move(item)
             raise ValueError(f"{item.action} has no effect")
         except (PreconditionFailed, NotFound) as error:
+            if why := in_the_way(self._sides[target_side(item)], item.key, self._scope):
+                return Done(item, "failed", why)
             return Done(item, "drifted", f"not as planned any more: {error}")
         except StoreError as error:
             log.debug("%s of %s failed", item.action, keys.display(item.key), exc_info=True)
@@ -236,12 +243,16 @@ class Effects:
         )
 
     def _keep_loser(self, item: Item, side: str, loser: Entry, made: list[tuple[str, Entry]]) -> Agreed:
-        """Put the losing version beside the winner on both sides, under the first free number; a number that already
-        holds these very bytes (an earlier try) is used again. What is written is added to `made`."""
+        """Put the losing version beside the winner on both sides, under the first number that is free in whatever
+        spelling; one that already holds these very bytes (an earlier try) is used again. What is written is added to
+        `made`."""
         stores = self._sides
         for number in range(1, 10_000):
             name = conflict_name(loser.key, side, number)
-            found = {where: found_at(stores[where], name) for where in ("left", "right")}
+            found = {
+                where: found_spelled(stores[where], name, conflict_name(own, side, number))
+                for where, own in (("left", item.left_key), ("right", item.right_key))
+            }
             present = {where: entry for where, entry in found.items() if entry is not None}
             if any(entry.size != loser.size for entry in present.values()):
                 continue
@@ -377,6 +388,15 @@ def found_at(store: Store, key: str) -> Entry | None:
         return store.stat(key)
     except NotFound:
         return None
+
+
+def found_spelled(store: Store, *known: str) -> Entry | None:
+    """What lies under a key however a store spells it: as it is known to be, or in another form."""
+    for spelling in keys.spellings(*known):
+        with suppress(Unaddressable):  # a form that is too long, where no file can be
+            if (found := found_at(store, spelling)) is not None:
+                return found
+    return None
 
 
 def _opposite(side: str) -> str:

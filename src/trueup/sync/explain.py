@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trueup import keys
 from trueup.config import Settings, SyncConfig, load
-from trueup.errors import Hidden, NotFound, StoreError
+from trueup.errors import Hidden, NotFound, StoreError, Unaddressable
 from trueup.filters import Scope
 from trueup.runs import new_run_id
 from trueup.stores.base import Entry
@@ -70,9 +70,10 @@ def explain(
             return verdict("excluded", "scope", f"it is out of scope: {outside}")
         base = opened.state.agreed(normal)
         entries: dict[str, Entry | None] = {}
-        for side, own in (("left", base and base.left_key), ("right", base and base.right_key)):
+        known = (base.left_key, base.right_key) if base else ()
+        for side in ("left", "right"):
             try:
-                entries[side] = _stat(opened, side, own or key)
+                entries[side] = _stat(opened, side, key, *known)
             except StoreError as error:
                 lines.append(f"{side}: cannot be seen: {error}")
                 return verdict(Action.UNKNOWN, "unreadable", f"nothing would be done: the {side} cannot be seen")
@@ -112,17 +113,23 @@ def _decide(opened: Session, pair: Pair, config: SyncConfig) -> tuple[Decision, 
         equal=answer.equal,
         config=config,
         clock_ahead_ns=ahead,
+        keeps_mtime=(sides.left.features.keeps_mtime, sides.right.features.keeps_mtime),
     )
     return decision, (answer.left, answer.right)
 
 
-def _stat(opened: Session, side: str, key: str) -> Entry | None:
-    try:
-        return opened.sides[side].stat(key)
-    except Hidden as error:
-        raise StoreError(error.message) from None
-    except NotFound:
-        return None
+def _stat(opened: Session, side: str, *known: str) -> Entry | None:
+    for spelling in keys.spellings(*known):
+        try:
+            return opened.sides[side].stat(spelling)
+        except Hidden as error:
+            raise StoreError(error.message) from None
+        except NotFound:
+            continue
+        except Unaddressable:  # a mere guess may be too long
+            if spelling in known:
+                raise
+    return None
 
 
 def _described(entry: Entry | None) -> str:

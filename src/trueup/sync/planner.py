@@ -27,6 +27,7 @@ from trueup.sync.guards import check_roots
 from trueup.sync.held import WHY
 from trueup.sync.item import PHASES, Phase
 from trueup.sync.moves import find_moves
+from trueup.sync.outside import keep_folders
 from trueup.sync.pair import Pair, SideOutOfOrder, pair
 from trueup.sync.part import KeyRange
 from trueup.sync.plan import Plan
@@ -127,6 +128,7 @@ class _Builder:
         with heeding(stopped):
             left, right = apart(lambda: sides.left.features), apart(lambda: sides.right.features)
         self._clashes = Clashes(left_is_tree=left.tree, right_is_tree=right.tree)
+        self._keep_mtime = left.keeps_mtime, right.keeps_mtime
         self._casings = [Casing(side, plan) for side, it in (("left", left), ("right", right)) if it.folds_case]
         # A bucket's listing may turn out not to be in order, and what was decided till then to be wrong.
         self._in_order = {side for side, it in (("left", left), ("right", right)) if it.tree}
@@ -143,6 +145,7 @@ class _Builder:
             try:
                 with heeding(self._stopped):
                     self._observe(pool, unordered)
+                    keep_folders(self._clashes, self._sides, self._scope)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -276,6 +279,7 @@ class _Builder:
             equal=answer.equal,
             config=self._config,
             clock_ahead_ns=self._clock_ahead_ns,
+            keeps_mtime=self._keep_mtime,
         )
         if (problem := self._unaddressable(item, decision.action)) is not None:
             self._note(item, Action.UNADDRESSABLE, "name", problem)

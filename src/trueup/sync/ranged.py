@@ -23,7 +23,7 @@ from trueup.keys import normal
 from trueup.runs import new_run_id
 from trueup.sync.apply import Application, Applied
 from trueup.sync.decide import Action
-from trueup.sync.effects import conflict_name, found_at
+from trueup.sync.effects import conflict_name, found_spelled
 from trueup.sync.header import Header
 from trueup.sync.item import HIDDEN, Phase
 from trueup.sync.outputs import Outputs
@@ -248,7 +248,7 @@ def _losers(here: Workplace, row: JournalRow) -> Iterator[str]:
     side = "left" if row.side == here.state.left_side else "right"
     for number in count(1):
         name = conflict_name(row.target, side, number)
-        if not any(found_at(here.sides[where], name) for where in ("left", "right")):
+        if not any(found_spelled(here.sides[where], name) for where in ("left", "right")):
             return
         yield name
 

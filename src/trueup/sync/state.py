@@ -111,7 +111,7 @@ class JournalRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """One run that may have left something to undo. `trash`: `kept`, `none` or `expired`."""
+    """One run that may have left something to undo. `trash`: `kept`, `none` or `emptied`."""
 
     run: str
     left_url: str

@@ -68,7 +68,7 @@ def empty(state: PairState, run: str, stores: dict[str, Store]) -> tuple[int, li
         except StoreError as error:
             problems.append(str(error))
     if not problems:
-        state.set_trash(run, "expired")
+        state.set_trash(run, "emptied")
     return gone, problems
 
 

@@ -17,7 +17,7 @@ from trueup.runs import RunLog, new_run_id, run_lock
 from trueup.stores.base import Entry, Store
 from trueup.sync import trash
 from trueup.sync.content import Contents
-from trueup.sync.effects import found_at
+from trueup.sync.effects import found_at, found_spelled
 from trueup.sync.header import Header
 from trueup.sync.outputs import Outputs
 from trueup.sync.pair import Agreed
@@ -47,7 +47,7 @@ def undo(run: str, *, settings: Settings | None = None, outputs: Outputs | None 
     outputs = outputs or Outputs()
     row, known, problems = find_run(run, settings)
     if row.trash != "kept":
-        why = "was made with --no-trash" if row.trash == "none" else "is older than the trash is kept"
+        why = "was made with --no-trash" if row.trash == "none" else "has no trash any more: it was emptied"
         raise UsageError(f"the run {row.run} cannot be undone: it {why}")
     header = Header(
         run=new_run_id(),
@@ -99,7 +99,9 @@ def find_run(run: str, settings: Settings) -> tuple[RunRow, Known, list[str]]:
     with suppress(TrueupError):  # a broken history knows no more than none
         known = RunLog(settings.home).get(run)
     if known is not None:
-        raise UsageError(f"the run {run} changed nothing that could be undone")
+        raise UsageError(
+            f"nothing of the run {run} is left to undo: it changed nothing, or is older than the trash is kept"
+        )
     raise UsageError(f"no run {run or 'without an id'} is known here", cure="See the ids: trueup runs")
 
 
@@ -285,7 +287,7 @@ class _Undoing:
     def _source_md5(self, row: JournalRow) -> str:
         """What a killed run was writing, as far as the other side still shows it."""
         other = "b" if row.side == "a" else "a"
-        source = found_at(self._stores[other], row.target)
+        source = found_spelled(self._stores[other], row.target)
         return self._md5(other, source) if source is not None else ""
 
     def _bring(self, store: Store, entry: Entry, target: str, twin: Entry | None) -> None:
@@ -303,19 +305,21 @@ class _Undoing:
         return self._contents.md5("left" if side == self._state.left_side else "right", entry, trust_etag=False)
 
     def _restore_baseline(self, row: JournalRow) -> None:
-        """The rows that were replaced come back, and the keys are held as both sides show them now."""
+        """The rows that were replaced come back, and the keys are held as both sides show them now, each in its own
+        spelling: it may be another one than on the other side, or than the one agreed on."""
         before = [Agreed(*values) for values in json.loads(row.before)]
         spelled = {agreed.key: agreed for agreed in before}
         self._state.forget([row.key])
         self._state.agree(before)
         held = []
         for key in {row.key, *spelled}:
-            prints = []
-            for side in (self._state.left_side, self._state.right_side):
-                agreed = spelled.get(key)
-                own = agreed and (agreed.left_key if side == self._state.left_side else agreed.right_key)
-                found = found_at(self._stores[side], own or (row.target if key == row.key else key))
-                prints.append(found.fingerprint if found else "")
+            known = {row.target if key == row.key else row.source}
+            if key in spelled:
+                known |= {spelled[key].left_key, spelled[key].right_key}
+            found = [
+                found_spelled(self._stores[side], *known) for side in (self._state.left_side, self._state.right_side)
+            ]
+            prints = [entry.fingerprint if entry else "" for entry in found]
             held.append((key, prints[0], prints[1], self._undone))
         self._state.hold(held)
 
