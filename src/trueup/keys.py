@@ -30,6 +30,12 @@ def normal(key: str) -> str:
     return unicodedata.normalize("NFC", key)
 
 
+def lowest(key: str) -> str:
+    """The least spelling of a key, which is the decomposed one: a listing that is to show the key in any spelling
+    begins there."""
+    return key if key.isascii() else min(key, unicodedata.normalize("NFD", key))
+
+
 def is_reserved(key: str) -> bool:
     """Whether a key belongs to trueup itself: a `.trueup` segment, or a `.trueup-…` name, at any depth."""
     if RESERVED not in key:
