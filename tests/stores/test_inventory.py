@@ -88,6 +88,8 @@ def google(place: Place) -> Place:
     return place
 
 
+# As rules of accounts with a hierarchical namespace have them, and no others.
+WITH_FOLDERS = ("Name", "Last-Modified", "Content-Length", "Content-MD5", "Etag", "Hdi_isfolder")
 ACCOUNT = {"account_name": "devstoreaccount1"}
 
 
@@ -374,7 +376,10 @@ def test_rows_of_another_bucket_are_refused(google: Place, kind: str) -> None:
         ({"filters": {"prefixMatch": ["bucket/photos", "buckets"]}}, "takes only what begins with 'bucket/photos'"),
         ({"filters": {"excludePrefix": ["bucket/logs"]}}, "leaves out what begins with 'bucket/logs'"),
         ({"filters": {"excludePrefix": ["buck"]}}, "leaves out what begins with 'buck'"),
-        ({"filters": {"blobTypes": ["appendBlob"]}}, "leaves out block blobs"),
+        ({"filters": {"blobTypes": ["appendBlob", "pageBlob"]}}, "leaves out block blobs"),
+        ({"filters": {"blobTypes": ["blockBlob"]}}, "leaves out append and page blobs"),
+        ({"filters": {"blobTypes": ["blockBlob", "appendBlob"]}}, "leaves out page blobs, unless"),
+        ({"filters": {"blobTypes": ["blockBlob"]}, "fields": WITH_FOLDERS}, "leaves out append blobs"),
         ({"filters": {"creationTime": {"lastNDays": 3}}}, "what was created lately"),
         ({"endpoint": "https://another.blob.core.windows.net"}, "the account at https://another"),
     ],
@@ -390,6 +395,12 @@ def test_an_azure_rule_may_leave_out_what_lies_elsewhere(azure: Place) -> None:
     azure.url = "az://bucket/photos"
     filters = {"prefixMatch": ["bucket/pho"], "excludePrefix": ["bucket/logs"]}
     reports.azure(azure.folder, "bucket", [entry("photos/a")], filters=filters)
+    assert azure.keys(**ACCOUNT) == ["a"]
+
+
+def test_an_account_with_folders_has_no_page_blobs(azure: Place) -> None:
+    filters = {"blobTypes": ["blockBlob", "appendBlob"]}
+    reports.azure(azure.folder, "bucket", [entry("a")], fields=WITH_FOLDERS, filters=filters)
     assert azure.keys(**ACCOUNT) == ["a"]
 
 
