@@ -565,6 +565,16 @@ def test_an_azure_file_of_another_size_is_an_unfinished_listing(azure: Place) ->
     refused(azure, ListingUnfinished, "is not what its manifest says", **ACCOUNT)
 
 
+def test_azure_rows_or_files_that_are_missing_are_an_unfinished_listing(azure: Place) -> None:
+    manifest = reports.azure(azure.folder, "bucket", [entry("a"), entry("b")])
+    reports.changed(manifest, summary={"objectCount": 5, "totalObjectSize": 6})
+    refused(azure, ListingUnfinished, "has 2 of the 5 rows", **ACCOUNT)
+    reports.changed(manifest, summary={"objectCount": 2, "totalObjectSize": 6}, files=[])
+    refused(azure, ListingUnfinished, "has 0 of the 2 rows", **ACCOUNT)
+    reports.changed(manifest, summary={"objectCount": "many"})
+    refused(azure, ListingUnfinished, "cannot be read", **ACCOUNT)
+
+
 def test_google_rows_or_files_that_are_missing_are_an_unfinished_listing(google: Place) -> None:
     at = (reports.ago(timedelta(days=days)) for days in itertools.count(9, -1))
     reports.google(google.folder, "bucket", [entry("a")], records_processed=2, at=next(at))

@@ -152,7 +152,7 @@ def _azure(document: dict[str, Any], key: str) -> Report:
     rule, status = document["ruleDefinition"], _text(document["status"])
     if status != "Succeeded":
         raise ListingUnfinished(f"the report of {keys.display(key)} is '{keys.display(status)}'", cure=AGAIN)
-    filters = rule.get("filters") or {}
+    filters, summary = rule.get("filters") or {}, document.get("summary") or {}
     gap = ""
     if rule.get("objectType", "blob") != "blob":
         gap = "it lists containers, not blobs"
@@ -166,6 +166,7 @@ def _azure(document: dict[str, Any], key: str) -> Report:
         created_at=_moment(document["inventoryStartTime"]),
         format=_format(rule["format"], key),
         files=tuple(DataFile(_beside(_text(file["blob"]), key), int(file["size"])) for file in document["files"]),
+        rows=int(summary["objectCount"]) if "objectCount" in summary else None,
         account=_text(document.get("endpoint", "")),
         gap=gap,
         prefixes=tuple(map(_text, filters.get("prefixMatch") or ())),
