@@ -233,6 +233,45 @@ def test_older_versions_snapshots_and_deleted_blobs_of_azure_are_not_there(azure
     assert [(found.key, found.size) for found in azure.listing(**ACCOUNT)] == [("plain", 1), ("versioned", 3)]
 
 
+@pytest.mark.parametrize("told", ["1", "t", "yes", ""])
+@pytest.mark.parametrize("field", ["IsLatest", "IsDeleteMarker"])
+def test_a_flag_that_cannot_be_read_is_an_unfinished_listing(place: Place, field: str, told: str) -> None:
+    flags = {"IsLatest": "TRUE", "IsDeleteMarker": "False", field: told}
+    row = line("a", "v", flags["IsLatest"], flags["IsDeleteMarker"], "3", "2026-01-01T00:00:00Z", "e")
+    with_data(reports.s3(place.folder, "bucket", [], fields=VERSIONS), row)
+    if field == "IsDeleteMarker" and not told:
+        assert place.keys() == ["a"]
+    else:
+        refused(place, ListingUnfinished, f"tells no {field} of 'a' that can be read")
+
+
+def test_a_flag_that_is_a_number_is_an_unfinished_listing(place: Place) -> None:
+    row = {"Key": "a", "VersionId": "v", "IsLatest": 1, "IsDeleteMarker": 0, "Size": 3, "ETag": "e"}
+    row |= {"LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
+    reports.s3(place.folder, "bucket", [], extra=[row], fields=VERSIONS, kind="Parquet")
+    refused(place, ListingUnfinished, "tells no IsDeleteMarker of 'a' that can be read")
+
+
+def test_a_flag_of_azure_that_cannot_be_read_is_an_unfinished_listing(azure: Place) -> None:
+    fields = ("Name", "Last-Modified", "Content-Length", "Content-MD5", "Etag", "VersionId", "IsCurrentVersion")
+    row = {"Name": "bucket/a", "Last-Modified": datetime(2026, 1, 1, tzinfo=UTC), "Content-Length": 1, "Etag": "0x1"}
+    reports.azure(
+        azure.folder, "bucket", [], extra=[row | {"VersionId": "v", "IsCurrentVersion": "yes"}], fields=fields
+    )
+    refused(azure, ListingUnfinished, "tells no IsCurrentVersion of 'a' that can be read", **ACCOUNT)
+
+
+@pytest.mark.parametrize("times", [1, 1000, 1_000_000])
+def test_a_number_is_a_time_in_milliseconds_or_none(place: Place, times: int) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    row = {"Key": "a", "Size": 3, "LastModifiedDate": int(at.timestamp()) * 1000 * times, "ETag": "e"}
+    reports.s3(place.folder, "bucket", [], extra=[row], kind="Parquet")
+    if times == 1:
+        assert [found.mtime_ns for found in place.listing()] == [int(at.timestamp()) * 10**9]
+    else:
+        refused(place, ListingUnfinished, "tells no time of 'a' that can be read")
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_older_versions_of_google_are_not_there(google: Place, kind: str) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
