@@ -470,9 +470,28 @@ def test_a_csv_without_header_is_told_to_have_one(google: Place) -> None:
     refused(google, ConfigError, "has no field name. Let the report have it: size, updated, md5Hash and etag")
 
 
-def test_a_report_from_the_future_is_refused(place: Place) -> None:
-    reports.s3(place.folder, "bucket", [entry("a")], at=datetime.now(UTC) + timedelta(days=1))
-    refused(place, ListingUnfinished, "is dated in the future")
+@pytest.mark.parametrize("cloud", ["s3", "azure", "google"])
+def test_a_report_from_the_future_is_passed_over_or_refused_where_it_is_the_only_one(
+    place: Place, cloud: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.url = {"s3": "s3", "azure": "az", "google": "gs"}[cloud] + "://bucket"
+    options = ACCOUNT if cloud == "azure" else {}
+    write = getattr(reports, cloud)
+    ahead = write(place.folder, "bucket", [entry("ahead")], at=datetime.now(UTC) + timedelta(days=1))
+    refused(place, ListingUnfinished, "is dated in the future", **options)
+    write(place.folder, "bucket", [entry("older")], at=reports.ago(timedelta(days=5)))
+    write(place.folder, "bucket", [entry("a")])
+    caplog.clear()
+    assert place.keys(**options) == ["a"]
+    assert f"{ahead.relative_to(place.folder)}, which is dated in the future, is passed over" in caplog.text
+    with pytest.raises(ListingUnfinished, match=r"dated in the future.* name the manifest of another"):
+        place.keys(ahead, **options)
+
+
+def test_a_report_of_a_moment_ago_may_be_a_little_ahead(place: Place) -> None:
+    reports.s3(place.folder, "bucket", [entry("old")])
+    reports.s3(place.folder, "bucket", [entry("new")], at=datetime.now(UTC) + timedelta(minutes=50))
+    assert place.keys() == ["new"]
 
 
 # What is damaged
