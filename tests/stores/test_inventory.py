@@ -170,6 +170,16 @@ def test_many_long_names_are_sorted_in_little_memory(place: Place, monkeypatch: 
     assert sorts
 
 
+def test_parquet_that_takes_more_memory_than_there_may_be_is_refused_with_a_cure(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory_rows, "_MEMORY", "3MB")
+    names = [f"{number:05d}" * 190 for number in range(5_000)]
+    manifest = reports.s3(place.folder, "bucket", [entry(name) for name in names], kind="Parquet")
+    told = f"takes more than the 3MB of memory that reading it may take ({data_of(manifest).name})"
+    refused(place, ListingUnfinished, f"{told}. Let the inventory write CSV, or leave out --inventory")
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("kind", ["CSV", "Parquet"])
 def test_many_files_are_one_listing(place: Place, kind: str, shards: int) -> None:

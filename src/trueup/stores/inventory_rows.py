@@ -280,6 +280,13 @@ class Rows:
         except Interrupted:
             self._db.interrupt()
             raise
+        except self._too_much as error:  # a page of Parquet is unpacked as a whole
+            csv = "Let the inventory write CSV, or leave" if self._report.format == "parquet" else "Leave"
+            raise ListingUnfinished(
+                f"the inventory report takes more than the {_MEMORY} of memory that reading it may take "
+                f"({keys.display(what)})",
+                cure=f"{csv} out --inventory",
+            ) from error
         except (self._trouble, zlib.error, EOFError, OSError) as error:
             message = f"the inventory report cannot be read ({keys.display(what)}): {_in_short(error)}"
             raise ListingUnfinished(message, cure=AGAIN) from error
