@@ -192,6 +192,22 @@ def test_a_stop_is_heeded_while_the_leader_works_by_itself(pairs: Pairs, monkeyp
     assert pairs.together(delete=True).counts["move_right"] == 100
 
 
+def test_a_folder_with_a_decomposed_name_is_shared_out_among_its_files(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(spread, "cut", lambda _store, _parts: ["Caf\u00e9/3", "Caf\u00e9/6"])
+    for number in range(9):
+        pairs.put("left right", f"Cafe\u0301/{number}", "the same")
+    for _ in range(2):
+        many, one = pairs.together(), pairs.alone()
+        assert (many.status, many.counts) == (one.status, one.counts)
+    assert len([part for part in many.parts if part["stage"] == "plan"]) == 3
+    pairs.remove("left", "Cafe\u0301/2", "Cafe\u0301/6")
+    pairs.put("right", "Cafe\u0301/5", "edited")
+    many, one = pairs.together(delete=True), pairs.alone(delete=True)
+    assert many.counts == one.counts
+    assert many.counts["delete_right"] == 2
+    pairs.require_same()
+
+
 def test_deletes_are_left_where_a_part_gave_up_on_its_copies(pairs: Pairs):
     agreed(pairs)
     assert pairs.together().status == "ok"

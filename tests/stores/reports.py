@@ -111,7 +111,7 @@ def azure(
         "inventoryCompletionTime": f"{at + timedelta(minutes=10):%Y-%m-%dT%H:%M:%SZ}",
         "inventoryStartTime": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "ruleDefinition": {
-            "filters": {"blobTypes": ["blockBlob"], **changed.pop("filters", {})},
+            "filters": {"blobTypes": ["blockBlob", "appendBlob", "pageBlob"], **changed.pop("filters", {})},
             "format": kind,
             "objectType": "blob",
             "schedule": "daily",

@@ -88,6 +88,8 @@ def google(place: Place) -> Place:
     return place
 
 
+# As rules of accounts with a hierarchical namespace have them, and no others.
+WITH_FOLDERS = ("Name", "Last-Modified", "Content-Length", "Content-MD5", "Etag", "Hdi_isfolder")
 ACCOUNT = {"account_name": "devstoreaccount1"}
 
 
@@ -168,6 +170,16 @@ def test_many_long_names_are_sorted_in_little_memory(place: Place, monkeypatch: 
     assert sorts
 
 
+def test_parquet_that_takes_more_memory_than_there_may_be_is_refused_with_a_cure(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory_rows, "_MEMORY", "3MB")
+    names = [f"{number:05d}" * 190 for number in range(5_000)]
+    manifest = reports.s3(place.folder, "bucket", [entry(name) for name in names], kind="Parquet")
+    told = f"takes more than the 3MB of memory that reading it may take ({data_of(manifest).name})"
+    refused(place, ListingUnfinished, f"{told}. Let the inventory write CSV, or leave out --inventory")
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("kind", ["CSV", "Parquet"])
 def test_many_files_are_one_listing(place: Place, kind: str, shards: int) -> None:
@@ -229,6 +241,45 @@ def test_older_versions_snapshots_and_deleted_blobs_of_azure_are_not_there(azure
     ]
     reports.azure(azure.folder, "bucket", [], extra=rows, fields=fields, kind=kind)
     assert [(found.key, found.size) for found in azure.listing(**ACCOUNT)] == [("plain", 1), ("versioned", 3)]
+
+
+@pytest.mark.parametrize("told", ["1", "t", "yes", ""])
+@pytest.mark.parametrize("field", ["IsLatest", "IsDeleteMarker"])
+def test_a_flag_that_cannot_be_read_is_an_unfinished_listing(place: Place, field: str, told: str) -> None:
+    flags = {"IsLatest": "TRUE", "IsDeleteMarker": "False", field: told}
+    row = line("a", "v", flags["IsLatest"], flags["IsDeleteMarker"], "3", "2026-01-01T00:00:00Z", "e")
+    with_data(reports.s3(place.folder, "bucket", [], fields=VERSIONS), row)
+    if field == "IsDeleteMarker" and not told:
+        assert place.keys() == ["a"]
+    else:
+        refused(place, ListingUnfinished, f"tells no {field} of 'a' that can be read")
+
+
+def test_a_flag_that_is_a_number_is_an_unfinished_listing(place: Place) -> None:
+    row = {"Key": "a", "VersionId": "v", "IsLatest": 1, "IsDeleteMarker": 0, "Size": 3, "ETag": "e"}
+    row |= {"LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
+    reports.s3(place.folder, "bucket", [], extra=[row], fields=VERSIONS, kind="Parquet")
+    refused(place, ListingUnfinished, "tells no IsDeleteMarker of 'a' that can be read")
+
+
+def test_a_flag_of_azure_that_cannot_be_read_is_an_unfinished_listing(azure: Place) -> None:
+    fields = ("Name", "Last-Modified", "Content-Length", "Content-MD5", "Etag", "VersionId", "IsCurrentVersion")
+    row = {"Name": "bucket/a", "Last-Modified": datetime(2026, 1, 1, tzinfo=UTC), "Content-Length": 1, "Etag": "0x1"}
+    reports.azure(
+        azure.folder, "bucket", [], extra=[row | {"VersionId": "v", "IsCurrentVersion": "yes"}], fields=fields
+    )
+    refused(azure, ListingUnfinished, "tells no IsCurrentVersion of 'a' that can be read", **ACCOUNT)
+
+
+@pytest.mark.parametrize("times", [1, 1000, 1_000_000])
+def test_a_number_is_a_time_in_milliseconds_or_none(place: Place, times: int) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    row = {"Key": "a", "Size": 3, "LastModifiedDate": int(at.timestamp()) * 1000 * times, "ETag": "e"}
+    reports.s3(place.folder, "bucket", [], extra=[row], kind="Parquet")
+    if times == 1:
+        assert [found.mtime_ns for found in place.listing()] == [int(at.timestamp()) * 10**9]
+    else:
+        refused(place, ListingUnfinished, "tells no time of 'a' that can be read")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -374,7 +425,10 @@ def test_rows_of_another_bucket_are_refused(google: Place, kind: str) -> None:
         ({"filters": {"prefixMatch": ["bucket/photos", "buckets"]}}, "takes only what begins with 'bucket/photos'"),
         ({"filters": {"excludePrefix": ["bucket/logs"]}}, "leaves out what begins with 'bucket/logs'"),
         ({"filters": {"excludePrefix": ["buck"]}}, "leaves out what begins with 'buck'"),
-        ({"filters": {"blobTypes": ["appendBlob"]}}, "leaves out block blobs"),
+        ({"filters": {"blobTypes": ["appendBlob", "pageBlob"]}}, "leaves out block blobs"),
+        ({"filters": {"blobTypes": ["blockBlob"]}}, "leaves out append and page blobs"),
+        ({"filters": {"blobTypes": ["blockBlob", "appendBlob"]}}, "leaves out page blobs, unless"),
+        ({"filters": {"blobTypes": ["blockBlob"]}, "fields": WITH_FOLDERS}, "leaves out append blobs"),
         ({"filters": {"creationTime": {"lastNDays": 3}}}, "what was created lately"),
         ({"endpoint": "https://another.blob.core.windows.net"}, "the account at https://another"),
     ],
@@ -390,6 +444,12 @@ def test_an_azure_rule_may_leave_out_what_lies_elsewhere(azure: Place) -> None:
     azure.url = "az://bucket/photos"
     filters = {"prefixMatch": ["bucket/pho"], "excludePrefix": ["bucket/logs"]}
     reports.azure(azure.folder, "bucket", [entry("photos/a")], filters=filters)
+    assert azure.keys(**ACCOUNT) == ["a"]
+
+
+def test_an_account_with_folders_has_no_page_blobs(azure: Place) -> None:
+    filters = {"blobTypes": ["blockBlob", "appendBlob"]}
+    reports.azure(azure.folder, "bucket", [entry("a")], fields=WITH_FOLDERS, filters=filters)
     assert azure.keys(**ACCOUNT) == ["a"]
 
 
@@ -420,9 +480,28 @@ def test_a_csv_without_header_is_told_to_have_one(google: Place) -> None:
     refused(google, ConfigError, "has no field name. Let the report have it: size, updated, md5Hash and etag")
 
 
-def test_a_report_from_the_future_is_refused(place: Place) -> None:
-    reports.s3(place.folder, "bucket", [entry("a")], at=datetime.now(UTC) + timedelta(days=1))
-    refused(place, ListingUnfinished, "is dated in the future")
+@pytest.mark.parametrize("cloud", ["s3", "azure", "google"])
+def test_a_report_from_the_future_is_passed_over_or_refused_where_it_is_the_only_one(
+    place: Place, cloud: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.url = {"s3": "s3", "azure": "az", "google": "gs"}[cloud] + "://bucket"
+    options = ACCOUNT if cloud == "azure" else {}
+    write = getattr(reports, cloud)
+    ahead = write(place.folder, "bucket", [entry("ahead")], at=datetime.now(UTC) + timedelta(days=1))
+    refused(place, ListingUnfinished, "is dated in the future", **options)
+    write(place.folder, "bucket", [entry("older")], at=reports.ago(timedelta(days=5)))
+    write(place.folder, "bucket", [entry("a")])
+    caplog.clear()
+    assert place.keys(**options) == ["a"]
+    assert f"{ahead.relative_to(place.folder)}, which is dated in the future, is passed over" in caplog.text
+    with pytest.raises(ListingUnfinished, match=r"dated in the future.* name the manifest of another"):
+        place.keys(ahead, **options)
+
+
+def test_a_report_of_a_moment_ago_may_be_a_little_ahead(place: Place) -> None:
+    reports.s3(place.folder, "bucket", [entry("old")])
+    reports.s3(place.folder, "bucket", [entry("new")], at=datetime.now(UTC) + timedelta(minutes=50))
+    assert place.keys() == ["new"]
 
 
 # What is damaged
@@ -552,6 +631,16 @@ def test_an_azure_file_of_another_size_is_an_unfinished_listing(azure: Place) ->
     file = manifest.with_name("everything_0.csv")
     file.write_bytes(file.read_bytes().rpartition(b"bucket/b")[0])
     refused(azure, ListingUnfinished, "is not what its manifest says", **ACCOUNT)
+
+
+def test_azure_rows_or_files_that_are_missing_are_an_unfinished_listing(azure: Place) -> None:
+    manifest = reports.azure(azure.folder, "bucket", [entry("a"), entry("b")])
+    reports.changed(manifest, summary={"objectCount": 5, "totalObjectSize": 6})
+    refused(azure, ListingUnfinished, "has 2 of the 5 rows", **ACCOUNT)
+    reports.changed(manifest, summary={"objectCount": 2, "totalObjectSize": 6}, files=[])
+    refused(azure, ListingUnfinished, "has 0 of the 2 rows", **ACCOUNT)
+    reports.changed(manifest, summary={"objectCount": "many"})
+    refused(azure, ListingUnfinished, "cannot be read", **ACCOUNT)
 
 
 def test_google_rows_or_files_that_are_missing_are_an_unfinished_listing(google: Place) -> None:

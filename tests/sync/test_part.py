@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.servers.faulty_s3 import FaultyS3
+from tests.stores.test_cloud_listing import opened
 from tests.sync.world import World, done
+from trueup import keys
 from trueup.errors import Refused
+from trueup.stores.base import OutOfOrder
 from trueup.sync import sync
 from trueup.sync.changes import MOST, SIBLINGS, TOPS, Touched, gathered
-from trueup.sync.part import Part
+from trueup.sync.part import KeyRange, Part
 from trueup.sync.report import SyncRun
 from trueup.sync.sides import View
 from trueup.sync.verbs import Watched
@@ -46,6 +50,41 @@ def test_the_listing_of_a_part_is_the_whole_one_without_the_rest(held: set[str],
     part = Part(tops)
     expected = [entry.key for entry in store.list() if entry.key in part]
     assert [entry.key for entry in part.entries(store, ordered=ordered)] == expected
+
+
+SPELLED = ("Caf", "Cafe\u0301", "Caf\u00e9", "r\u030c", "s", "\u0415\u0308", "\u0415", "\u0439", "\uac00")
+
+
+@pytest.mark.parametrize("folder", ["Cafe\u0301", "Caf\u00e9", "\u1100\u1161"])
+def test_a_folder_is_cut_amid_its_names_however_it_is_spelled(faulty_s3: FaultyS3, folder: str):
+    expected = ["A", *(f"{folder}/{number}" for number in range(9)), "\U0001f600"]
+    faulty_s3.objects.update(dict.fromkeys(expected, b""))
+    store = opened(faulty_s3, byte_ordered="true")
+    border = keys.normal(expected[5])
+    found = [[entry.key for entry in KeyRange(*ends).entries(store)] for ends in (("", border), (border, ""))]
+    assert found == [expected[:5], expected[5:]]
+
+
+@settings(deadline=None, max_examples=8)
+@given(
+    st.sets(st.tuples(st.sampled_from(SPELLED), st.sampled_from(SPELLED)).map("".join), min_size=1, max_size=6),
+    st.sets(st.tuples(st.sampled_from(SPELLED), st.sampled_from(SPELLED)).map("".join), min_size=1, max_size=3),
+)
+def test_no_range_misses_a_key_without_a_word(held: set[str], borders: set[str]):
+    """Whatever lies there, and wherever it is cut."""
+    with FaultyS3() as server:
+        server.objects.update(dict.fromkeys(held, b""))
+        store = opened(server, byte_ordered="true")
+        cuts = sorted(map(keys.normal, borders))
+        try:
+            found = [
+                entry.key
+                for ends in zip(("", *cuts), (*cuts, ""), strict=True)
+                for entry in KeyRange(*ends).entries(store)
+            ]
+        except OutOfOrder:
+            return
+    assert sorted(found) == sorted(held)
 
 
 # What it concludes

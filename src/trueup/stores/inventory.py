@@ -61,12 +61,15 @@ def by_report(store: Store, config: StoreConfig, settings: Settings) -> Iterator
         where = replace(where, options=config.options)  # a cloud writes them to a bucket beside its own
     folder, manifest = folder_of(where)
     with closing(open_store(folder, settings.environ)) as reports:
-        found = newest(reports, manifest, here)
+        now = datetime.now(UTC) + timedelta(microseconds=store.clock_ahead_ns() // 1000)
+        found = newest(reports, manifest, here, until=now + _AHEAD)
         at = found.report.created_at
-        age = datetime.now(UTC) + timedelta(microseconds=store.clock_ahead_ns() // 1000) - at
+        age = now - at
         if age < -_AHEAD:
-            said = f"the inventory report {found.url} is dated in the future: {at:%Y-%m-%d %H:%M} UTC"
-            raise ListingUnfinished(said, cure=AGAIN)
+            raise ListingUnfinished(
+                f"the inventory report {found.url} is dated in the future: {at:%Y-%m-%d %H:%M} UTC",
+                cure="Set this machine's clock if it is that; else remove the report, or name the manifest of another",
+            )
         inventory = Inventory(url=found.url, created_at=at, age=max(age, timedelta()))
         yield cast("Store", _Reported(store, found, here, settings.home / "inventory")), inventory
 

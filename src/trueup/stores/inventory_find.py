@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import posixpath
 import re
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,8 @@ from trueup.stores.inventory_manifest import AGAIN, DataFile, Report, began, che
 from trueup.stores.oserror import translated
 from trueup.stores.place import Place
 from trueup.stores.stopping import heed
+
+log = logging.getLogger("trueup.stores")
 
 _LARGEST: Final = 64 << 20
 """Bytes of a manifest: one of a billion objects has some hundred kilobytes."""
@@ -49,14 +53,15 @@ def folder_of(config: StoreConfig) -> tuple[StoreConfig, str]:
     return replace(config, url=head), f"{folder}/{name}"
 
 
-def newest(store: Store, manifest: str, place: Place) -> Found:
-    """The newest report of a place that its cloud has finished, or the one of `manifest`.
+def newest(store: Store, manifest: str, place: Place, *, until: datetime) -> Found:
+    """The newest report of a place that its cloud has finished, or the one of `manifest`. What says that it was begun
+    after `until` comes last.
 
     Raises `ConfigError` where there is none of this place, `ListingUnfinished` for one that is damaged, and what
     listing and reading raise.
     """
     why = ""
-    for key in [manifest] if manifest else _finished(store):
+    for key in [manifest] if manifest else _finished(store, until):
         report = _read(store, key)
         missed = report.misses(place)
         if not missed:
@@ -70,8 +75,8 @@ def newest(store: Store, manifest: str, place: Place) -> Found:
     )
 
 
-def _finished(store: Store) -> list[str]:
-    """The manifests of finished reports, the newest first."""
+def _finished(store: Store, until: datetime) -> list[str]:
+    """The manifests of finished reports, the newest first, but those of the future last."""
     begun: dict[str, str] = {}
     there: set[str] = set()
     try:
@@ -84,7 +89,11 @@ def _finished(store: Store) -> list[str]:
     except NotFound:
         raise ConfigError(f"{store.url} is not there", cure="Name the folder of the inventory reports") from None
     done = [key for key in begun if not checksum_key(key) or checksum_key(key) in there]
-    return sorted(done, key=lambda key: (begun[key], key), reverse=True)
+    now = f"{until.astimezone(UTC):%Y%m%d%H%M%S}"  # as `began` tells it
+    done.sort(key=lambda key: (begun[key] <= now, begun[key], key), reverse=True)
+    if done and begun[done[-1]] > now >= begun[done[0]]:
+        log.warning("%s, which is dated in the future, is passed over", keys.display(done[-1]))
+    return done
 
 
 def _read(store: Store, key: str) -> Report:

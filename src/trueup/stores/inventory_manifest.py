@@ -34,6 +34,9 @@ _MANIFESTS: Final = (
 _NO_CHECKSUM: Final = "_manifest.json"
 """Google writes the manifest itself last."""
 
+_ONLY_WITH_FOLDERS: Final = frozenset({"hdi_isfolder", "owner", "group", "permissions", "acl", "expiry-time"})
+"""Fields that Azure writes only for accounts with a hierarchical namespace, where a rule cannot ask for page blobs."""
+
 
 class DataFile(NamedTuple):
     """One file of rows."""
@@ -149,12 +152,12 @@ def _azure(document: dict[str, Any], key: str) -> Report:
     rule, status = document["ruleDefinition"], _text(document["status"])
     if status != "Succeeded":
         raise ListingUnfinished(f"the report of {keys.display(key)} is '{keys.display(status)}'", cure=AGAIN)
-    filters = rule.get("filters") or {}
+    filters, summary = rule.get("filters") or {}, document.get("summary") or {}
     gap = ""
     if rule.get("objectType", "blob") != "blob":
         gap = "it lists containers, not blobs"
-    elif "blockBlob" not in filters.get("blobTypes", ["blockBlob"]):
-        gap = "its rule leaves out block blobs"
+    elif lacking := _kinds_left_out(rule, filters):
+        gap = f"its rule leaves out {lacking}"
     elif filters.get("creationTime"):
         gap = "its rule takes only what was created lately"
     return Report(
@@ -163,11 +166,25 @@ def _azure(document: dict[str, Any], key: str) -> Report:
         created_at=_moment(document["inventoryStartTime"]),
         format=_format(rule["format"], key),
         files=tuple(DataFile(_beside(_text(file["blob"]), key), int(file["size"])) for file in document["files"]),
+        rows=int(summary["objectCount"]) if "objectCount" in summary else None,
         account=_text(document.get("endpoint", "")),
         gap=gap,
         prefixes=tuple(map(_text, filters.get("prefixMatch") or ())),
         left_out=tuple(map(_text, filters.get("excludePrefix") or ())),
     )
+
+
+def _kinds_left_out(rule: dict[str, Any], filters: dict[str, Any]) -> str:
+    """Which kinds of blobs a rule does not take that may be there, in words."""
+    if "blobTypes" not in filters:
+        return ""
+    taken = {_text(kind) for kind in filters["blobTypes"]}
+    lacking = [kind for kind in ("block", "append", "page") if f"{kind}Blob" not in taken]
+    if _ONLY_WITH_FOLDERS & {_text(field).lower() for field in rule["schemaFields"]}:
+        lacking = [kind for kind in lacking if kind != "page"]
+    if lacking == ["page"]:
+        return "page blobs, unless the account has a hierarchical namespace; there, let it write Hdi_isfolder as well"
+    return f"{' and '.join(lacking)} blobs" if lacking else ""
 
 
 def _google(document: dict[str, Any], key: str) -> Report:

@@ -95,6 +95,17 @@ _CLOUDS: Final = {
 }
 
 
+_FLAGS: Final = {
+    "islatest": ("IsLatest", "islatest is null or islatest not in ('true', 'false')"),
+    "isdeletemarker": ("IsDeleteMarker", "isdeletemarker not in ('true', 'false')"),
+    "iscurrentversion": ("IsCurrentVersion", "iscurrentversion not in ('true', 'false')"),
+    "deleted": ("Deleted", "deleted not in ('true', 'false')"),
+}
+"""What a flag is called, and when it cannot be read. A cloud leaves most of them empty where they are false."""
+_LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since 1970: what lies beyond is counted in something else."""
+
+
 class Rows:
     """The rows of one report that are about a place; `folder` holds them meanwhile. Use as a context manager.
 
@@ -128,7 +139,8 @@ class Rows:
         )
         self._db.execute("set TimeZone = 'UTC'")  # of a time that does not say
         self._db.execute(
-            "create table rows (key varchar, size ubigint, mtime_us bigint, etag varchar, md5 varchar, bucket varchar)"
+            "create table rows "
+            "(key varchar, size ubigint, mtime_us bigint, etag varchar, md5 varchar, bucket varchar, unread varchar)"
         )
 
     def __enter__(self) -> Self:
@@ -149,6 +161,9 @@ class Rows:
             raise ListingUnfinished(
                 f"the inventory report has {self._counted:,} of the {wanted:,} rows its manifest tells of", cure=AGAIN
             )
+        query = "select unread, key from rows where unread is not null limit 1"
+        if found := self._asked(lambda: self._db.execute(query).fetchone(), _ALL):
+            raise _untold(*found)
 
     def _require_own(self, source: str, bucket: str) -> None:
         """Refuse a file with rows of another bucket: below this place's prefix there may be none of them."""
@@ -177,11 +192,7 @@ class Rows:
         while page := self._asked(lambda: result.fetchmany(_PAGE), _ALL, aside=False):
             for row in page:
                 if row[1] is None or row[2] is None:
-                    lacking = "size" if row[1] is None else "time"
-                    raise ListingUnfinished(
-                        f"the inventory report tells no {lacking} of '{keys.display(row[0])}' that can be read",
-                        cure=AGAIN,
-                    )
+                    raise _untold("size" if row[1] is None else "time", row[0])
                 yield Row._make(row)
 
     def _take(self, file: Path, name: str) -> None:
@@ -195,6 +206,8 @@ class Rows:
         told = [(needed, test) for needed, test in columns.current if needed <= there.keys()]
         flags = sorted({flag for needed, _ in told for flag in needed})
         current = " and ".join(test for _, test in told) or "true"
+        odd = [f"when {test} then '{name}'" for name, test in (_FLAGS[flag] for flag in flags if flag in _FLAGS)]
+        unread = f"case {' '.join(odd)} end" if odd else "null"
         key = f"coalesce({_text(there[_bare(columns.key)])}, '')"
         if self._report.service == S3 and self._report.format == "csv":
             key = f"url_decode(replace({key}, '+', ' '))"  # as in a URL's query, so that no name needs quotes
@@ -210,8 +223,9 @@ class Rows:
         if columns.bucket:
             self._require_own(source, _text(there[_bare(columns.bucket)]))
         self._db.execute(
-            "insert into rows select substr(key, length($scope) + 1), size, mtime_us, etag, md5, bucket "  # noqa: S608
-            f"from (select {', '.join(chosen)} from {source}) where starts_with(key, $scope) and {current}",
+            "insert into rows select substr(key, length($scope) + 1), size, mtime_us, etag, md5, bucket, "  # noqa: S608
+            f"{unread} from (select {', '.join(chosen)} from {source}) "
+            f"where starts_with(key, $scope) and (({current}) or {unread} is not null)",
             {"scope": self._scope},
         )
 
@@ -266,9 +280,21 @@ class Rows:
         except Interrupted:
             self._db.interrupt()
             raise
+        except self._too_much as error:  # a page of Parquet is unpacked as a whole
+            csv = "Let the inventory write CSV, or leave" if self._report.format == "parquet" else "Leave"
+            raise ListingUnfinished(
+                f"the inventory report takes more than the {_MEMORY} of memory that reading it may take "
+                f"({keys.display(what)})",
+                cure=f"{csv} out --inventory",
+            ) from error
         except (self._trouble, zlib.error, EOFError, OSError) as error:
             message = f"the inventory report cannot be read ({keys.display(what)}): {_in_short(error)}"
             raise ListingUnfinished(message, cure=AGAIN) from error
+
+
+def _untold(what: str, key: str) -> ListingUnfinished:
+    said = f"the inventory report tells no {what} of '{keys.display(key)}' that can be read"
+    return ListingUnfinished(said, cure=AGAIN)
 
 
 def _header(line: str) -> tuple[tuple[str, ...], str]:
@@ -315,4 +341,6 @@ def _time(column: _Column) -> str:
     if kind == "VARCHAR":
         spelled_out = f"try_strptime({name}, '%a, %d %b %Y %H:%M:%S GMT')::timestamptz"
         return f"epoch_us(coalesce(try_cast({name} as timestamptz), {spelled_out}))"
-    return f"{name} * 1000" if kind == "BIGINT" else f"epoch_us({name})"
+    if kind == "BIGINT":
+        return f"case when {name} between -{_LAST_MS} and {_LAST_MS} then {name} * 1000 end"
+    return f"epoch_us({name})"

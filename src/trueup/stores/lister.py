@@ -327,11 +327,8 @@ class Sampler:
 
 
 def below(start: str) -> str:
-    """A key such that nothing worth mentioning lies between it and `start`, which shall be included. A decomposed
-    spelling sorts before the composed one, so the start is decomposed first."""
-    import unicodedata
-
-    low = min(start, unicodedata.normalize("NFD", start))
+    """A key such that nothing worth mentioning lies between it and `start`, which shall be included in any spelling."""
+    low = keys.lowest(start)
     rest, code = low[:-1], ord(low[-1]) - 1
     if 0xD800 <= code <= 0xDFFF:
         code = 0xD7FF

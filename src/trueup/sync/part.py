@@ -100,7 +100,7 @@ class KeyRange(Part):
         with closing(store.list(self.start, ordered=ordered)) as found:
             for entry in found:
                 if self.end and keys.normal(entry.key) >= self.end:
-                    if entry.key < self.end:  # its spelling puts it before keys of this range that are still to come
+                    if entry.key < keys.lowest(self.end):  # before all that is listed for the range it belongs to
                         raise OutOfOrder(entry.key)
                     return
                 yield entry
