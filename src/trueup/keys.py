@@ -32,7 +32,6 @@ def normal(key: str) -> str:
     return unicodedata.normalize("NFC", key)
 
 
-<<<<<<< HEAD
 def spellings(*known: str) -> Iterator[str]:
     """How one key may be spelled: as it is known to be, then its folder, its name or both composed or decomposed.
     What mixes both forms within its folder in a way nobody knows of is not among them."""
@@ -50,12 +49,12 @@ def _forms(text: str) -> tuple[str, ...]:
     if text.isascii():
         return (text,)
     return text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
-=======
+
+
 def lowest(key: str) -> str:
     """The least spelling of a key, which is the decomposed one: a listing that is to show the key in any spelling
     begins there."""
     return key if key.isascii() else min(key, unicodedata.normalize("NFD", key))
->>>>>>> inv13
 
 
 def is_reserved(key: str) -> bool:
