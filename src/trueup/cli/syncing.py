@@ -362,6 +362,8 @@ def _report(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
     render.show(ui, run, undoable=undoable)
     if run.status == "refused":
         ui.refuse(run.reason or "a guard refused")
+    elif run.reason and ui.common.quiet:  # else it was a warning
+        ui.refuse(run.reason, status="failed")
     ui.document(run.to_json())
 
 
