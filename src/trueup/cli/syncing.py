@@ -346,7 +346,13 @@ def running(
     switch = StopSwitch(ui)
     with switch.armed(), replacing(plan_out) as plan_file, replacing(items_out) as items_file:
         try:
-            yield Outputs(listener=listener, stopped=switch.stopped, plan_out=plan_file, items_out=items_file)
+            yield Outputs(
+                listener=listener,
+                stopped=switch.stopped,
+                plan_out=plan_file,
+                items_out=items_file,
+                item_line=ui.veil.json,
+            )
         except (Refused, StoreError) as error:
             # Ctrl-C reaches helper processes, too; what breaks off because of it is no fault of a store.
             if switch.stopped():

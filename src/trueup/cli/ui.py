@@ -5,7 +5,6 @@ Without a terminal the output is plain text and `rich` is never imported.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -102,12 +101,12 @@ class Ui:
         """The result as one JSON document; nothing without --json."""
         if self.common.json and not self._said:
             self._said = True
-            self._write(self._results or sys.stdout, self.veil(json.dumps(value)) + "\n")
+            self._write(self._results or sys.stdout, self.veil.json(value) + "\n")
 
     def line(self, value: Mapping[str, object]) -> None:
         """One of several results, as a JSON line; nothing without --json."""
         if self.common.json:
-            self._write(self._results or sys.stdout, self.veil(json.dumps(value)) + "\n")
+            self._write(self._results or sys.stdout, self.veil.json(value) + "\n")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -138,7 +137,7 @@ class Ui:
 
     def event(self, value: Mapping[str, object]) -> None:
         """One event as a JSON line on stderr."""
-        self._write(sys.stderr, self.veil(json.dumps(value)) + "\n")
+        self._write(sys.stderr, self.veil.json(value) + "\n")
 
     def fail(self, error: BaseException) -> int:
         """Say in one line why the command cannot go on, and return its exit code."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TextIO
@@ -23,6 +23,8 @@ class Outputs:
     plan_out: TextIO | None = None
     items_out: TextIO | None = None
     """Files to write; one that cannot be written to its end is closed."""
+    item_line: Callable[[Mapping[str, object]], str] = json.dumps
+    """How a row of `items_out` is written."""
 
     def warn(self, run: str, message: str) -> None:
         """Tell the listener of something that does not stop the run."""
@@ -38,7 +40,7 @@ class Outputs:
         """Write the items to their end. Raises `TrueupError`."""
         if self.items_out is not None:
             with _written(self.items_out, "the items"):
-                self.items_out.writelines(json.dumps(row) + "\n" for row in item_rows(planned))
+                self.items_out.writelines(self.item_line(row) + "\n" for row in item_rows(planned))
 
 
 @contextmanager
