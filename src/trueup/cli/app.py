@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,6 +20,7 @@ from trueup.cli import (
     schedule,
     serving,
     setup,
+    streams,
     syncing,
     ui_command,
     working,
@@ -84,12 +84,8 @@ def run(arguments: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "trueup"
         message = " ".join(str(error.format_message()).split()).removesuffix(".")
-        sys.stderr.write(f"error: {message}. See: {path} --help\n")
+        streams.say(f"error: {message}. See: {path} --help")
         code = 2
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not arguments:
         return 2
     return code if isinstance(code, int) else 0

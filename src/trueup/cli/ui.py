@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trueup import keys
+from trueup.cli import streams
 from trueup.cli.secrecy import Veil
 from trueup.errors import Interrupted, TrueupError
 
@@ -171,8 +172,8 @@ class Ui:
 
         try:
             console.print(Text.assemble(*segments), soft_wrap=True)
-        except BrokenPipeError:
-            self._hang_up(stream)
+        except OSError as error:
+            streams.hang_up(stream, error)
 
     def _console(self, stream: TextIO) -> Console | None:
         """Where colours are wanted: on a terminal, or with FORCE_COLOR."""
@@ -189,13 +190,8 @@ class Ui:
         try:
             stream.write(text)
             stream.flush()
-        except BrokenPipeError:
-            self._hang_up(stream)
-
-    @staticmethod
-    def _hang_up(stream: TextIO) -> None:
-        """Nobody reads any more (`trueup … | head`): the command goes on in silence, because its work counts."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as error:
+            streams.hang_up(stream, error)
 
 
 def described(error: BaseException) -> Failure:
