@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,8 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
         (["sync", "./a", "./b", "--plan-out", "F", "--items-out", "a/../F"], "--plan-out and --items-out both name F"),
         (["sync", "~nosuch/x", "./b"], "'~nosuch/x' begins with a home folder that is not known here"),
         (["sync", "./a", "x\0"], "'x\\x00' is no place: it holds a NUL character"),
+        (["sync", "./a", os.fsdecode(b"r\xff")], "r\\udcff is no place for a sync: the name is not valid Unicode"),
+        (["sync", "./a", "sftp://me@host/\udcff"], "\\udcff is no place for a sync: the name is not valid Unicode"),
         (["sync", "./a", "s3://b/\0"], "the prefix '\\x00' cannot be addressed"),
         (["sync", "./a", "./a"], "both sides are the same place"),
         (["sync", "./a", "./b", "--prefer", "best"], "prefer = 'best' is unknown. Use one of: right, left, newer"),
