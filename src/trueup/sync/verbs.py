@@ -330,15 +330,18 @@ def _cut_short(
     """The result of a run that had begun to copy new files when an error ended its planning. None if nothing came of
     that either: then the error is all there is to say. Nothing is concluded but what was done."""
     applied = application.cut_short("planning broke off before it began")
-    if not applied.counts:
+    broken = applied.broken or ("" if isinstance(error, TrueupError) else str(error))
+    if not applied.counts and not (broken and application.begun):
         return None
     planned.restart()
-    what, cure = (error.message, error.cure) if isinstance(error, TrueupError) else (str(error), "")
-    if broken := applied.broken or ("" if isinstance(error, TrueupError) else what):
-        what, cure = opened.state.trouble(broken), ""
     copied = applied.counts[Action.COPY_RIGHT] + applied.counts[Action.COPY_LEFT]
-    what = what.removesuffix("; nothing was done")
-    reason = f"{what}; by then {copied:,} new files had been copied, and nothing else was done"
+    if broken or not isinstance(error, TrueupError):
+        what, cure = opened.state.trouble(broken), ""
+        then = "not counting what could not be written down; nothing else was done"
+    else:
+        what, cure = error.message.removesuffix("; nothing was done"), error.cure
+        then = "and nothing else was done"
+    reason = f"{what}; by then {copied:,} new files had been copied, {then}"
     reason = f"{reason}. {cure}" if cure else reason
     stopped = isinstance(error, Interrupted) or applied.interrupted or outputs.stopped()
     run = replace(
