@@ -85,6 +85,7 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
         (["sync", "./a", "./b", "--prefer", "best"], "prefer = 'best' is unknown. Use one of: right, left, newer"),
         (["sync", "./a", "./b", "--push", "--pull"], "--pull and --push contradict each other"),
         (["sync", "./a", "./b", "--bwlimit", "fast"], "'fast' is not a size"),
+        (["sync", "./a", "./b", "--bwlimit", "0.5"], "'0.5' is less than one byte"),
         (["sync", "./a", "./b", "--workers", "257"], "workers = 257 is unusable"),
         (["sync", "./a", "./b", "--workers", "many"], "--workers"),
         (["sync", "./a", "./b", "--max-delete", "half"], "max_delete = 'half' is unusable"),
