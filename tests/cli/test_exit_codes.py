@@ -71,6 +71,20 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
 
 
 @pytest.mark.parametrize(
+    "command", [["sync"], ["sync", "./a", "./b", "--bogus"], ["undo"], ["pool", "ls", "x"], ["snyc"]]
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_wrong_usage_is_a_document_too(cli: Cli, command: list[str], before: bool) -> None:
+    result = cli("--json", *command) if before else cli(*command, "--json")
+    assert result.code == 2
+    assert result.err == f"error: {result.document['reason']}\n"
+    assert result.document["status"] == "failed"
+    runs = command[0] in {"sync", "undo"}
+    assert list(result.document) == (DOCUMENT if runs else ["status", "reason"])
+    assert not runs or result.document["job"] == command[0]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sync", "./a", "ftp://x"], "no store answers to ftp://"),

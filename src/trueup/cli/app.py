@@ -27,6 +27,7 @@ from trueup.cli import (
 )
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
+from trueup.cli.ui import Common, Failure, Ui, plain_document
 
 app = typer.Typer(
     name="trueup",
@@ -84,8 +85,12 @@ def run(arguments: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "trueup"
         message = " ".join(str(error.format_message()).split()).removesuffix(".")
-        streams.say(f"error: {message}. See: {path} --help")
-        code = 2
+        failure = Failure(message=message, cure=f"See: {path} --help", exit_code=2)
+        streams.say(f"error: {failure.sentence}")
+        if "--json" in arguments:
+            document = syncing.DOCUMENTS.get(path.rpartition(" ")[2], plain_document)
+            Ui(Common(json=True)).document(document(failure))
+        code = failure.exit_code
     if not arguments:
         return 2
     return code if isinstance(code, int) else 0

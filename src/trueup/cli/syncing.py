@@ -425,14 +425,16 @@ def _mode(given: Mapping[str, Any], default: str) -> str:
     return modes.pop() if modes else default
 
 
-def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> Callable[[Failure], dict[str, object]]:
+def _failed(
+    job: str, listener: Listener | None, left: str, right: str, mode: str
+) -> Callable[[Failure], dict[str, object]]:
     """The JSON of a run that ended with an error: a run's shape, with nothing counted."""
 
     def document(failure: Failure) -> dict[str, object]:
         from trueup.sync.report import SyncRun
 
         run = SyncRun(
-            run=listener.run,
+            run=listener.run if listener else "",
             job=job,
             status=failure.status,
             reason=failure.sentence,
@@ -443,3 +445,10 @@ def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> C
         return run.to_json()
 
     return document
+
+
+DOCUMENTS: Mapping[str, Callable[[Failure], dict[str, object]]] = {
+    command: _failed(job, None, "", "", "two-way")
+    for command, job in (("sync", "sync"), ("apply", "sync"), ("undo", "undo"))
+}
+"""The JSON of these commands where they are used wrongly."""
