@@ -118,11 +118,14 @@ def local_path(text: str, *, where: str = "") -> Path:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `5GiB`, `10M`, `1024`; units are binary. A rate may end in `/s`."""
+    """Bytes from `5GiB`, `10M`, `1024`; units are binary. A rate may end in `/s`. Raises `ConfigError`."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?", text.strip().lower())
     if not found:
         raise ConfigError(f"{text!r} is not a size", cure="Write it like 500KiB, 10M or 5GiB")
-    return int(float(found[1]) * _UNITS[found[2]])
+    size = float(found[1]) * _UNITS[found[2]]
+    if 0 < size < 1:  # nothing at all would be another thing: no limit
+        raise ConfigError(f"{text!r} is less than one byte", cure="Write it like 500KiB, 10M or 5GiB")
+    return int(size)
 
 
 def parse_seconds(text: str, *, where: str) -> float:

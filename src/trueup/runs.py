@@ -161,8 +161,13 @@ class RunRecord:
 
 def unusable_history(path: Path, why: str) -> TrueupError:
     """What SQLite says of the history, with the cure."""
-    # A sound file is not to be thrown away because it cannot be opened.
-    cure = f"{CLOSED[0].upper()}{CLOSED[1:]}" if "unable to open" in why else "Move the file away to start a new one"
+    # A sound file is not to be thrown away because it cannot be opened, or cannot grow.
+    if "full" in why or "I/O" in why:
+        cure = "Make room on its disk"
+    elif "unable to open" in why:
+        cure = f"{CLOSED[0].upper()}{CLOSED[1:]}"
+    else:
+        cure = "Move the file away to start a new one"
     return TrueupError(f"the history {path} cannot be used: {why}", cure=cure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,20 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
 
 
 @pytest.mark.parametrize(
+    "command", [["sync"], ["sync", "./a", "./b", "--bogus"], ["undo"], ["pool", "ls", "x"], ["snyc"]]
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_wrong_usage_is_a_document_too(cli: Cli, command: list[str], before: bool) -> None:
+    result = cli("--json", *command) if before else cli(*command, "--json")
+    assert result.code == 2
+    assert result.err == f"error: {result.document['reason']}\n"
+    assert result.document["status"] == "failed"
+    runs = command[0] in {"sync", "undo"}
+    assert list(result.document) == (DOCUMENT if runs else ["status", "reason"])
+    assert not runs or result.document["job"] == command[0]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sync", "./a", "ftp://x"], "no store answers to ftp://"),
@@ -77,11 +92,14 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
         (["sync", "./a", "./b", "--plan-out", "F", "--items-out", "a/../F"], "--plan-out and --items-out both name F"),
         (["sync", "~nosuch/x", "./b"], "'~nosuch/x' begins with a home folder that is not known here"),
         (["sync", "./a", "x\0"], "'x\\x00' is no place: it holds a NUL character"),
+        (["sync", "./a", os.fsdecode(b"r\xff")], "r\\udcff is no place for a sync: the name is not valid Unicode"),
+        (["sync", "./a", "sftp://me@host/\udcff"], "\\udcff is no place for a sync: the name is not valid Unicode"),
         (["sync", "./a", "s3://b/\0"], "the prefix '\\x00' cannot be addressed"),
         (["sync", "./a", "./a"], "both sides are the same place"),
         (["sync", "./a", "./b", "--prefer", "best"], "prefer = 'best' is unknown. Use one of: right, left, newer"),
         (["sync", "./a", "./b", "--push", "--pull"], "--pull and --push contradict each other"),
         (["sync", "./a", "./b", "--bwlimit", "fast"], "'fast' is not a size"),
+        (["sync", "./a", "./b", "--bwlimit", "0.5"], "'0.5' is less than one byte"),
         (["sync", "./a", "./b", "--workers", "257"], "workers = 257 is unusable"),
         (["sync", "./a", "./b", "--workers", "many"], "--workers"),
         (["sync", "./a", "./b", "--max-delete", "half"], "max_delete = 'half' is unusable"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,52 @@ def test_two_outputs_never_share_a_file(cli: Cli, trees: Trees, tmp_path: Path) 
         assert "Give each a file of its own" in result.err
     assert (tmp_path / "F").read_text() == "precious"
     assert not list(trees[1].iterdir())
+
+
+FULL = "cannot be written to /dev/full: No space left on device"
+
+
+def test_a_plan_that_cannot_be_written_stops_the_run_before_anything_is_done(cli: Cli, trees: Trees) -> None:
+    result = cli("sync", "./a", "./b", "--plan-out", "/dev/full", "--json")
+    assert (result.code, result.document["status"]) == (1, "failed")
+    assert result.document["reason"] == f"the plan {FULL}; nothing was done. Make room for it, or name another file"
+    assert not list(trees[1].iterdir())
+    assert cli("runs", "--json").document["runs"][0]["status"] == "failed"
+
+    looked = cli("sync", "./a", "./b", "--dry-run", "--plan-out", "/dev/full")
+    assert (looked.code, looked.err) == (1, f"error: {result.document['reason']}\n")
+
+
+def test_items_that_cannot_be_written_take_nothing_from_the_result(cli: Cli, trees: Trees) -> None:
+    result = cli("sync", "./a", "./b", "--items-out", "/dev/full", "--json")
+    assert (result.code, result.document["status"]) == (1, "partial")
+    assert result.document["reason"] == f"the items {FULL}. Make room for it, or name another file"
+    assert result.document["counts"]["copy_right"] == len(result.document["items"]) == 2
+    assert len(list(trees[1].iterdir())) == 2
+    recorded = cli("runs", "--json").document["runs"][0]
+    assert (recorded["status"], recorded["counts"]["copy_right"]) == ("partial", 2)
+
+    (trees[0] / "three.txt").write_text("three")
+    said = cli("sync", "./a", "./b", "--items-out", "/dev/full")
+    assert said.err == f"warning: {result.document['reason']}\n"
+    assert "copied 1 file to the right" in said.out
+    (trees[0] / "four.txt").write_text("four")
+    assert cli("sync", "./a", "./b", "--items-out", "/dev/full", "--quiet").err == (
+        f"error: {result.document['reason']}\n"
+    )
+
+
+def test_the_items_of_an_earlier_run_stay_when_new_ones_cannot_be_written(
+    cli: Cli, trees: Trees, tmp_path: Path
+) -> None:
+    (tmp_path / "items").write_text("precious")
+    # What is written first, to take the file's place, ends up on a disk without room.
+    (tmp_path / f".trueup-{os.getpid()}-items").symlink_to("/dev/full")
+    result = cli("sync", "./a", "./b", "--items-out", "items", "--json")
+    assert (result.code, result.document["status"]) == (1, "partial")
+    assert result.document["reason"].startswith("the items cannot be written to items: No space left on device")
+    assert (tmp_path / "items").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir() if "items" in path.name) == ["items"]
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -217,6 +217,19 @@ def test_an_unusable_history_is_said_with_the_cure(cli: Cli, trees: Trees, damag
     assert "no run 2020 is known" in cli("undo", "2020").err, "the history is not needed for this answer"
 
 
+def test_a_history_on_a_full_disk_is_not_to_be_moved_away(cli: Cli, trees: Trees) -> None:
+    cli("sync", "./a", "./b")
+    with closing(sqlite3.connect(state_home() / "runs.db")) as db:
+        db.execute(
+            "create trigger full before insert on runs begin select raise(abort, 'database or disk is full'); end"
+        )
+    (trees[0] / "three").write_text("three")
+    result = cli("sync", "./a", "./b")
+    assert (result.code, len(list(trees[1].iterdir()))) == (0, 3)
+    assert result.err.startswith("warning: this run is not in the history")
+    assert result.err.endswith("cannot be used: database or disk is full. Make room on its disk\n")
+
+
 def test_a_pair_that_drifted_before_it_was_recorded_is_listed(cli: Cli, trees: Trees) -> None:
     (trees[1] / "one.txt").write_text("one")
     cli("sync", "./a", "./b", "--dry-run", "--plan-out", "plan.jsonl")

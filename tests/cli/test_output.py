@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,46 @@ def test_secrets_are_replaced_wherever_they_appear() -> None:
     assert veil(f"x {connection} y Zm9vYmFy tok-en-1 /usr/bin") == "x *** y *** *** /usr/bin"
     assert veil("sftp://bot:hunter2@host/x") == "sftp://bot:***@host/x"
     assert veil("s3://bucket/a:b@c") == "s3://bucket/a:b@c"
+    assert json.loads(veil.json({"tok-en-1": "tok-en-1", "told": [{"why": ["at s3cr3t/key", 1, None, True]}]})) == {
+        "tok-en-1": "***",
+        "told": [{"why": ["at ***", 1, None, True]}],
+    }
+
+
+def test_a_secret_that_is_an_ordinary_word_leaves_names_and_keys_alone(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "DB_PASSWORD": "status",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "A_TOKEN": "copy_right",
+        "B_TOKEN": "skipped",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    for side in ("left", "right"):
+        (tmp_path / side).mkdir()
+    (tmp_path / "left" / "status").write_text("one")
+    (tmp_path / "left" / "testing").symlink_to("status")
+    (tmp_path / "right" / "testing").mkdir()
+    (tmp_path / "right" / "testing" / "a").write_text("two")
+
+    result = cli("sync", "./left", "./right", "--json", "--log-format", "json", "--items-out", "items")
+    assert result.document["status"] == "ok"
+    assert result.document["counts"]["copy_right"] == 1
+    copied, _, below = result.document["items"]
+    assert [*copied.values()] == ["status", "copy_right", "new", 3, "done", None]
+    assert (below["key"], below["outcome"]) == ("testing/a", "skipped")
+    assert below["error"].startswith("it lies below ***: ")
+    assert [json.loads(line) for line in (tmp_path / "items").read_text().splitlines()] == result.document["items"]
+    assert [event["key"] for event in result.events if event["event"] == "item_finished"] == ["status"]
+    assert result.events[-1]["status"] == "ok"
+    assert cli("runs", "--json").document["runs"][0]["status"] == "ok"
+
+    failed = cli("sync", "./right/testing/a", "./left", "--json", "--log-format", "json")
+    assert failed.document["status"] == failed.events[-1]["status"] == "failed"
+    assert "right/***/a" in failed.document["reason"]
+    assert "testing" not in failed.out + failed.err
 
 
 def test_the_log_holds_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

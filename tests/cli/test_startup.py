@@ -39,7 +39,7 @@ def test_the_version_needs_next_to_nothing(flag: str) -> None:
     modules, out = imported(flag)
     assert out == f"trueup {trueup.__version__}\n"
     ours = {name for name in modules if name.startswith("trueup")}
-    assert ours == {"trueup", "trueup.cli"}
+    assert ours == {"trueup", "trueup.cli", "trueup.cli.streams"}
     assert modules & {"typer", "click", "rich", "opendal", "sqlite3", "logging", "importlib.metadata"} == set()
 
 

@@ -321,3 +321,45 @@ def test_a_long_stretch_of_trueups_own_names_is_no_stall(
     faulty_s3.faults.page_size, faulty_s3.faults.delay = 5, 0.2
     store = opened(faulty_s3, "p", byte_ordered=byte_ordered, retries="0", timeout="2s")
     assert [entry.key for entry in store.list()] == ["z"]
+
+
+STRANGE = {
+    "other JSON": (200, b'{"ok": true}', "the server answered, but not as storage"),
+    "nothing": (200, b"", "the server answered, but not as storage"),
+    "noise": (200, bytes(range(256)), "the server answered, but not as storage"),
+    "half a list": (200, b'<?xml version="1.0"?><ListBucketResult><Contents><Key>a', "answered, but not as storage"),
+    "a teapot": (418, b"teapot", r"the server answered 418, but not as storage .* \(teapot\)"),
+    "a page that says no": (400, b"<html>Bad</html>", "the server answered 400, but not as storage"),
+    "a circle": (302, b"", "the server redirects without end"),
+}
+
+
+@pytest.mark.parametrize("answer", STRANGE)
+def test_what_answers_but_is_no_storage_is_not_called_a_bad_connection(answer: str) -> None:
+    status, body, said = STRANGE[answer]
+
+    class Stranger(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Location", self.path)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        keys = {"access_key_id": "me", "secret_access_key": "sesame", "region": "us-east-1", "retries": "0"}
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        store = CloudStore.open(StoreConfig(url="s3://bucket", options={"endpoint": endpoint, **keys}), {})
+        with pytest.raises(StoreError, match=said) as caught:
+            whole(store)
+        assert caught.value.cure == "See whether the endpoint of this store is right; if it is, try again later"
+        store.close()
+        server.shutdown()
+        thread.join()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -433,3 +435,23 @@ def test_of_two_spellings_on_the_source_none_is_copied(tmp_path: Path):
     source.write("zz", [b"z"])
     made = run(world, LocalStore(world.left), source, mode="pull")
     assert done(made) == {"copy_left": 1, "unaddressable": 1}
+
+
+def test_copies_that_could_not_be_written_down_are_said_to_be_there(world: World):
+    left = filled(world)
+
+    def fail() -> None:
+        until(lambda: FIRST in world.tree("right"))
+        (path,) = (world.settings.home / "pairs").glob("*.db")
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("drop table journal")
+        raise Unreachable("no route")
+
+    left.pause = fail
+    result = run(world, left, LocalStore(world.right))
+    assert (result.status, result.exit_code) == ("failed", 1)
+    assert result.counts["copy_right"] < len(world.tree("right"))
+    assert (
+        f"by then {result.counts['copy_right']} new files had been copied, not counting what could not be written down"
+    ) in str(result.reason)
+    assert "the state file" in str(result.reason)

@@ -7,6 +7,7 @@ import os
 import sys
 
 from trueup import __version__
+from trueup.cli import streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,17 +18,23 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    streams.open_closed()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given in (["--version"], ["-V"]):
-        sys.stdout.write(f"trueup {__version__}\n")
-        return 0
+        return streams.ended(_version)
     # A command makes much that it keeps and few cycles: to look for those after every 700 objects takes a tenth of its
     # time, and more where thousands of rows are merged.
     gc.set_threshold(10_000, 10, 10)
     try:
-        return _run()(given)
+        run = _run()
+        return streams.ended(lambda: run(given))
     except KeyboardInterrupt:
         return 130
+
+
+def _version() -> int:
+    sys.stdout.write(f"trueup {__version__}\n")
+    return 0
 
 
 def _run() -> Callable[[Sequence[str]], int]:

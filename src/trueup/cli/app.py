@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,12 +20,14 @@ from trueup.cli import (
     schedule,
     serving,
     setup,
+    streams,
     syncing,
     ui_command,
     working,
 )
 from trueup.cli.command import shared
 from trueup.cli.help import HelpfulGroup
+from trueup.cli.ui import Common, Failure, Ui, plain_document
 
 app = typer.Typer(
     name="trueup",
@@ -84,12 +85,12 @@ def run(arguments: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "trueup"
         message = " ".join(str(error.format_message()).split()).removesuffix(".")
-        sys.stderr.write(f"error: {message}. See: {path} --help\n")
-        code = 2
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        failure = Failure(message=message, cure=f"See: {path} --help", exit_code=2)
+        streams.say(f"error: {failure.sentence}")
+        if "--json" in arguments:
+            document = syncing.DOCUMENTS.get(path.rpartition(" ")[2], plain_document)
+            Ui(Common(json=True)).document(document(failure))
+        code = failure.exit_code
     if not arguments:
         return 2
     return code if isinstance(code, int) else 0

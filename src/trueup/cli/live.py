@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from trueup import events
 from trueup.cli import words
 from trueup.cli.ui import Ui
-from trueup.errors import UsageError
+from trueup.errors import TrueupError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -191,24 +191,33 @@ class StopSwitch:
             reader.close()
 
 
+def _close(file: TextIO, path: Path) -> None:
+    try:
+        file.close()
+    except OSError as error:
+        raise TrueupError(f"{path} cannot be written: {error.strerror}", cure="Name another file") from error
+
+
 @contextmanager
 def replacing(path: Path | None) -> Iterator[TextIO | None]:
-    """A file to write that takes the place of `path` only when the block ends well. Raises `UsageError`."""
+    """A file to write, named as `path`, that takes its place only when the block ends well and has not closed it.
+    Raises `UsageError` where it cannot be opened, `TrueupError` where not all of it can be written."""
     if path is None:
         yield None
         return
     special = path.exists() and not path.is_file()
     part = path if special else path.with_name(f".trueup-{os.getpid()}-{path.name}")
     try:
-        file = part.open("w", encoding="utf-8")
+        file = open(path, "w", encoding="utf-8", opener=lambda _, flags: os.open(part, flags, 0o666))  # noqa: SIM115 - below
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", cure="Name another file") from error
     try:
         with file:
             yield file
-        if not special:
-            part.replace(path)
-    except BaseException:
+            if not file.closed:
+                _close(file, path)
+                if not special:
+                    part.replace(path)
+    finally:
         if not special:
             part.unlink(missing_ok=True)
-        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -33,7 +32,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
                 "message": text,
                 **getattr(record, "told", {}),
             }
-            text = json.dumps(row)
+            return self._ui.veil.json(row)
         return self._ui.veil(text)
 
 

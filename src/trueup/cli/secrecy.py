@@ -23,6 +23,14 @@ _IN_JSON: Final = ("private_key", "private_key_id", "client_secret", "refresh_to
 """Of the credentials that Google hands out."""
 _SHORTEST: Final = 6
 """Shorter values would hide ordinary text."""
+_EXACT: Final = frozenset({
+    *("key", "from", "current", "missing", "field", "provider", "id", "run", "undoes", "backup", "task"),
+    *("event", "job", "mode", "status", "state", "stage", "action", "outcome", "verdict", "fix", "kind"),
+    *("cause", "code", "level", "logger", "time"),
+})  # fmt: skip
+"""Members of a document that name a thing, or hold one of our own words: programs compare them."""
+_OF_AN_ITEM: Final = _EXACT | {"reason", "source", "path"}
+"""The same in an item: elsewhere a reason is a sentence, and a source or a path may be what somebody sent."""
 
 
 class Veil:
@@ -46,6 +54,22 @@ class Veil:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return re.sub(r"(://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
+
+    def json(self, document: Mapping[str, object]) -> str:
+        """A document as JSON, without them in its texts. A secret may be an ordinary word, so what programs go by stays
+        as it is: the names of members, and members that name a thing."""
+        return json.dumps(self._shown(document))
+
+    def _shown(self, value: object) -> object:
+        match value:
+            case str():
+                return self(value)
+            case Mapping():
+                exact = _OF_AN_ITEM if value.keys() & {"action", "outcome", "cause"} else _EXACT
+                return {name: inner if name in exact else self._shown(inner) for name, inner in value.items()}
+            case list() | tuple():
+                return [self._shown(inner) for inner in value]
+        return value
 
 
 def _in_settings(settings: Settings) -> Iterator[str]:

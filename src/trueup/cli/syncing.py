@@ -346,7 +346,13 @@ def running(
     switch = StopSwitch(ui)
     with switch.armed(), replacing(plan_out) as plan_file, replacing(items_out) as items_file:
         try:
-            yield Outputs(listener=listener, stopped=switch.stopped, plan_out=plan_file, items_out=items_file)
+            yield Outputs(
+                listener=listener,
+                stopped=switch.stopped,
+                plan_out=plan_file,
+                items_out=items_file,
+                item_line=ui.veil.json,
+            )
         except (Refused, StoreError) as error:
             # Ctrl-C reaches helper processes, too; what breaks off because of it is no fault of a store.
             if switch.stopped():
@@ -362,6 +368,8 @@ def _report(ui: Ui, run: SyncRun, *, undoable: bool = True) -> None:
     render.show(ui, run, undoable=undoable)
     if run.status == "refused":
         ui.refuse(run.reason or "a guard refused")
+    elif run.reason and ui.common.quiet:  # else it was a warning
+        ui.refuse(run.reason, status="failed")
     ui.document(run.to_json())
 
 
@@ -417,14 +425,16 @@ def _mode(given: Mapping[str, Any], default: str) -> str:
     return modes.pop() if modes else default
 
 
-def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> Callable[[Failure], dict[str, object]]:
+def _failed(
+    job: str, listener: Listener | None, left: str, right: str, mode: str
+) -> Callable[[Failure], dict[str, object]]:
     """The JSON of a run that ended with an error: a run's shape, with nothing counted."""
 
     def document(failure: Failure) -> dict[str, object]:
         from trueup.sync.report import SyncRun
 
         run = SyncRun(
-            run=listener.run,
+            run=listener.run if listener else "",
             job=job,
             status=failure.status,
             reason=failure.sentence,
@@ -435,3 +445,10 @@ def _failed(job: str, listener: Listener, left: str, right: str, mode: str) -> C
         return run.to_json()
 
     return document
+
+
+DOCUMENTS: Mapping[str, Callable[[Failure], dict[str, object]]] = {
+    command: _failed(job, None, "", "", "two-way")
+    for command, job in (("sync", "sync"), ("apply", "sync"), ("undo", "undo"))
+}
+"""The JSON of these commands where they are used wrongly."""

@@ -5,7 +5,6 @@ Without a terminal the output is plain text and `rich` is never imported.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trueup import keys
+from trueup.cli import streams
 from trueup.cli.secrecy import Veil
 from trueup.errors import Interrupted, TrueupError
 
@@ -102,12 +102,12 @@ class Ui:
         """The result as one JSON document; nothing without --json."""
         if self.common.json and not self._said:
             self._said = True
-            self._write(self._results or sys.stdout, self.veil(json.dumps(value)) + "\n")
+            self._write(self._results or sys.stdout, self.veil.json(value) + "\n")
 
     def line(self, value: Mapping[str, object]) -> None:
         """One of several results, as a JSON line; nothing without --json."""
         if self.common.json:
-            self._write(self._results or sys.stdout, self.veil(json.dumps(value)) + "\n")
+            self._write(self._results or sys.stdout, self.veil.json(value) + "\n")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Ui:
 
     def event(self, value: Mapping[str, object]) -> None:
         """One event as a JSON line on stderr."""
-        self._write(sys.stderr, self.veil(json.dumps(value)) + "\n")
+        self._write(sys.stderr, self.veil.json(value) + "\n")
 
     def fail(self, error: BaseException) -> int:
         """Say in one line why the command cannot go on, and return its exit code."""
@@ -172,8 +172,8 @@ class Ui:
 
         try:
             console.print(Text.assemble(*segments), soft_wrap=True)
-        except BrokenPipeError:
-            self._hang_up(stream)
+        except OSError as error:
+            streams.hang_up(stream, error)
 
     def _console(self, stream: TextIO) -> Console | None:
         """Where colours are wanted: on a terminal, or with FORCE_COLOR."""
@@ -190,13 +190,8 @@ class Ui:
         try:
             stream.write(text)
             stream.flush()
-        except BrokenPipeError:
-            self._hang_up(stream)
-
-    @staticmethod
-    def _hang_up(stream: TextIO) -> None:
-        """Nobody reads any more (`trueup … | head`): the command goes on in silence, because its work counts."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as error:
+            streams.hang_up(stream, error)
 
 
 def described(error: BaseException) -> Failure:

@@ -26,7 +26,10 @@ _LONG: Final = "Shorten it; a bucket allows 1,024 bytes"
 _KMS: Final = "Allow these credentials to use the bucket's encryption key"
 _REGION: Final = "Set the option region to where the bucket is"
 _HEADER: Final = "Set its Content-Disposition or Content-Type anew, in ASCII"
+_ENDPOINT: Final = "See whether the endpoint of this store is right; if it is, try again later"
 _CHANGED: Final = "Run again to look at it afresh"
+_BARE: Final = re.compile(r"\w+ \(\w+\) at \S*")
+"""What OpenDAL says of an answer that has nothing in it."""
 _CLOUDS: Final = frozenset({"s3", "gcs", "azblob"})
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -87,6 +90,12 @@ _BY_PHRASE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
         ["failed to load signing credential", "no valid credential found", "load credential"],
         (errors.AccessDenied, "no credentials were found", "Set them in the environment or in trueup.toml"),
     ),
+    # Something else answers: a sign-in page, a proxy, another service.
+    **dict.fromkeys(
+        ["=> deserialize xml", "=> deserialize json"],
+        (errors.Unreachable, "the server answered, but not as storage of this kind does", _ENDPOINT),
+    ),
+    "error following redirect: too many": (errors.Unreachable, "the server redirects without end", _ENDPOINT),
     "region is missing": (StoreError, "its region is not known", "Set AWS_REGION, or the option region of this store"),
     # One object's fault: whoever took it for the server's would give up on all others.
     "header value must be valid utf-8": (StoreError, "the client cannot read a header that is no plain text", _HEADER),
@@ -156,6 +165,10 @@ def _classify(kind: str, text: str, *, has_key: bool) -> tuple[type[StoreError],
         return errors.Unreachable, "the server did not answer in time", "Try again, or raise the option timeout"
     if "(temporary)" in head or "(persistent)" in head:
         return errors.Unreachable, "the connection broke off", _WAIT
+    message = _MESSAGE.search(head)
+    # An answer to HEAD has no body, whoever gives it.
+    if status and not name and not (message and message[1]) and "HeadObject" not in text:
+        return StoreError, f"the server answered {status}, but not as storage of this kind does", _ENDPOINT
     return StoreError, "the server refused", ""
 
 
@@ -165,5 +178,5 @@ def _detail(text: str) -> str:
     found = _MESSAGE.search(head)
     code = _CODE.search(text)
     name = next(filter(None, code.groups()), "") if code else ""
-    said = (found[1] if found else head.partition(" => ")[2] or head).strip()
+    said = (found[1] if found else head.partition(" => ")[2] or _BARE.sub("", head)).strip()
     return ": ".join(filter(None, (name, said)))[:300]

@@ -101,6 +101,11 @@ class Application:
         ahead = len(self._gathered) + (self._opened.open if self._opened else 0)
         return ahead < 2 * BATCH and self._failures_in_a_row < PATIENCE
 
+    @property
+    def begun(self) -> bool:
+        """Whether something may have been done already."""
+        return self._opened is not None
+
     def begin(self, item: Item) -> None:
         """Take on an item of the plan in the making."""
         self._gathered.append(item)

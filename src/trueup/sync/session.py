@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trueup import keys
 from trueup.config import Settings
 from trueup.errors import UsageError
 from trueup.runs import run_at, run_lock
@@ -47,12 +48,15 @@ class Session:
 @contextmanager
 def opened_sides(left: str, right: str, settings: Settings, *, inventory: bool = False) -> Iterator[Sides]:
     """Open both places. The state folder is in neither side's listing. With `inventory`, what has reports is listed by
-    them. Raises `UsageError` for two places that overlap, and what opening a store raises."""
+    them. Raises `UsageError` for places that overlap or whose names are not Unicode, and what opening a store
+    raises."""
     with ExitStack() as stack:
         sides = Sides(
             left=stack.enter_context(closing(open_store(settings.store(left), settings.environ))),
             right=stack.enter_context(closing(open_store(settings.store(right), settings.environ))),
         )
+        for side in (sides.left, sides.right):
+            _require_unicode(side.url)
         refuse_overlap(sides.left.url, sides.right.url)
         if inventory:
             sides = stack.enter_context(_by_reports(sides, {"left": left, "right": right}, settings))
@@ -131,6 +135,16 @@ def _shared(sides: Sides, settings: Settings) -> Iterator[SharedState]:
     url = database_of(settings)
     with opened_plainly(SharedState.of(url, sides.left.url, sides.right.url, settings.home)) as state:
         yield state
+
+
+def _require_unicode(url: str) -> None:
+    """Names of places are kept in databases and sent to servers, which take nothing else."""
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{keys.display(url)} is no place for a sync: the name is not valid Unicode", cure="Rename the folder"
+        ) from None
 
 
 def refuse_overlap(left_url: str, right_url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TextIO
 
 from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
@@ -28,7 +26,7 @@ from trueup.sync.plan import Plan
 from trueup.sync.planner import build
 from trueup.sync.recording import Recording, finished
 from trueup.sync.recovery import recover
-from trueup.sync.report import SyncRun, item_rows, settled_status, shown_items
+from trueup.sync.report import SyncRun, settled_status, shown_items
 from trueup.sync.session import Session, session
 from trueup.sync.sides import Sides, View
 from trueup.sync.state import RunRow
@@ -180,8 +178,7 @@ def _sync_whole(opened: Session, header: Header, outputs: Outputs, watched: Watc
             if (run := _cut_short(opened, planned, application, outputs, error)) is None:
                 raise
             return run
-        if outputs.plan_out is not None:
-            planned.save(outputs.plan_out)
+        outputs.save_plan(planned)
         watched.left_for_later(planned.unsettled)
         return _apply(opened, planned, application.run, outputs)
 
@@ -191,8 +188,7 @@ def _sync_led(opened: Session, header: Header, outputs: Outputs, workers: Worker
     with _blank(opened, header.run, header.config) as planned:
         workers.plan(opened, planned, outputs)
         _check(planned, outputs)
-        if outputs.plan_out is not None:
-            planned.save(outputs.plan_out)
+        outputs.save_plan(planned)
         if planned.size():
             opened.state.start_run(_row(opened, planned.header))
         opened.state.require_lock()
@@ -257,14 +253,13 @@ def _dry_run(opened: Session, header: Header, outputs: Outputs, workers: Workers
         else:
             workers.plan(opened, planned, outputs)
         outputs.listener(_planned(planned))
-        if outputs.plan_out is not None:
-            planned.save(outputs.plan_out)
+        outputs.save_plan(planned)
         refusal = None
         try:
             guards.check(planned)
         except Refused as error:
             refusal = str(error)
-        _write_items(planned, outputs.items_out)
+        outputs.save_items(planned)
         right, left = planned.bytes()
         items, truncated = shown_items(planned)
         run = SyncRun(
@@ -310,14 +305,24 @@ def _apply(
                 opened.state.release()
         upkeep.warn_of_public_trash(opened, outputs, header.run)
         upkeep.expire(opened, outputs, header.run)
-    _write_items(planned, outputs.items_out)
     reason = None
     if applied.broken:
         reason = f"{opened.state.trouble(applied.broken)}; what was not written down by then is not counted"
     elif applied.untried:
         reason = f"{applied.untried:,} of {planned.size():,} changes were left undone: {applied.why}"
-        outputs.warn(header.run, reason)
-    return replace(_result(planned, applied, notes, differences=differences), reason=reason)
+    return _told(replace(_result(planned, applied, notes, differences=differences), reason=reason), planned, outputs)
+
+
+def _told(run: SyncRun, planned: Plan, outputs: Outputs) -> SyncRun:
+    """The result, with its items written where they are wanted. What was done is done, whether that works or not."""
+    try:
+        outputs.save_items(planned)
+    except TrueupError as error:
+        reason = f"{run.reason}; and {error}" if run.reason else str(error)
+        run = replace(run, status="partial" if run.status == "ok" else run.status, reason=reason)
+    if run.reason:
+        outputs.warn(run.run, run.reason)
+    return run
 
 
 def _cut_short(
@@ -330,24 +335,26 @@ def _cut_short(
     """The result of a run that had begun to copy new files when an error ended its planning. None if nothing came of
     that either: then the error is all there is to say. Nothing is concluded but what was done."""
     applied = application.cut_short("planning broke off before it began")
-    if not applied.counts:
+    broken = applied.broken or ("" if isinstance(error, TrueupError) else str(error))
+    if not applied.counts and not (broken and application.begun):
         return None
     planned.restart()
-    _write_items(planned, outputs.items_out)
-    what, cure = (error.message, error.cure) if isinstance(error, TrueupError) else (str(error), "")
-    if broken := applied.broken or ("" if isinstance(error, TrueupError) else what):
-        what, cure = opened.state.trouble(broken), ""
     copied = applied.counts[Action.COPY_RIGHT] + applied.counts[Action.COPY_LEFT]
-    what = what.removesuffix("; nothing was done")
-    reason = f"{what}; by then {copied:,} new files had been copied, and nothing else was done"
+    if broken or not isinstance(error, TrueupError):
+        what, cure = opened.state.trouble(broken), ""
+        then = "not counting what could not be written down; nothing else was done"
+    else:
+        what, cure = error.message.removesuffix("; nothing was done"), error.cure
+        then = "and nothing else was done"
+    reason = f"{what}; by then {copied:,} new files had been copied, {then}"
     reason = f"{reason}. {cure}" if cure else reason
-    outputs.warn(planned.header.run, reason)
     stopped = isinstance(error, Interrupted) or applied.interrupted or outputs.stopped()
-    return replace(
+    run = replace(
         _result(planned, applied, planned.counts(), differences=True),
         status="interrupted" if stopped else "failed",
         reason=reason,
     )
+    return _told(run, planned, outputs)
 
 
 def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differences: bool) -> SyncRun:
@@ -369,12 +376,6 @@ def _result(planned: Plan, applied: Applied, notes: dict[str, int], *, differenc
         items=items,
         items_truncated=truncated,
     )
-
-
-def _write_items(planned: Plan, file: TextIO | None) -> None:
-    if file is not None:
-        rows: Iterable[object] = item_rows(planned)
-        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _started(header: Header) -> events.RunStarted:
