@@ -288,6 +288,31 @@ def test_a_leader_that_cannot_see_its_parts_for_a_moment_goes_on(
         assert all(task.finished_at for task in queue.tasks.latest())  # nobody goes on for a leader that is gone
 
 
+def test_what_no_part_did_is_no_more_than_there_was_to_do(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    for number in range(4):
+        pairs.put("left right", f"a/{number}", "the same on both sides")
+    pairs.put("left", "b/1", "new")
+    pairs.put("left", "b/2", "new as well")
+    with monkeypatch.context() as patch:
+        done = pairs.together(outputs=stopped_when(patch, Spread, "_share_out"))
+    assert (done.status, done.reason) == ("interrupted", "2 of 2 changes were left undone: the run was interrupted")
+
+    def full(*_: object) -> object:
+        raise TrueupError("the database cannot be used: database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ranged.Workplace, "apply", full)
+        done = pairs.together()
+    assert done.status == "failed"
+    assert re.match(
+        "the worker that had part 1 failed: the database .* is full; what was not written", done.reason or ""
+    )
+    assert {name: number for name, number in done.counts.items() if number} == {}
+    assert {item["outcome"] for item in done.items} == {"skipped"}
+    done = pairs.together()
+    assert (done.status, done.counts["copy_right"], done.counts["adopt"]) == ("ok", 2, 4)
+
+
 def lose_the_broker(patch: pytest.MonkeyPatch) -> None:
     submit = Here.submit
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self
 
-from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
+from trueup.catalog.tasks import FAILURE, SUCCESS, Task
 from trueup.config import Settings
 from trueup.errors import Interrupted, Refused, StoreError, TrueupError, UsageError
 from trueup.jobs.parts import Parts, Watching
@@ -137,10 +137,10 @@ class Spread:
             if trouble is not None:
                 _break_off(applied, trouble)
             for task, part in zip(tasks, bounds, strict=True):
-                _settle(planned, state, applied, task, phases, part)
+                _settle(planned, state, applied, task, part)
             if applied.interrupted or applied.why or applied.broken:
                 break
-        left = sum(1 for _ in _unsettled(planned))
+        left = sum(item.phase is not Phase.RECORD for item in _unsettled(planned))  # as `Plan.size` counts
         why = applied.broken or ("the run was interrupted" if applied.interrupted else applied.why)
         planned.settle(Outcome("skipped", why, 0, item.seq) for item in _unsettled(planned))
         applied.untried += left
@@ -185,7 +185,6 @@ def _settle(
     state: SharedState,
     applied: Applied,
     task: Task | None,
-    phases: Sequence[Phase],
     bounds: tuple[int, int],
 ) -> None:
     """Let the plan know what became of one part, as far as that can be seen."""
@@ -205,15 +204,12 @@ def _settle(
         planned.settle(Outcome(row.state, row.error, row.bytes, row.seq) for row in rows)
     except sqlite3.DatabaseError as error:
         _break_off(applied, error)
-    if applied.broken:
-        return
-    if task is None or task.state == REVOKED:  # nobody had begun it, or they do not answer
+    if task is not None and task.state == FAILURE:  # what it had begun may be done, which nobody wrote down
+        _break_off(
+            applied, TrueupError(f"the worker that had part {task.arguments['number'] + 1} failed: {task.error}")
+        )
+    elif not applied.broken:  # nobody had begun it, or they do not answer
         applied.interrupted = True
-        return
-    applied.why = f"the worker that had it failed: {task.error}"
-    left = [item.seq for item in planned.items(*phases, bounds=bounds) if not item.outcome]
-    planned.settle(Outcome("failed", applied.why, 0, seq) for seq in left)
-    applied.untried += len(left)
 
 
 def _ranges(cuts: Sequence[str]) -> Iterator[tuple[str, str]]:
