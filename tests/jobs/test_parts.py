@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from io import StringIO
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
@@ -25,8 +26,8 @@ from trueup.catalog.database import database_of, upgrade
 from trueup.catalog.sql.heaps import Heaps
 from trueup.catalog.sql.tasks import SqlTasks
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
-from trueup.config import Settings, load
-from trueup.errors import DatabaseUnavailable, Interrupted, TrueupError
+from trueup.config import Settings, SyncConfig, load
+from trueup.errors import Busy, DatabaseUnavailable, Interrupted, TrueupError
 from trueup.jobs import parts, spread
 from trueup.jobs.queue import open_queue, put
 from trueup.jobs.registry import JOBS, PARTS, During, run_job
@@ -34,7 +35,7 @@ from trueup.jobs.spread import Spread
 from trueup.jobs.work import LEASE
 from trueup.runs import RunLog
 from trueup.stores.ranges import cut
-from trueup.sync import ranged, upkeep
+from trueup.sync import plan, ranged, sync, upkeep
 from trueup.sync.apply import Applied
 from trueup.sync.crew import Crew
 from trueup.sync.outputs import Outputs
@@ -311,6 +312,48 @@ def test_what_no_part_did_is_no_more_than_there_was_to_do(pairs: Pairs, monkeypa
     assert {item["outcome"] for item in done.items} == {"skipped"}
     done = pairs.together()
     assert (done.status, done.counts["copy_right"], done.counts["adopt"]) == ("ok", 2, 4)
+
+
+def test_another_machine_without_a_memory_of_its_own_uses_the_shared_one(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    agreed(pairs)
+    held = Held(pairs.servers["right4"], lambda request: request.method == "PUT" and request.key == "tree/s/4")
+    with ThreadPoolExecutor(1) as leader, monkeypatch.context() as elsewhere:
+        running = leader.submit(pairs.together)
+        try:
+            assert held.came.wait(60)
+            elsewhere.setenv("TRUEUP_HOME", str(tmp_path / "another machine"))
+            for left, right in (("left4", "right4"), ("right4", "left4")):
+                with pytest.raises(Busy, match="these two places are being synced by run"):
+                    sync(left, right, settings=load())
+        finally:
+            held.go.set()
+        assert running.result(60).status == "ok"
+        pairs.remove("left", "s/1")
+        with plan("left4", "right4", settings=load(), delete=True) as looked:
+            assert looked.counts() == {"delete_right": 1}
+        done = sync("left4", "right4", config=SyncConfig(delete=True), settings=load())
+        assert (done.status, done.counts["delete_right"], done.counts["copy_left"]) == ("ok", 1, 0)
+    assert pairs.together(delete=True).counts["unchanged"] == done.counts["unchanged"]
+
+
+def test_a_database_that_does_not_answer_is_asked_only_where_it_may_know_more(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pairs.put("left", "a/1", "to be copied")
+    with closing(sqlite3.connect("trueup.db")) as db:
+        db.execute("create table somebody_elses (id integer)")
+    assert sync("left4", "right4", settings=load()).status == "ok"
+    with closing(sqlite3.connect("trueup.db")) as db:
+        assert db.execute("select name from sqlite_master").fetchall() == [("somebody_elses",)]
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", "postgresql://127.0.0.1:1/gone")
+    assert sync("left4", "right4", settings=load()).status == "ok"  # it has a memory of its own
+    (tmp_path / "folder").mkdir()
+    assert sync(str(tmp_path / "folder"), "right4", settings=load()).status == "ok"  # workers share no folder
+    with pytest.raises(DatabaseUnavailable, match=r"whether workers sync them is not known: .* leave \[database\] out"):
+        sync("left1", "right1", settings=load())
+    assert pairs.tree("right1") == {}
 
 
 def lose_the_broker(patch: pytest.MonkeyPatch) -> None:
