@@ -3,6 +3,7 @@ process, which is all that the leader can tell them by."""
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import threading
@@ -10,31 +11,38 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from io import StringIO
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 import pytest
 
 from tests.jobs.pairs import Held, Pairs, agreed, edited
+from tests.jobs.world import wait_for
 from tests.servers.faulty_s3 import Request
 from trueup.catalog.base import Catalog
 from trueup.catalog.database import database_of, upgrade
+from trueup.catalog.sql.heaps import Heaps
 from trueup.catalog.sql.tasks import SqlTasks
 from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
-from trueup.config import Settings, load
-from trueup.errors import DatabaseUnavailable, Interrupted, TrueupError
+from trueup.config import Settings, SyncConfig, load
+from trueup.errors import Busy, DatabaseUnavailable, Interrupted, TrueupError
 from trueup.jobs import parts, spread
 from trueup.jobs.queue import open_queue, put
 from trueup.jobs.registry import JOBS, PARTS, During, run_job
 from trueup.jobs.spread import Spread
 from trueup.jobs.work import LEASE
+from trueup.runs import RunLog
 from trueup.stores.ranges import cut
-from trueup.sync import ranged
+from trueup.sync import plan, ranged, sync, upkeep
 from trueup.sync.apply import Applied
 from trueup.sync.crew import Crew
 from trueup.sync.outputs import Outputs
 from trueup.sync.plan import Plan
 from trueup.sync.report import SyncRun
+from trueup.sync.session import Session
+from trueup.sync.shared import SharedState
 from trueup.sync.state import RunRow
 
 Answer = TypeVar("Answer")
@@ -295,3 +303,156 @@ def test_a_leader_that_cannot_see_its_parts_for_a_moment_goes_on(
         pairs.together()
     with closing(open_queue(load())) as queue:
         assert all(task.finished_at for task in queue.tasks.latest())  # nobody goes on for a leader that is gone
+
+
+def test_what_no_part_did_is_no_more_than_there_was_to_do(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    for number in range(4):
+        pairs.put("left right", f"a/{number}", "the same on both sides")
+    pairs.put("left", "b/1", "new")
+    pairs.put("left", "b/2", "new as well")
+    with monkeypatch.context() as patch:
+        done = pairs.together(outputs=stopped_when(patch, Spread, "_share_out"))
+    assert (done.status, done.reason) == ("interrupted", "2 of 2 changes were left undone: the run was interrupted")
+
+    def full(*_: object) -> object:
+        raise TrueupError("the database cannot be used: database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ranged.Workplace, "apply", full)
+        done = pairs.together()
+    assert done.status == "failed"
+    assert re.match(
+        "the worker that had part 1 failed: the database .* is full; what was not written", done.reason or ""
+    )
+    assert {name: number for name, number in done.counts.items() if number} == {}
+    assert {item["outcome"] for item in done.items} == {"skipped"}
+    done = pairs.together()
+    assert (done.status, done.counts["copy_right"], done.counts["adopt"]) == ("ok", 2, 4)
+
+
+def test_another_machine_without_a_memory_of_its_own_uses_the_shared_one(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    agreed(pairs)
+    held = Held(pairs.servers["right4"], lambda request: request.method == "PUT" and request.key == "tree/s/4")
+    with ThreadPoolExecutor(1) as leader, monkeypatch.context() as elsewhere:
+        running = leader.submit(pairs.together)
+        try:
+            assert held.came.wait(60)
+            elsewhere.setenv("TRUEUP_HOME", str(tmp_path / "another machine"))
+            for left, right in (("left4", "right4"), ("right4", "left4")):
+                with pytest.raises(Busy, match="these two places are being synced by run"):
+                    sync(left, right, settings=load())
+        finally:
+            held.go.set()
+        assert running.result(60).status == "ok"
+        pairs.remove("left", "s/1")
+        with plan("left4", "right4", settings=load(), delete=True) as looked:
+            assert looked.counts() == {"delete_right": 1}
+        done = sync("left4", "right4", config=SyncConfig(delete=True), settings=load())
+        assert (done.status, done.counts["delete_right"], done.counts["copy_left"]) == ("ok", 1, 0)
+    assert pairs.together(delete=True).counts["unchanged"] == done.counts["unchanged"]
+
+
+def test_a_database_that_does_not_answer_is_asked_only_where_it_may_know_more(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pairs.put("left", "a/1", "to be copied")
+    with closing(sqlite3.connect("trueup.db")) as db:
+        db.execute("create table somebody_elses (id integer)")
+    assert sync("left4", "right4", settings=load()).status == "ok"
+    with closing(sqlite3.connect("trueup.db")) as db:
+        assert db.execute("select name from sqlite_master").fetchall() == [("somebody_elses",)]
+    monkeypatch.setenv("TRUEUP_DATABASE__URL", "postgresql://127.0.0.1:1/gone")
+    assert sync("left4", "right4", settings=load()).status == "ok"  # it has a memory of its own
+    (tmp_path / "folder").mkdir()
+    assert sync(str(tmp_path / "folder"), "right4", settings=load()).status == "ok"  # workers share no folder
+    with pytest.raises(DatabaseUnavailable, match=r"whether workers sync them is not known: .* leave \[database\] out"):
+        sync("left1", "right1", settings=load())
+    assert pairs.tree("right1") == {}
+
+
+def lose_the_broker(patch: pytest.MonkeyPatch) -> None:
+    submit = Here.submit
+
+    def refused(self: Here, job: str, arguments: Mapping[str, Any], name: str) -> None:
+        if arguments.get("stage") == "delete" and arguments["number"] == 1:
+            wait_for(lambda: all(task.finished_at for task in self._catalog.tasks.latest(100)), 60)
+            raise TrueupError("the broker cannot be reached: refused", cure="Check [server] broker")
+        submit(self, job, arguments, name)
+
+    patch.setattr(Here, "submit", refused)
+
+
+def lose_the_lock(patch: pytest.MonkeyPatch) -> None:
+    share_out = Spread._share_out
+
+    def taken(self: Spread, state: SharedState, planned: Plan, stage: str, phases: Any) -> Any:
+        shares = share_out(self, state, planned, stage, phases)
+        if stage == "delete":
+            with closing(sqlite3.connect("trueup.db")) as db, db:
+                db.execute("update locks set run = 'another', token = 'another'")
+            state.require_lock()
+        return shares
+
+    patch.setattr(Spread, "_share_out", taken)
+
+
+def lose_what_parts_say(patch: pytest.MonkeyPatch) -> None:
+    kept = Heaps.kept
+
+    def gone(self: Heaps, heap: str) -> Any:
+        if heap.startswith("applied"):
+            raise DatabaseUnavailable("the database was restarted", cure="Try again")
+        return kept(self, heap)
+
+    patch.setattr(Heaps, "kept", gone)
+
+
+def lose_what_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    def gone(opened: Session, outputs: Outputs, run: str) -> None:
+        raise sqlite3.OperationalError("the database was restarted")
+
+    patch.setattr(upkeep, "expire", gone)
+
+
+@pytest.mark.parametrize(
+    ("lose", "said", "deleted"),
+    [
+        (lose_the_broker, "the broker cannot be reached: refused; .* Check", 1),
+        (lose_the_lock, "these two places are being synced by somebody else by now: .* it again after", 0),
+        (lose_what_parts_say, "the database was restarted; .* Try again", 0),
+        (lose_what_is_forgotten, "the database was restarted; ", 2),
+    ],
+)
+def test_what_parts_did_is_told_though_their_leader_fails_then(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch, lose: Callable[[pytest.MonkeyPatch], None], said: str, deleted: int
+):
+    monkeypatch.setattr(spread, "_ITEMS", 1)
+    pairs.put("left", "s/1", "to be deleted")
+    pairs.put("left", "s/2", "to be deleted as well")
+    assert pairs.together().status == "ok"
+    pairs.remove("left", "s/1", "s/2")
+    for number in range(6):
+        pairs.put("left", f"new/{number}", f"new {number}")
+    items = StringIO()
+    with monkeypatch.context() as patch:
+        lose(patch)
+        done = pairs.together(delete=True, outputs=Outputs(items_out=items))
+    right = pairs.servers["right4"].objects
+    assert (done.status, done.exit_code) == ("failed", 1)
+    assert re.match(said, done.reason or ""), done.reason
+    assert (done.counts["copy_right"], done.counts["delete_right"]) == (6, deleted)
+    assert sum(key.startswith("tree/s/") for key in right) == 2 - deleted
+    assert done.bytes_right == sum(len(right[f"tree/new/{number}"]) for number in range(6))
+    outcomes = [item["outcome"] for item in done.items]
+    assert sorted(map(str, outcomes)) == sorted(["done"] * (6 + deleted) + ["skipped"] * (2 - deleted))
+    assert [json.loads(line)["outcome"] for line in items.getvalue().splitlines()] == outcomes
+    assert {part["stage"] for part in done.parts} >= {"plan", "copy"}
+    record = RunLog(load().home).get(done.run)
+    assert record is not None
+    assert (record.status, record.summary["counts"]) == ("failed", dict(done.counts))
+    with closing(sqlite3.connect("trueup.db")) as db, db:
+        db.execute("delete from locks")
+    done = pairs.together(delete=True)
+    assert (done.status, done.counts["delete_right"], done.counts["copy_right"]) == ("ok", 2 - deleted, 0)

@@ -142,7 +142,7 @@ class _Comparing:
         about = {"books": self._books, "run": run}
         told = [about | {"provider": provider, "number": number} for provider, number in wanted]
         ended: dict[str, list[Task | None]] = {provider: [] for provider in ranges}
-        tasks = self._parts.carry_out(COMPARE, told, self._heaps, self._watching)
+        tasks = self._parts.carry_out(COMPARE, told, self._heaps, self._watching).all()
         for (provider, _), task in zip(wanted, tasks, strict=True):
             ended[provider].append(task)
         return {provider: _results(tasks) for provider, tasks in ended.items()}

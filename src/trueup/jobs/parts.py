@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from trueup import events
@@ -48,6 +49,20 @@ class Watching(NamedTuple):
     actions: int = 0
     """Actions and bytes of them all, where they act."""
     bytes: int = 0
+
+
+class Ended(NamedTuple):
+    """Parts as they ended, and what kept their leader from seeing all of them through."""
+
+    tasks: list[Task | None]
+    """None for one that was not handed in, or does not end."""
+    error: TrueupError | None = None
+
+    def all(self) -> list[Task | None]:
+        """Raises that error."""
+        if self.error is not None:
+            raise self.error
+        return self.tasks
 
 
 class Parts:
@@ -93,24 +108,36 @@ class Parts:
         watching: Watching,
         *,
         all_or_none: bool = False,
-    ) -> list[Task | None]:
-        """Have a part done for each of these arguments, and wait; the tasks as they ended, None for one that does not.
-        When they are to stop, and where one failed if it is `all_or_none`, the others are cancelled."""
+    ) -> Ended:
+        """Have a part done for each of these arguments, and wait. When they are to stop, where one failed if it is
+        `all_or_none`, and where they cannot be handed in or seen any more, the others are cancelled."""
         tasks = [uuid.uuid4().hex for _ in arguments]
         heaps.keep(_TASKS, [tasks])  # before the first is handed in: whoever comes after a crash stops them
-        watched = _Watched(self._catalog.tasks, job, tasks)
+        watched = _Watched(self._catalog.tasks, job)
+        trouble = None
         try:
             for task, each in zip(tasks, arguments, strict=True):
                 self._remote.submit(job, each, task)
-            self._wait(watched, tasks, watching, all_or_none=all_or_none)
+                watched.add(task)
+            self._wait(watched, watching, all_or_none=all_or_none)
+        except TrueupError as error:
+            trouble = error
+            self._cancel(tasks)
+            if watching.actions:  # those at work still finish what they are at, and say what they did
+                with suppress(TrueupError):
+                    self._wait(watched, watching, stopped_at=time.monotonic())
         except BaseException:
             self._cancel(tasks)
             raise
-        self.told += [watched.told(task, each) for task, each in zip(tasks, arguments, strict=True)]
-        return [watched.found.get(task) for task in tasks]
+        handed = zip(watched.ids, arguments, strict=False)  # the first ones
+        self.told += [watched.told(task, each) for task, each in handed]
+        return Ended([watched.found.get(task) for task in tasks], trouble)
 
-    def _wait(self, watched: _Watched, tasks: Sequence[str], watching: Watching, *, all_or_none: bool) -> None:
-        stopped_at, moved_at, seen_at, warned = None, time.monotonic(), time.monotonic(), False
+    def _wait(
+        self, watched: _Watched, watching: Watching, *, all_or_none: bool = False, stopped_at: float | None = None
+    ) -> None:
+        tasks = watched.ids
+        moved_at, seen_at, warned = time.monotonic(), time.monotonic(), False
         before: tuple[object, ...] = ()
         while not watched.over:
             time.sleep(max(_LOOK, len(tasks) / _LOOKS))
@@ -160,19 +187,24 @@ class Parts:
 class _Watched:
     """Parts under way, and how far they are."""
 
-    def __init__(self, tasks: Tasks, job: str, ids: Sequence[str]) -> None:
+    def __init__(self, tasks: Tasks, job: str) -> None:
         self._tasks = tasks
         self._job = job
-        self._ids = ids
-        self._said: dict[str, tuple[int, Mapping[str, Any]]] = dict.fromkeys(ids, (0, {}))
+        self.ids: list[str] = []
+        self._said: dict[str, tuple[int, Mapping[str, Any]]] = {}
         self._states: dict[str, Task] = {}
         self.found: dict[str, Task] = {}
         """Those that are over."""
 
+    def add(self, task: str) -> None:
+        """Watch one more."""
+        self.ids.append(task)
+        self._said[task] = (0, {})
+
     @property
     def over(self) -> bool:
         """Whether all are."""
-        return len(self.found) == len(self._ids)
+        return len(self.found) == len(self.ids)
 
     @property
     def progress(self) -> tuple[object, ...]:
@@ -181,9 +213,9 @@ class _Watched:
 
     def look(self) -> None:
         """See how far they are."""
-        brief = self._tasks.latest(len(self._ids) + _OTHERS, job=self._job, brief=True)
+        brief = self._tasks.latest(len(self.ids) + _OTHERS, job=self._job, brief=True)
         self._states = {task.id: task for task in brief if task.id in self._said}
-        for task in self._ids:
+        for task in self.ids:
             known = self._states.get(task)
             if task in self.found or (known is not None and known.state in {PENDING, RETRY}):
                 continue

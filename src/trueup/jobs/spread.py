@@ -7,6 +7,7 @@ to do, workers hear by way of the broker, as of every other job.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self
 
-from trueup.catalog.tasks import FAILURE, REVOKED, SUCCESS, Task
+from trueup.catalog.tasks import FAILURE, SUCCESS, Task
 from trueup.config import Settings
 from trueup.errors import Interrupted, Refused, StoreError, TrueupError, UsageError
 from trueup.jobs.parts import Parts, Watching
@@ -33,6 +34,8 @@ from trueup.sync.shared import SharedState
 
 PLAN: Final = "plan_range"
 APPLY: Final = "apply_range"
+_TROUBLE: Final = (TrueupError, sqlite3.DatabaseError)
+"""What a leader may meet; the second is what the shared memory says of its database."""
 _ITEMS: Final = 2000
 """Changes at least in one part: less is not worth a process."""
 
@@ -75,7 +78,7 @@ class Spread:
         order.give(state)
         told = [{"pair": state.pair, "run": run, "number": number} for number in range(len(order.ranges))]
         watching = Watching(run, outputs.listener, outputs.stopped)
-        done = self._work.carry_out(PLAN, told, state.heaps, watching, all_or_none=True)
+        done = self._work.carry_out(PLAN, told, state.heaps, watching, all_or_none=True).all()
         heed()
         if stuck := [task for task in done if task is None or task.state != SUCCESS]:
             raise _trouble(stuck)
@@ -113,29 +116,42 @@ class Spread:
         Order(header=planned.header, ranges=[]).give(state)
         applied = Applied()
         watching = Watching(run, outputs.listener, outputs.stopped, planned.size(), sum(planned.bytes()))
+        begun = False
         for stage, phases in STAGES.items():
-            state.require_lock()
             try:
+                state.require_lock()
                 with heeding(outputs.stopped), sql.heeding(planned.db):
                     bounds = self._share_out(state, planned, stage, phases)
+                about = {"pair": state.pair, "run": run, "stage": stage}
+                told = [about | {"number": number} for number in range(len(bounds))]
+                tasks, trouble = self._work.carry_out(APPLY, told, state.heaps, watching)
             except Interrupted:
                 applied.interrupted = True
                 break
-            told = [{"pair": state.pair, "run": run, "stage": stage, "number": number} for number in range(len(bounds))]
-            done = self._work.carry_out(APPLY, told, state.heaps, watching)
-            for task, part in zip(done, bounds, strict=True):
-                _settle(planned, state, applied, task, phases, part)
-            if applied.interrupted or applied.why:
+            except _TROUBLE as error:
+                if not begun:  # nothing was done
+                    raise
+                _break_off(applied, error)
                 break
-        left = sum(1 for _ in _unsettled(planned))
-        why = "the run was interrupted" if applied.interrupted else applied.why
+            begun = begun or bool(told)
+            if trouble is not None:
+                _break_off(applied, trouble)
+            for task, part in zip(tasks, bounds, strict=True):
+                _settle(planned, state, applied, task, part)
+            if applied.interrupted or applied.why or applied.broken:
+                break
+        left = sum(item.phase is not Phase.RECORD for item in _unsettled(planned))  # as `Plan.size` counts
+        why = applied.broken or ("the run was interrupted" if applied.interrupted else applied.why)
         planned.settle(Outcome("skipped", why, 0, item.seq) for item in _unsettled(planned))
         applied.untried += left
         applied.why = why
         applied.counts, applied.bytes_right, applied.bytes_left = counted(planned)
-        if planned.released:
-            state.release(planned.released)
-        state.heaps.drop_of(run)
+        try:
+            if planned.released and not applied.broken:
+                state.release(planned.released)
+            state.heaps.drop_of(run)
+        except _TROUBLE as error:
+            _break_off(applied, error)
         return applied
 
     def _share_out(
@@ -150,6 +166,15 @@ class Spread:
         return bounds
 
 
+def _break_off(applied: Applied, error: BaseException) -> None:
+    """Let an error, the first of them, be what ended the applying."""
+    if applied.broken:
+        return
+    if isinstance(error, sqlite3.DatabaseError) and error.__cause__ is not None:
+        error = error.__cause__
+    applied.broken, applied.cure = (error.message, error.cure) if isinstance(error, TrueupError) else (str(error), "")
+
+
 def _unsettled(planned: Plan) -> Iterator[Item]:
     phases = (phase for stage in STAGES.values() for phase in stage)
     return (item for item in planned.items(*phases) if not item.outcome)
@@ -160,27 +185,31 @@ def _settle(
     state: SharedState,
     applied: Applied,
     task: Task | None,
-    phases: Sequence[Phase],
     bounds: tuple[int, int],
 ) -> None:
-    """Let the plan know what became of one part."""
+    """Let the plan know what became of one part, as far as that can be seen."""
     result = task.result if task is not None else None
-    if result is not None and "heap" in result:
-        planned.settle(Outcome(*row) for row in state.heaps.kept(result["heap"]))
-        applied.interrupted |= bool(result["interrupted"])
-        applied.untried += result["untried"]
-        applied.why = applied.why or result["why"]
-        return
-    ended = ("done", "failed", "drifted")
-    rows = (row for row in state.journal_of(planned.header.run, *bounds) if row.state in ended)
-    planned.settle(Outcome(row.state, row.error, row.bytes, row.seq) for row in rows)
-    if task is None or task.state == REVOKED:  # nobody had begun it, or they do not answer
+    try:
+        if result is not None and "heap" in result:
+            applied.interrupted |= bool(result["interrupted"])
+            applied.untried += result["untried"]
+            applied.why = applied.why or result["why"]
+            planned.settle(Outcome(*row) for row in state.heaps.kept(result["heap"]))
+            return
+    except TrueupError as error:
+        _break_off(applied, error)
+    try:
+        ended = ("done", "failed", "drifted")
+        rows = (row for row in state.journal_of(planned.header.run, *bounds) if row.state in ended)
+        planned.settle(Outcome(row.state, row.error, row.bytes, row.seq) for row in rows)
+    except sqlite3.DatabaseError as error:
+        _break_off(applied, error)
+    if task is not None and task.state == FAILURE:  # what it had begun may be done, which nobody wrote down
+        _break_off(
+            applied, TrueupError(f"the worker that had part {task.arguments['number'] + 1} failed: {task.error}")
+        )
+    elif not applied.broken:  # nobody had begun it, or they do not answer
         applied.interrupted = True
-        return
-    applied.why = f"the worker that had it failed: {task.error}"
-    left = [item.seq for item in planned.items(*phases, bounds=bounds) if not item.outcome]
-    planned.settle(Outcome("failed", applied.why, 0, seq) for seq in left)
-    applied.untried += len(left)
 
 
 def _ranges(cuts: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,9 @@ class Applied:
     why: str = ""
     """Also where there was nothing left, had there been more."""
     broken: str = ""
-    """What is wrong with the state file, if that ended the application early; counted is what was committed before."""
+    """What is wrong with the pair's memory, or between leader and workers, if that ended the application early; counted
+    is what was committed before."""
+    cure: str = ""
 
 
 class Application:

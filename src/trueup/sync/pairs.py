@@ -54,7 +54,8 @@ def _shared(settings: Settings) -> Iterator[PairState]:
     url = database_of(settings)
     if not may_share(url):
         return
-    from trueup.sync.shared import SharedState, shared_pairs
+    from trueup.sync.shared import SharedState
+    from trueup.sync.shared_pairs import shared_pairs
 
     for pair in shared_pairs(url):
         with closing(SharedState(url, pair, home=settings.home)) as state:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from trueup import keys
 from trueup.config import Settings
-from trueup.errors import UsageError
+from trueup.errors import DatabaseUnavailable, TrueupError, UsageError
 from trueup.runs import run_at, run_lock
 from trueup.stores import open_store
 from trueup.sync.sides import Sides
@@ -102,8 +102,9 @@ def session(
     inventory: bool = False,
 ) -> Iterator[Session]:
     """Open both places and their state. `sides` that are open already stay so. A `shared` state is in the database
-    which all workers reach, and stays there for later runs. Raises `Busy` when another run works on this pair, and what
-    `opened_sides` raises.
+    which all workers reach, and stays there for later runs; one of which nothing is remembered here may be there
+    already. Raises `Busy` when another run works on this pair, `TrueupError` when that database is not to be asked, and
+    what `opened_sides` raises.
 
     A caller that has the lock of this machine says which run was `killed` that held it before; empty for none.
     """
@@ -114,17 +115,42 @@ def session(
             killed = stack.enter_context(run_lock(_lock(sides, settings), run=run))
         state = stack.enter_context(closing(PairState.at(settings.home, sides.left.url, sides.right.url)))
         stack.enter_context(said_plainly(state.path))
-        if shared or state.note(SHARED):
+        if shared or state.note(SHARED) or _is_shared(state, sides, settings):
             ours = stack.enter_context(_shared(sides, settings))
             if lock:
                 stack.enter_context(ours.locked(run, instead_of=killed or ""))
-            if shared and not state.note(SHARED):
-                ours.move_in(state)
+            if not state.note(SHARED):
+                if shared:
+                    ours.move_in(state)
                 state.set_note(SHARED, "yes")
             state = ours
         yield Session(
             left=left, right=right, sides=sides, state=state, folder=settings.home / "plans", settings=settings
         )
+
+
+def _is_shared(state: PairState, sides: Sides, settings: Settings) -> bool:
+    """Whether workers sync a pair of which nothing is remembered here, led from elsewhere. Raises `TrueupError` when
+    the database does not say: two runs at once would not know of each other."""
+    if state.has_baseline() or state.runs():
+        return False
+    from trueup.catalog.database import database_of, may_share
+
+    url = database_of(settings)
+    if not may_share(url) or any(sides[side].features.tree for side in ("left", "right")):
+        return False  # workers share buckets only
+    from trueup.sync.shared_pairs import is_shared
+
+    try:
+        return is_shared(url, pair_id(sides.left.url, sides.right.url))
+    except UsageError:
+        raise
+    except TrueupError as error:
+        kind = DatabaseUnavailable if isinstance(error, DatabaseUnavailable) else TrueupError
+        raise kind(
+            f"nothing is remembered here of these two places, and whether workers sync them is not known: {error}",
+            cure="Where no workers do, leave [database] out of these settings",
+        ) from error
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class SharedState(PairState):
         self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         self.heaps = Heaps(self._engine, pair)
         self._locks = SqlLocks(self._engine)
-        self._lock = f"sync {pair}"
+        self._lock = lock_of(pair)
         self._hold: Hold | None = None
         self._mine = threading.local()
         self._part: tuple[sa.ColumnElement[bool], ...] = ()
@@ -387,14 +387,9 @@ def _as_a_file() -> Iterator[None]:
         raise sqlite3.OperationalError(str(error)) from error
 
 
-def shared_pairs(url: str) -> list[str]:
-    """The pairs of which a database remembers runs."""
-    engine = open_shared(url)
-    try:
-        with reading(engine) as db:
-            return list(db.scalars(sa.select(_RUN.pair).distinct().order_by(_RUN.pair)))
-    finally:
-        engine.dispose()
+def lock_of(pair: str) -> str:
+    """The name of the lock of a pair."""
+    return f"sync {pair}"
 
 
 def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:

@@ -119,8 +119,9 @@ def sync(
     asked itself for what then differs. Where there are `workers`, they do the work.
 
     Returns a run with status ok, partial, interrupted or dry-run, or failed when a listing broke off after new files
-    had been copied; a dry run that a guard would refuse has status refused and shows its items. Raises `Refused`,
-    `Busy`, `UsageError`, or the `StoreError` of a place that cannot be listed; nothing was done then.
+    had been copied, or the pair's memory or the way to the workers was lost amid the plan; a dry run that a guard would
+    refuse has status refused and shows its items. Raises `Refused`, `Busy`, `UsageError`, or the `StoreError` of a
+    place that cannot be listed; nothing was done then.
     """
     settings = settings or load()
     outputs = outputs or Outputs()
@@ -299,15 +300,19 @@ def _apply(
     upkeep.warn_of_lost_times(opened, planned, outputs)
     applied = act()
     if not applied.broken:
-        if not applied.interrupted and not part:
-            upkeep.forget_out_of_scope(opened, header.config)
-            if header.config.release and not applied.untried:
-                opened.state.release()
-        upkeep.warn_of_public_trash(opened, outputs, header.run)
-        upkeep.expire(opened, outputs, header.run)
+        try:
+            if not applied.interrupted and not part:
+                upkeep.forget_out_of_scope(opened, header.config)
+                if header.config.release and not applied.untried:
+                    opened.state.release()
+            upkeep.warn_of_public_trash(opened, outputs, header.run)
+            upkeep.expire(opened, outputs, header.run)
+        except sqlite3.DatabaseError as error:  # what was done is done, and told
+            applied.broken = str(error)
     reason = None
     if applied.broken:
         reason = f"{opened.state.trouble(applied.broken)}; what was not written down by then is not counted"
+        reason = f"{reason}. {applied.cure}" if applied.cure else reason
     elif applied.untried:
         reason = f"{applied.untried:,} of {planned.size():,} changes were left undone: {applied.why}"
     return _told(replace(_result(planned, applied, notes, differences=differences), reason=reason), planned, outputs)
