@@ -7,9 +7,6 @@ import logging
 import pytest
 
 from tests.sync.world import OLD, World, done, nothing_to_do, outcomes, reasons
-from trueup.config import SyncConfig
-from trueup.sync import explain, sync
-from trueup.testing import MemoryStore
 
 WINNERS = [
     ("right", "right"),
@@ -87,30 +84,6 @@ def test_where_no_rule_can_choose_both_stay_and_it_is_said_each_time(world, pref
         assert world.trees() == before
     assert world.baseline() == {}
     assert world.sync(prefer="left").status == "ok"
-
-
-@pytest.mark.parametrize("ancient", ["left", "right"])
-@pytest.mark.parametrize("prefer", ["newer", "older"])
-def test_the_first_moment_of_1970_is_a_time_like_any_other(world: World, ancient: str, prefer: str):
-    other = "left" if ancient == "right" else "right"
-    world.put(ancient, "a", "ancient", mtime_ns=0)
-    world.put(other, "a", "other", mtime_ns=OLD * 10**9)
-    winner = other if prefer == "newer" else ancient
-    found = explain(*world.specs, "a", config=SyncConfig(prefer=prefer), settings=world.settings)
-    assert found.action == f"copy_{ancient if winner == other else other}"
-    assert world.sync(prefer=prefer).status == "ok"
-    expected = {"a": b"other" if winner == other else b"ancient"}
-    assert world.trees() == (expected, expected)
-
-
-@pytest.mark.parametrize("prefer", ["newer", "older"])
-def test_a_time_that_a_bucket_does_not_tell_decides_nothing(world: World, prefer: str):
-    MemoryStore.forget()
-    bucket = MemoryStore.named("memory://undated")
-    bucket.put("a", b"in the bucket", mtime_ns=0)
-    world.put("left", "a", "other")
-    run = sync(str(world.left), "memory://undated", config=SyncConfig(prefer=prefer), settings=world.settings)
-    assert reasons(run) == {"a": f"no-{prefer}"}
 
 
 def test_an_unresolved_conflict_ends_when_the_contents_meet(world: World):

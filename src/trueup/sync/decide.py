@@ -97,12 +97,11 @@ def decide(
     equal: bool,
     config: SyncConfig,
     clock_ahead_ns: int = 0,
-    keeps_mtime: tuple[bool, bool] = (False, False),
 ) -> Decision:
     """The decision for one pair.
 
     `equal` counts only where `needs_comparison` said so. `clock_ahead_ns` is how far the right side's clock is ahead of
-    the left side's, for `newer` and `older`; `keeps_mtime` says of which sides (left, right) 0 is a time like others.
+    the left side's, for `newer` and `older`.
     """
     if config.mode != "two-way":
         return _one_way(left_state, right_state, equal=equal, config=config)
@@ -112,8 +111,7 @@ def decide(
             return Decision(Action.ADOPT, "equal")
         if left is None or right is None:
             raise ValueError("a conflict needs both entries")
-        dated = all(entry.mtime_ns or kept for entry, kept in zip((left, right), keeps_mtime, strict=True))
-        return _conflict(left, right, config.prefer, clock_ahead_ns, dated=dated)
+        return _conflict(left, right, config.prefer, clock_ahead_ns)
     if not config.delete:
         if decision.action is Action.DELETE_LEFT:
             return Decision(Action.COPY_RIGHT, "restored")
@@ -144,8 +142,8 @@ def _one_way(left_state: State, right_state: State, *, equal: bool, config: Sync
     return Decision(copy, "changed" if target is _S else "differs")
 
 
-def _conflict(left: Entry, right: Entry, prefer: str, clock_ahead_ns: int, *, dated: bool) -> Decision:
-    """Who wins where both sides changed. The loser's side is written. `dated`: both times are known."""
+def _conflict(left: Entry, right: Entry, prefer: str, clock_ahead_ns: int) -> Decision:
+    """Who wins where both sides changed. The loser's side is written."""
     ahead: int
     match prefer:
         case "right":
@@ -154,7 +152,7 @@ def _conflict(left: Entry, right: Entry, prefer: str, clock_ahead_ns: int, *, da
             ahead = 1
         case "newer" | "older":
             ahead = left.mtime_ns - (right.mtime_ns - clock_ahead_ns)
-            if abs(ahead) < CLOCK_TOLERANCE_NS or not dated:
+            if abs(ahead) < CLOCK_TOLERANCE_NS or not (left.mtime_ns and right.mtime_ns):
                 return Decision(Action.CONFLICT, f"no-{prefer}")
             ahead = ahead if prefer == "newer" else -ahead
         case "larger" | "smaller":

@@ -113,7 +113,6 @@ def _decide(opened: Session, pair: Pair, config: SyncConfig) -> tuple[Decision, 
         equal=answer.equal,
         config=config,
         clock_ahead_ns=ahead,
-        keeps_mtime=(sides.left.features.keeps_mtime, sides.right.features.keeps_mtime),
     )
     return decision, (answer.left, answer.right)
 

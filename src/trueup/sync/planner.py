@@ -128,7 +128,6 @@ class _Builder:
         with heeding(stopped):
             left, right = apart(lambda: sides.left.features), apart(lambda: sides.right.features)
         self._clashes = Clashes(left_is_tree=left.tree, right_is_tree=right.tree)
-        self._keep_mtime = left.keeps_mtime, right.keeps_mtime
         self._casings = [Casing(side, plan) for side, it in (("left", left), ("right", right)) if it.folds_case]
         # A bucket's listing may turn out not to be in order, and what was decided till then to be wrong.
         self._in_order = {side for side, it in (("left", left), ("right", right)) if it.tree}
@@ -279,7 +278,6 @@ class _Builder:
             equal=answer.equal,
             config=self._config,
             clock_ahead_ns=self._clock_ahead_ns,
-            keeps_mtime=self._keep_mtime,
         )
         if (problem := self._unaddressable(item, decision.action)) is not None:
             self._note(item, Action.UNADDRESSABLE, "name", problem)
