@@ -71,7 +71,15 @@ def test_a_busy_pair_exits_4(cli: Cli, trees: Trees) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["sync"], ["sync", "./a", "./b", "--bogus"], ["undo"], ["pool", "ls", "x"], ["snyc"]]
+    "command",
+    [
+        ["sync"],
+        ["sync", "./a", "./b", "--bogus"],
+        ["undo"],
+        ["pool", "ls", "x"],
+        ["records", "sync", "--bogus"],
+        ["snyc"],
+    ],
 )
 @pytest.mark.parametrize("before", [True, False])
 def test_wrong_usage_is_a_document_too(cli: Cli, command: list[str], before: bool) -> None:

@@ -340,6 +340,7 @@ def test_another_machine_without_a_memory_of_its_own_uses_the_shared_one(
         try:
             assert held.came.wait(60)
             elsewhere.setenv("TRUEUP_HOME", str(tmp_path / "another machine"))
+            elsewhere.setenv("TRUEUP_DATABASE__URL", "sqlite:///trueup.db")
             for left, right in (("left4", "right4"), ("right4", "left4")):
                 with pytest.raises(Busy, match="these two places are being synced by run"):
                     sync(left, right, settings=load())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, Unaddressable
+from trueup.errors import AccessDenied, NoSpace, NotFound, PreconditionFailed, StoreError, Unaddressable, Unreachable
 from trueup.stores import files, open_store
 from trueup.stores.base import CHUNK, Entry, Store
 from trueup.stores.local import LocalStore, is_racy
@@ -615,3 +615,20 @@ def test_readers_see_the_old_or_the_new_file_and_nothing_between(store: LocalSto
         for done in watching:
             done.result()
     assert all(len(set(data)) == 1 and len(data) == 100_000 for data in seen)
+
+
+def test_nothing_is_absent_in_a_folder_that_is_not_the_one_that_was_listed(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_text("a")
+    store = LocalStore(root)
+    assert [entry.key for entry in store.list()] == ["a"]
+    root.rename(tmp_path / "not mounted any more")
+    root.mkdir()
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="not the folder any more"):
+            store.stat("a")
+        assert not list(store.list("b")), "a look at a few keys is not a listing"
+    assert not list(store.list())
+    with pytest.raises(NotFound):
+        store.stat("a")

@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         failure = Failure(message=message, cure=f"See: {path} --help", exit_code=2)
         streams.say(f"error: {failure.sentence}")
         if "--json" in arguments:
-            document = syncing.DOCUMENTS.get(path.rpartition(" ")[2], plain_document)
+            document = syncing.DOCUMENTS.get(path.partition(" ")[2], plain_document)
             Ui(Common(json=True)).document(document(failure))
         code = failure.exit_code
     if not arguments:

@@ -51,7 +51,7 @@ class LocalStore(PlainFiles):
         self._tree = Tree(str(self.root))
         self._turns = Turns()
         self._listed: tuple[int, int] | None = None
-        """Which folder the root was when it was last listed: device and inode."""
+        """Which folder the root was when it was last listed from its beginning: device and inode."""
         # `preserve` changes a file's ctime, and so its fingerprint, but the entry as planned must stay good:
         # key -> (fingerprint as planned, fingerprint after the link was made).
         self._relinked: dict[str, tuple[str, str]] = {}
@@ -77,7 +77,8 @@ class LocalStore(PlainFiles):
 
     def list(self, start: str = "", *, ordered: bool = True) -> Generator[Entry, None, None]:
         """See `Store.list`. A fault on a folder above `start` is given too: it hides keys that were asked for."""
-        self._listed = self._tree.identity()
+        if not start or self._listed is None:  # not by a look at a few keys, which may find another folder there
+            self._listed = self._tree.identity()
         return walk(self._tree.root, start, ordered=ordered)
 
     def stat(self, key: str) -> Entry:

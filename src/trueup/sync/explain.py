@@ -98,10 +98,11 @@ def explain(
 
 def _decide(opened: Session, pair: Pair, config: SyncConfig) -> tuple[Decision, tuple[State, State]]:
     sides = opened.sides
-    answer = quick_answer(pair, config.mode, config.compare)
+    compare = "md5" if pair.key in opened.state.interrupted() else config.compare
+    answer = quick_answer(pair, config.mode, compare)
     if answer is None:
         contents = Contents({"left": sides.left, "right": sides.right}, opened.state)
-        answer = contents.answer(pair, config.mode, config.compare)
+        answer = contents.answer(pair, config.mode, compare)
     ahead = 0
     if config.prefer in {"newer", "older"}:
         ahead = sides.right.clock_ahead_ns() - sides.left.clock_ahead_ns()

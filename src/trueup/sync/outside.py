@@ -19,26 +19,28 @@ def keep_folders(clashes: Clashes, sides: Sides, scope: Scope) -> None:
     where there are such folders, and patterns."""
     for side, folders in clashes.vacated.items():
         if folders and not scope.everything:
-            clashes.keep(side, held_open(sides[side], folders, scope))
+            try:
+                held = held_open(sides[side], folders, scope)
+            except Unclear:  # nobody knows what they hold
+                held = set(folders)
+            clashes.keep(side, held)
 
 
 def held_open(store: Store, folders: Collection[str], scope: Scope) -> set[str]:
-    """Those folders (normal forms) that hold something out of scope."""
+    """Those folders (normal forms) that hold something out of scope. Raises `Unclear` when something above them cannot
+    be seen."""
     found: set[str] = set()
-    try:
-        for entry in Part(folders).entries(store):
-            key = keys.normal(entry.key)
-            if key not in scope:
-                found.update(above for above in keys.parents(key) if above in folders)
-    except Unclear:  # nobody knows what they hold by now
-        return set(folders)
+    for entry in Part(folders).entries(store):
+        key = keys.normal(entry.key)
+        if key not in scope:
+            found.update(above for above in keys.parents(key) if above in folders)
     return found
 
 
 def in_the_way(store: Store, key: str, scope: Scope) -> str:
     """Why a file could not be written, if that is a folder of its name that holds something out of scope: the plan saw
     nothing there. Looks only where that takes no listing of everything."""
-    with suppress(StoreError):
+    with suppress(StoreError, Unclear):
         if not scope.everything and store.features.tree and store.features.start and held_open(store, {key}, scope):
             return f"the folder {keys.display(key)} holds what is out of scope; move it away or rename the file"
     return ""

@@ -329,7 +329,7 @@ class _Builder:
         action = decision.action
         if action is Action.UNCHANGED:
             self._tally.unchanged += 1
-            if base is None or left is None or right is None or self._config.compare != "md5":
+            if base is None or left is None or right is None or self._config.compare == "size":
                 return  # nobody looked whether the MD5 that is remembered is still true
             if left.fingerprint == base.left_print and right.fingerprint == base.right_print:
                 return

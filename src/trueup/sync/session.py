@@ -132,7 +132,7 @@ def session(
 def _is_shared(state: PairState, sides: Sides, settings: Settings) -> bool:
     """Whether workers sync a pair of which nothing is remembered here, led from elsewhere. Raises `TrueupError` when
     the database does not say: two runs at once would not know of each other."""
-    if state.has_baseline() or state.runs():
+    if "database" not in settings.sections or state.has_baseline() or state.runs():
         return False
     from trueup.catalog.database import database_of, may_share
 
@@ -147,8 +147,9 @@ def _is_shared(state: PairState, sides: Sides, settings: Settings) -> bool:
         raise
     except TrueupError as error:
         kind = DatabaseUnavailable if isinstance(error, DatabaseUnavailable) else TrueupError
+        what = "nothing is remembered here of these two places, and whether workers sync them is not known"
         raise kind(
-            f"nothing is remembered here of these two places, and whether workers sync them is not known: {error}",
+            f"{what}: {error.message}",
             cure="Where no workers do, leave [database] out of these settings",
         ) from error
 
