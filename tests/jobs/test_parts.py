@@ -216,6 +216,23 @@ def test_a_folder_with_a_decomposed_name_is_shared_out_among_its_files(pairs: Pa
     pairs.require_same()
 
 
+def test_no_range_begins_below_a_name_that_veils_what_lies_there(pairs: Pairs, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(spread, "cut", lambda _store, _parts: ["c/\u00e9/3", "c/\u00e9/5", "d/3", "t /5"])
+    for folder in ("c/\u00e9", "d", "t "):
+        for number in range(9):
+            pairs.put("left right", f"{folder}/{number}", "the same")
+    many, one = pairs.together(), pairs.alone()
+    assert (many.status, many.counts) == (one.status, one.counts)
+    assert len([part for part in many.parts if part["stage"] == "plan"]) == 4
+    pairs.put("left", "c/\u00e9", "a file of the folder's name")
+    pairs.put("left", "c/e\u0301", "and another one")
+    pairs.remove("left", "c/\u00e9/2", "c/\u00e9/7", "d/1")
+    many, one = pairs.together(delete=True), pairs.alone(delete=True)
+    assert (many.status, many.counts) == (one.status, one.counts)
+    assert (many.counts["delete_right"], len([part for part in many.parts if part["stage"] == "plan"])) == (1, 2)
+    pairs.require_same()
+
+
 def test_deletes_are_left_where_a_part_gave_up_on_its_copies(pairs: Pairs):
     agreed(pairs)
     assert pairs.together().status == "ok"

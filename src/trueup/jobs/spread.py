@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self
 
+from trueup import keys
 from trueup.catalog.tasks import FAILURE, SUCCESS, Task
 from trueup.config import Settings
 from trueup.errors import Interrupted, Refused, StoreError, TrueupError, UsageError
@@ -24,6 +25,7 @@ from trueup.stores.stopping import apart, heed, heeded, heeding
 from trueup.sync import sql
 from trueup.sync.apply import Applied
 from trueup.sync.content import Contents
+from trueup.sync.effects import found_at
 from trueup.sync.item import Item, Phase
 from trueup.sync.moves import find_moves
 from trueup.sync.outputs import Outputs
@@ -31,6 +33,7 @@ from trueup.sync.plan import Plan
 from trueup.sync.ranged import STAGES, Order, Outcome, counted, part_of
 from trueup.sync.session import Session
 from trueup.sync.shared import SharedState
+from trueup.sync.sides import Sides
 
 PLAN: Final = "plan_range"
 APPLY: Final = "apply_range"
@@ -89,7 +92,9 @@ class Spread:
     def _cuts(self, opened: Session) -> list[str]:
         """The keys at which ranges begin, but for the first: as the side divides itself that divides best."""
         sides, parts = opened.sides, self._work.enough
-        return max(cut(sides.left, parts), cut(sides.right, parts), key=len)
+        starts = max(cut(sides.left, parts), cut(sides.right, parts), key=len)
+        veils = {above for above in {name for start in starts for name in keys.parents(start)} if _veils(sides, above)}
+        return [start for start in starts if veils.isdisjoint(keys.parents(start))]
 
     def _put_together(self, opened: Session, planned: Plan, found: Sequence[Mapping[str, Any]]) -> None:
         """Fill the plan of the whole with those of all ranges."""
@@ -210,6 +215,17 @@ def _settle(
         )
     elif not applied.broken:  # nobody had begun it, or they do not answer
         applied.interrupted = True
+
+
+def _veils(sides: Sides, name: str) -> bool:
+    """Whether what lies below a name may not be touched for what is the matter with the name itself, which a range that
+    begins below it would not see: a client cannot address it, or it is there in two spellings."""
+    for store in (sides.left, sides.right):
+        if store.unaddressable(name) is not None:
+            return True
+        if not name.isascii() and sum(found_at(store, spelling) is not None for spelling in keys.spellings(name)) > 1:
+            return True
+    return False
 
 
 def _ranges(cuts: Sequence[str]) -> Iterator[tuple[str, str]]:
