@@ -26,7 +26,7 @@ from trueup.stores.remote_walk import walk as remote_walk
 from trueup.stores.sort import sorted_entries
 from trueup.stores.stopping import apart, heeding
 from trueup.stores.walk import walk
-from trueup.sync import plan, sql, sync
+from trueup.sync import apply, plan, sql, sync
 from trueup.sync.outputs import Outputs
 from trueup.sync.sides import Sides
 from trueup.sync.verbs import Watched
@@ -116,6 +116,22 @@ def test_a_plan_may_be_stopped_too(world: World, faulty_s3: FaultyS3):
     with pytest.raises(Interrupted, match="nothing was done"):
         plan(str(world.left), "b", settings=world.settings, outputs=Outputs(stopped=stopped(1.0)))
     assert time.monotonic() - began < 1.0 + SOON
+
+
+def test_a_saved_plan_is_left_where_a_place_does_not_answer(world: World, faulty_s3: FaultyS3):
+    """Both places are looked at again before anything is done."""
+    world.put("left", "a", "1")
+    faulty_s3.objects["k"] = b"1"
+    settings = replace(
+        world.settings, stores={"b": StoreConfig(name="b", url=faulty_s3.url, options=faulty_s3.options)}
+    )
+    with plan(str(world.left), "b", settings=settings) as planned:
+        faulty_s3.faults.pages[1] = "hang"
+        began = time.monotonic()
+        with pytest.raises(Interrupted, match="nothing was done"):
+            apply(planned, settings=settings, outputs=Outputs(stopped=stopped(1.0)))
+        assert time.monotonic() - began < 1.0 + SOON
+    assert set(faulty_s3.objects) == {"k"}
 
 
 @pytest.mark.parametrize(

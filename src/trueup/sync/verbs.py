@@ -14,6 +14,7 @@ from trueup import events
 from trueup.config import Settings, SyncConfig, load, sync_config
 from trueup.errors import Interrupted, Refused, TrueupError, UsageError
 from trueup.runs import new_run_id
+from trueup.stores.stopping import heeding
 from trueup.sync import guards, upkeep
 from trueup.sync.apply import Application, Applied
 from trueup.sync.decide import Action
@@ -72,7 +73,8 @@ def plan(
 def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | None = None) -> SyncRun:
     """Apply a plan made earlier. Guards run again, and each item is done only where it still is as planned.
 
-    Raises `Refused`, `Busy`, `UsageError` or the `StoreError` of a place that cannot be reached.
+    Raises `Refused`, `Busy`, `UsageError`, `Interrupted` for a stop before anything was done, or the `StoreError` of a
+    place that cannot be reached.
     """
     settings = settings or load()
     outputs = outputs or Outputs()
@@ -91,8 +93,9 @@ def apply(plan: Plan, *, settings: Settings | None = None, outputs: Outputs | No
             )
         outputs.listener(_started(header))
         recover(opened.sides, opened.state, warn=partial(outputs.warn, header.run))
-        plan.to_make = guards.check_roots(header, opened.sides, first=not opened.state.has_baseline())
-        guards.check_since(header, opened.sides)
+        with heeding(outputs.stopped):
+            plan.to_make = guards.check_roots(header, opened.sides, first=not opened.state.has_baseline())
+            guards.check_since(header, opened.sides)
         if not header.config.release:
             leave_held(plan, opened.state.held())
         with closing(_application(opened, plan, outputs)) as application:
